@@ -1,0 +1,1 @@
+"""NanoBanana pictures through an OpenAI-compatible gateway: a library without torch and without ComfyUI."""

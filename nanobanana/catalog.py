@@ -1,0 +1,143 @@
+"""Models, ratios, formats, sizes and limits: one table, everything else is derived from it.
+
+Names are those the endpoint documents. Pixel sizes are those the models are published to return; they are hints
+for what to expect (compare the ratio within 3 % and the tier), never a promise.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+ASPECT_RATIOS: Final = ("1:1", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4", "9:16", "16:9", "21:9")
+OUTPUT_FORMATS: Final = ("png", "jpeg", "webp")
+MIME_BY_FORMAT: Final = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
+DIALECTS: Final = ("documented", "extra_body", "prompt_flags", "openrouter")
+
+DEFAULT_MODEL: Final = "NanoBananaPro-1K"
+RATIO_TOLERANCE: Final = 0.03
+
+# Nano Banana's own sizes, then those of the tiers of Pro and 2, in the order of ASPECT_RATIOS.
+_SIZES: Final[dict[str, tuple[tuple[int, int], ...]]] = {
+    "base": (
+        (1024, 1024),
+        (832, 1248),
+        (1248, 832),
+        (864, 1184),
+        (1184, 864),
+        (896, 1152),
+        (1152, 896),
+        (768, 1344),
+        (1344, 768),
+        (1536, 672),
+    ),
+    "0.5K": (
+        (512, 512),
+        (424, 632),
+        (632, 424),
+        (448, 600),
+        (600, 448),
+        (464, 576),
+        (576, 464),
+        (384, 688),
+        (688, 384),
+        (792, 336),
+    ),
+    "1K": (
+        (1024, 1024),
+        (848, 1264),
+        (1264, 848),
+        (896, 1200),
+        (1200, 896),
+        (928, 1152),
+        (1152, 928),
+        (768, 1376),
+        (1376, 768),
+        (1584, 672),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Model:
+    """One documented model. `tier` is a key of the size table; `input_limit` counts pictures a request may hold."""
+
+    name: str
+    tier: str
+    input_limit: int
+
+
+MODELS: Final = (
+    Model("NanoBanana", "base", 3),
+    Model("NanoBananaPro-1K", "1K", 14),
+    Model("NanoBananaPro-2K", "2K", 14),
+    Model("NanoBananaPro-4K", "4K", 14),
+    Model("NanoBanana2-0.5K", "0.5K", 14),
+    Model("NanoBanana2-1K", "1K", 14),
+    Model("NanoBanana2-2K", "2K", 14),
+    Model("NanoBanana2-4K", "4K", 14),
+)
+MODEL_NAMES: Final = tuple(model.name for model in MODELS)
+MOST_INPUTS: Final = max(model.input_limit for model in MODELS)
+
+_BY_NAME: Final = {model.name: model for model in MODELS}
+# The 2K and 4K tiers are the 1K sizes times two and four.
+_TIER_SCALE: Final = {"1K": 1, "2K": 2, "4K": 4}
+
+
+def input_limit(model: str) -> int:
+    """How many input pictures `model` takes; a model added in the settings is given the largest documented limit."""
+    known = _BY_NAME.get(model)
+    return known.input_limit if known else MOST_INPUTS
+
+
+def expected_size(model: str, aspect_ratio: str) -> tuple[int, int] | None:
+    """(width, height) in pixels that `model` is published to return, or None where it isn't documented."""
+    known = _BY_NAME.get(model)
+    if known is None or aspect_ratio not in ASPECT_RATIOS:
+        return None
+    column = ASPECT_RATIOS.index(aspect_ratio)
+    if known.tier in _SIZES:
+        return _SIZES[known.tier][column]
+    width, height = _SIZES["1K"][column]
+    scale = _TIER_SCALE[known.tier]
+    return width * scale, height * scale
+
+
+def image_size(model: str) -> str | None:
+    """The tier as OpenRouter's `image_size` names it (`1K`, `2K`, `4K`), or None where the model has none there."""
+    known = _BY_NAME.get(model)
+    return known.tier if known and known.tier in _TIER_SCALE else None
+
+
+def ratio_value(aspect_ratio: str) -> float:
+    """`16:9` as the number 16 / 9."""
+    width, height = aspect_ratio.split(":")
+    return int(width) / int(height)
+
+
+def nearest_ratio(width: int, height: int) -> str:
+    """The documented ratio nearest to `width` x `height` pixels (both >= 1), measured on a logarithmic scale.
+
+    The logarithm makes too wide and too tall by the same factor equally far.
+    """
+    wanted = math.log(width / height)
+    return min(ASPECT_RATIOS, key=lambda ratio: abs(math.log(ratio_value(ratio)) - wanted))
+
+
+def size_warning(model: str, aspect_ratio: str, width: int, height: int) -> str | None:
+    """What differs between the picture that came (`width` x `height` pixels) and the one asked for, or None.
+
+    The ratio may be off by 3 %. The tier is compared by the longer side, with a quarter of it as slack: tiers lie
+    a factor of two apart, so a picture of the wrong tier is caught and a few pixels more or less are not.
+    """
+    wanted = ratio_value(aspect_ratio) if aspect_ratio in ASPECT_RATIOS else None
+    if wanted is not None and abs(width / height / wanted - 1) > RATIO_TOLERANCE:
+        return f"Asked for {aspect_ratio}, got {width} x {height}."
+    expected = expected_size(model, aspect_ratio)
+    if expected is not None:
+        scale = max(width, height) / max(expected)
+        if not 0.75 <= scale <= 1.34:
+            return f"Asked for about {expected[0]} x {expected[1]} ({model}), got {width} x {height}."
+    return None
