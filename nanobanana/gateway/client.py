@@ -1,0 +1,192 @@
+"""One call to the gateway: a body goes out, an answer comes in. Sent once; whether to send again is decided above."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from ..cancel import CancelToken, Deadline
+from ..config import Profile, endpoint, redact
+from ..errors import GatewayError, StatusError
+from ..report import Report, Reporter
+from .answer import Answer, AnswerReader, PictureData, PictureUrl, Progress
+from .faults import status_error
+from .request_body import RequestBody
+from .transport import Exchange, arriving, authorization, plain_headers
+from .transport_errors import network_error, network_exceptions
+
+_ERROR_BODY_LIMIT = 65536
+
+
+@dataclass(frozen=True)
+class Asked:
+    """`answer`, and in `warning` what was wrong with how it came, although its pictures were whole."""
+
+    answer: Answer
+    warning: str = ""
+
+
+class _Upload:
+    """The body as requests streams it: tells how far it is, and calls `on_sending` before the first byte leaves."""
+
+    def __init__(self, body: RequestBody, on_sending: Callable[[], None], report: Reporter) -> None:
+        self._body = body
+        self._on_sending = on_sending
+        self._report = report
+        self.stage = "connecting"
+
+    def __len__(self) -> int:
+        return len(self._body)
+
+    def __iter__(self) -> Iterator[bytes]:
+        self._on_sending()
+        self.stage = "uploading"
+        total, sent = len(self._body), 0
+        for piece in self._body:
+            self._report(Report("uploading", sent, total))
+            yield piece
+            sent += len(piece)
+        self.stage = "waiting"
+        self._report(Report("waiting"))
+
+
+@dataclass(frozen=True)
+class Callbacks:
+    """`on_sending`: the request is about to leave (may raise: then nothing is sent). `on_url`: a result's URL came."""
+
+    on_sending: Callable[[], None] = lambda: None
+    on_url: Callable[[str], None] = lambda _: None
+    report: Reporter = lambda _: None
+
+
+class Gateway:
+    """The endpoint of one profile. Holds no connection and no state between calls."""
+
+    def __init__(self, profile: Profile) -> None:
+        self.profile = profile
+        self._url = endpoint(profile)
+        self._host = urlsplit(self._url).netloc
+
+    def redact(self, text: str) -> str:
+        """`text` without the key, should the gateway have echoed it."""
+        return redact(text, [self.profile.api_key] if self.profile.api_key else [])
+
+    def ask(self, body: RequestBody, *, cancel: CancelToken, callbacks: Callbacks) -> Asked:
+        """Send `body` once and read the answer. Raises `GatewayError` or `Cancelled`."""
+        deadline = Deadline(self.profile.total_timeout)
+        upload = _Upload(body, callbacks.on_sending, callbacks.report)
+        callbacks.report(Report("connecting"))
+        with Exchange(cancel, deadline, self.profile.connect_timeout) as exchange:
+            try:
+                response = exchange.session.post(
+                    self._url,
+                    data=upload,
+                    headers=self._headers(),
+                    auth=authorization(self.profile.api_key),
+                    stream=True,
+                    allow_redirects=False,
+                    timeout=(self.profile.connect_timeout, None),
+                )
+                if response.status_code != 200:
+                    raise self._status_error(response)
+                return self._read(response, upload, callbacks)
+            except network_exceptions() as error:
+                cancel.check()
+                raise self._network_error(error, upload.stage, exchange) from None
+
+    def models(self, *, cancel: CancelToken) -> tuple[int, bytes]:
+        """(status, body up to 64 KiB) of `GET /v1/models`, which costs nothing. Raises `GatewayError` or `Cancelled`."""
+        deadline = Deadline(min(30.0, self.profile.total_timeout))
+        with Exchange(cancel, deadline, self.profile.connect_timeout) as exchange:
+            stage = "connecting"
+            try:
+                response = exchange.session.get(
+                    self._url.removesuffix("/chat/completions") + "/models",
+                    headers={"Accept": "application/json", "Accept-Encoding": "identity"},
+                    auth=authorization(self.profile.api_key),
+                    stream=True,
+                    allow_redirects=False,
+                    timeout=(self.profile.connect_timeout, None),
+                )
+                stage = "streaming"
+                return response.status_code, _bounded(response)
+            except network_exceptions() as error:
+                cancel.check()
+                stage = "waiting" if exchange.connected and stage == "connecting" else stage
+                failure = self._network_error(error, stage, exchange)
+                failure.billed = "no"
+                raise failure from None
+
+    def _headers(self) -> dict[str, str]:
+        accept = "text/event-stream, application/json" if self.profile.stream else "application/json"
+        return {"Content-Type": "application/json", "Accept": accept, "Accept-Encoding": "identity"}
+
+    def _read(self, response: Any, upload: _Upload, callbacks: Callbacks) -> Asked:
+        upload.stage = "streaming"
+        headers = plain_headers(response)
+        reader = AnswerReader()
+        try:
+            for piece in arriving(response):
+                for event in reader.feed(piece):
+                    _deliver(event, callbacks)
+                if reader.done:
+                    break
+            answer = reader.finish()
+        except (GatewayError, *network_exceptions()) as error:
+            # Whatever broke the stream: a picture that had come is paid for, and is not given up.
+            salvaged = None if isinstance(error, StatusError) and error.billed == "no" else reader.salvage()
+            if salvaged is None:
+                if isinstance(error, GatewayError):
+                    error.message = self.redact(error.message)
+                    error.request_id = error.request_id or _request_id(headers)
+                raise
+            return Asked(salvaged, "The gateway's answer was cut off after the picture had come.")
+        return Asked(answer)
+
+    def _status_error(self, response: Any) -> StatusError:
+        return status_error(
+            response.status_code,
+            plain_headers(response),
+            _bounded(response),
+            key_is_set=bool(self.profile.api_key),
+            now=time.time(),
+            redact=self.redact,
+        )
+
+    def _network_error(self, error: Exception, stage: str, exchange: Exchange) -> GatewayError:
+        return network_error(
+            error,
+            host=self._host,
+            stage=stage,
+            expired=exchange.expired,
+            connect_timeout=self.profile.connect_timeout,
+            seconds=self.profile.total_timeout,
+        )
+
+
+def _deliver(event: PictureUrl | PictureData | Progress, callbacks: Callbacks) -> None:
+    if isinstance(event, PictureUrl):
+        if event.certain:
+            callbacks.on_url(event.url)
+    elif isinstance(event, Progress):
+        callbacks.report(Report("streaming", text=event.text))
+
+
+def _request_id(headers: Any) -> str:
+    return str(headers.get("x-oneapi-request-id") or headers.get("x-request-id") or "")[:100]
+
+
+def _bounded(response: Any) -> bytes:
+    """The first 64 KiB of an error's body; what can't be read of it is left out, its status says enough."""
+    body = b""
+    try:
+        for piece in arriving(response):
+            body += piece
+            if len(body) >= _ERROR_BODY_LIMIT:
+                break
+    except (GatewayError, *network_exceptions()):
+        return body
+    return body[:_ERROR_BODY_LIMIT]
