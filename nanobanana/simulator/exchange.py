@@ -1,0 +1,307 @@
+"""One `POST /v1/chat/completions` from its headers to the end of its answer."""
+
+from __future__ import annotations
+
+import hmac
+import json
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+
+from .answers import Chunk, Identity, Picture, Shaped, chunks, delta, envelope, refusal, whole
+from .catalog import pixels
+from .connection import ClientLeft, Hangup, Peer, read_body
+from .failures import NO_CREDIT, NO_KEY, TOO_LARGE, UNBILLED_CODES, WRONG_KEY, Failure, Rejected, bad_request
+from .failures import documented_error as documented
+from .faults import read_markers
+from .framing import Framing, Piece, plain, stream
+from .hostile import ANSWERS, RAW
+from .inputs import InputPicture, decode_picture
+from .ledger import Post
+from .painting import Subject, paint
+from .pictures import VARIANTS, encode
+from .plan import Plan, Stop
+from .reply import Headers, cut_offset, halt, head, send_body, send_endless, send_whole
+from .state import State
+from .validation import Order, read_order
+
+_REFUSALS: dict[str, tuple[str, str | None]] = {
+    "refusal": ("I can't create that picture, but I can describe it for you.", "stop"),
+    "content_filter": ("The request was blocked by the safety filter.", "content_filter"),
+    "content_filter_upper": ("", "CONTENT_FILTER"),
+    "image_safety": ("", "IMAGE_SAFETY"),
+}
+
+
+class Exchange:
+    """Serves one POST. `read(n)` gives at most n bytes of its body."""
+
+    def __init__(self, state: State, peer: Peer, entry: Post, read: Callable[[int], bytes], length: int) -> None:
+        self._state = state
+        self._peer = peer
+        self._entry = entry
+        self._read = read
+        self._length = length
+        self._plan = Plan()
+
+    def run(self) -> None:
+        """Answer; raises ClientLeft, Stopping, or Hangup where a fault ended the connection."""
+        self._plan = Plan(self._state.next_faults())
+        self._note_faults()
+        raw = self._receive()
+        try:
+            order = self._accept(raw)
+            self._halt_at("before_headers", billed=True)
+            self._answer(order)
+        except Rejected as rejected:
+            self._fail(rejected.failure)
+
+    def _note_faults(self) -> None:
+        self._state.ledger.note(self._entry, faults=tuple(str(fault) for fault in self._plan.faults))
+
+    def _receive(self) -> bytes:
+        self._halt_at("before_body", billed=False)
+        if self._plan.has("http_413_early"):
+            self._peer.send(head(413, [("Connection", "close"), ("Content-Length", "0")]))
+            self._state.ledger.note(self._entry, status=413, rejected=TOO_LARGE.message)
+            self._peer.close()
+            raise Hangup
+        rate = self._plan.number("slow_upload", "bytes_per_second") or 0
+        if rate:
+            self._peer.shrink_receive_buffer()
+        stop = self._plan.stop
+        wanted = self._length // 2 if stop and stop.point == "mid_body" else self._length
+        try:
+            raw = read_body(self._read, wanted, self._peer.pause, rate)
+        except OSError as error:
+            raise ClientLeft(str(error)) from error
+        self._state.ledger.note(self._entry, body_length=len(raw))
+        if len(raw) < wanted:
+            raise ClientLeft("the request's body is not complete")
+        self._halt_at("mid_body", billed=False)
+        self._state.ledger.note(self._entry, body_received=time.monotonic())
+        return raw
+
+    def _accept(self, raw: bytes) -> Order:
+        settings = self._state.settings
+        self._authorize(settings.api_key)
+        if settings.max_body is not None and len(raw) > settings.max_body:
+            raise Rejected(TOO_LARGE)
+        body, order = read_order(raw, settings.dialect)
+        self._state.ledger.note(
+            self._entry, body=body, prompt=order.prompt, model=order.model, input_pictures=len(order.pictures)
+        )
+        if settings.markers:
+            order = self._read_markers(order)
+        return replace(order, pictures=tuple(self._fetched(picture) for picture in order.pictures))
+
+    def _authorize(self, key: str | None) -> None:
+        given = self._entry.header("Authorization") or ""
+        if self._plan.has("echo_key"):
+            raise Rejected(replace(WRONG_KEY, message=f"Incorrect API key provided: {given.removeprefix('Bearer ')}"))
+        if key is None:
+            return
+        if not given:
+            raise Rejected(NO_KEY)
+        if not hmac.compare_digest(given.encode(), f"Bearer {key}".encode()):
+            raise Rejected(WRONG_KEY)
+
+    def _read_markers(self, order: Order) -> Order:
+        try:
+            markers = read_markers(order.prompt)
+        except ValueError as error:
+            raise bad_request(f"In the prompt: {error}", "messages") from error
+        if markers.faults and (not markers.times or self._state.count("times", order.prompt) <= markers.times):
+            further = Plan(markers.faults)
+            if further.of("upload") or (further.stop and further.stop.in_upload) or further.has("slow_upload"):
+                raise bad_request("In the prompt: a fault of the upload cannot be set by what is uploaded", "messages")
+            self._plan = self._plan.plus(markers.faults)
+            self._note_faults()
+        return replace(order, prompt=markers.text)
+
+    def _fetched(self, picture: InputPicture) -> InputPicture:
+        """A URL of the simulator's own results as a picture; any other is left unfetched."""
+        if picture.image is None and picture.url.startswith(self._state.base_url + "/output/"):
+            result = self._state.results.find(picture.url)
+            if result is None:
+                raise bad_request(f"There is no picture at {picture.url}", "messages")
+            return decode_picture(result.data, result.mime, "messages")
+        return picture
+
+    def _answer(self, order: Order) -> None:
+        plan, peer = self._plan, self._peer
+        waited_from = time.monotonic()
+        asked = plan.number("latency", "seconds")
+        failure = plan.failure
+        redirect = plan.last("redirect")
+        if failure or redirect:
+            if failure and failure.billed:
+                self._bill()
+            peer.pause(asked or 0)
+            if failure:
+                raise Rejected(failure)
+            if redirect:
+                status = int(redirect.name.rpartition("_")[2])
+                self._redirect(status, redirect.values["url"])
+            return
+        count = int(plan.number("pictures", "count") or 1)
+        if not self._state.pay(count):
+            raise Rejected(NO_CREDIT)
+        error = plan.last("status_200")
+        if error is None or error.values["code"] not in UNBILLED_CODES:
+            self._bill()
+        deadline = waited_from + (self._state.settings.latency if asked is None else asked)
+        raw, hostile = plan.last("hostile_raw"), plan.last("hostile")
+        identity = Identity(f"chatcmpl_{uuid.uuid4().hex}", int(time.time()), "NanoBananaPro-8K")
+        if raw or hostile:
+            peer.pause(deadline - time.monotonic())
+            self._hostile(raw.name if raw else "", hostile.name if hostile else "", identity)
+            return
+        pictures = [] if plan.of("empty") or error else self._pictures(order, count)
+        self._state.ledger.note(self._entry, picture_urls=tuple(picture.url for picture in pictures))
+        self._respond(order, identity, pictures, deadline)
+
+    def _bill(self) -> None:
+        self._state.ledger.note(self._entry, billed=True)
+
+    def _redirect(self, status: int, url: str) -> None:
+        self._state.ledger.note(self._entry, status=status, redirected=True)
+        location = url or f"{self._state.base_url}/v1/chat/completions"
+        send_whole(self._peer, status, [("Location", location)], b"")
+
+    def _hostile(self, raw: str, name: str, identity: Identity) -> None:
+        self._state.ledger.note(self._entry, status=200)
+        if raw:
+            self._peer.send(RAW[raw][0])
+            self._peer.pause(0.2)
+            self._peer.close()
+            raise Hangup
+        pieces, content_type, _ = ANSWERS[name]
+        headers = [*self._headers(), ("Content-Type", content_type)]
+        if name == "hostile_gzip_bomb":
+            headers.append(("Content-Encoding", "gzip"))
+        send_endless(self._peer, headers, pieces(identity))
+
+    def _pictures(self, order: Order, count: int) -> list[Picture]:
+        plan = self._plan
+        hostile = plan.hostile_url
+        if hostile is not None:
+            return [Picture(hostile, b"", "image/png")] * count
+        variant, form = plan.last("picture"), plan.last("url")
+        inputs = tuple(picture.painted() for picture in order.pictures)
+        made: list[Picture] = []
+        for _ in range(count):
+            sequence = self._state.count("sequence", order.prompt, order.model, order.ratio)
+            size = pixels(order.model, order.ratio)
+            image = paint(Subject(order.prompt, order.model, order.ratio, size, sequence, inputs))
+            data, mime = VARIANTS[variant.name][0](image) if variant else encode(image, order.image_format)
+            result = self._state.results.add(
+                self._state.base_url, data, mime, form.name if form else "", plan.downloads
+            )
+            made.append(Picture(result.url, data, mime))
+        return made
+
+    def _respond(self, order: Order, identity: Identity, pictures: list[Picture], deadline: float) -> None:
+        plan, framing = self._plan, self._plan.framing
+        shaped = self._shaped(pictures)
+        split = int(plan.number("split", "characters") or 0)
+        events = chunks(shaped, identity, split) if shaped else []
+        progress = order.stream and not framing.plain and (plan.has("progress") or self._state.settings.progress)
+        if progress:
+            events = _progress(identity, max(0.0, deadline - time.monotonic())) + events
+        else:
+            self._peer.pause(deadline - time.monotonic())
+        if order.stream and not framing.plain:
+            pieces = self._stream(framing, events, identity)
+        else:
+            framing = replace(
+                framing,
+                content_type="application/json" if "event-stream" in framing.content_type else framing.content_type,
+                transfer="length" if framing.transfer == "chunked" else framing.transfer,
+            )
+            pieces = plain(framing, events, self._plain_answer(shaped, identity))
+        wait = plan.number("chunk_delay", "seconds")
+        if wait:
+            pieces = [replace(piece, delay=wait) for piece in pieces]
+        self._state.ledger.note(self._entry, status=200)
+        stop = plan.stop
+        needles = [text.encode() for picture in pictures for text in (picture.url, picture.base64)]
+        length = cut_offset(stop, pieces, needles) if stop else None
+        send_body(self._peer, self._headers(), framing, pieces, length)
+        if stop:
+            halt(self._peer, stop)
+        if framing.transfer == "close":
+            self._peer.close()
+            raise Hangup
+
+    def _shaped(self, pictures: list[Picture]) -> Shaped | None:
+        empty = self._plan.last("empty")
+        if empty is None:
+            return self._plan.shape(pictures) if pictures else None
+        words = _REFUSALS.get(empty.name)
+        return refusal(*words) if words else None
+
+    def _error_in_200(self) -> dict[str, object] | None:
+        error = self._plan.last("status_200")
+        if error is None:
+            return None
+        failure = Failure(500, "The upstream model failed", error.values["code"])
+        return documented(failure, self._words(failure))
+
+    def _stream(self, framing: Framing, events: list[Chunk], identity: Identity) -> list[Piece]:
+        empty = self._plan.last("empty")
+        error = self._error_in_200()
+        if error is not None:
+            if self._plan.has("error_in_200"):
+                return [Piece(json.dumps(error).encode())]
+            opening = Chunk(delta(identity, {"role": "assistant", "content": ""}))
+            return stream(replace(framing, done=False), [opening, Chunk(error)], identity)
+        if empty and empty.name == "empty_stream":
+            return []
+        if empty and empty.name == "only_comments":
+            return [Piece(b": PING\n\n", event=False)] * 3
+        if empty and empty.name == "no_choices":
+            opening = Chunk({**envelope(identity, "chat.completion.chunk"), "choices": []})
+            return stream(framing, [opening, opening], identity)
+        return stream(framing, events, identity)
+
+    def _plain_answer(self, shaped: Shaped | None, identity: Identity) -> dict[str, object]:
+        error = self._error_in_200()
+        if error is not None:
+            return error
+        return whole(shaped or Shaped(None, finish_reason=None), identity)
+
+    def _headers(self) -> Headers:
+        return [("X-Oneapi-Request-Id", self._entry.request_id), ("Cache-Control", "no-cache")]
+
+    def _words(self, failure: Failure) -> str:
+        return f"{failure.message} (request id: {self._entry.request_id})"
+
+    def _fail(self, failure: Failure) -> None:
+        body, content_type = self._plan.body(failure, self._words(failure))
+        headers = [*self._headers(), ("Content-Type", content_type)]
+        if self._plan.retry_after is not None:
+            headers.append(("Retry-After", self._plan.retry_after))
+        self._state.ledger.note(self._entry, status=failure.status, rejected=failure.message)
+        send_whole(self._peer, failure.status, headers, body)
+
+    def _halt_at(self, point: str, *, billed: bool) -> None:
+        stop = self._plan.stop
+        if stop and stop.point == point:
+            if billed:
+                self._bill()
+                self._peer.pause(self._plan.number("latency", "seconds") or 0)
+            halt(self._peer, Stop(stop.action, point))
+
+
+def _progress(identity: Identity, seconds: float) -> list[Chunk]:
+    """What a relay says while its client waits, spread over `seconds`."""
+    words = ("\u6392\u961f\u4e2d", "\u8fdb\u5ea6 15%", "\u8fdb\u5ea6 45%", "\u8fdb\u5ea6 80%")
+    pause = seconds / len(words)
+    events: list[Chunk] = []
+    for number, word in enumerate(words):
+        events.append(Chunk({}, raw=b": PING\n\n", delay=pause if number else 0.0))
+        events.append(Chunk(delta(identity, {"role": "assistant", "reasoning_content": word + "\n"})))
+    events.append(Chunk({}, raw=b": PING\n\n", delay=pause))
+    return events

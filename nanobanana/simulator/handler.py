@@ -1,0 +1,139 @@
+"""One connection's requests: routes, and what ends them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+import socketserver
+import time
+from http.server import BaseHTTPRequestHandler
+
+from PIL import Image
+
+from . import downloading
+from .catalog import MODELS
+from .connection import ClientLeft, Hangup, Peer, Stopping
+from .exchange import Exchange
+from .failures import NO_KEY, WRONG_KEY, Failure, documented_body
+from .ledger import Download, Post, Request
+from .pictures import encode
+from .reply import send_whole
+from .state import State, new_request_id
+
+logger = logging.getLogger(__name__)
+
+ENDPOINT = "/v1/chat/completions"
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Serves the requests of one connection, which has a number for the ledger."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def __init__(
+        self, state: State, number: int, sock: socket.socket, address: tuple[str, int], server: socketserver.BaseServer
+    ) -> None:
+        self._state = state
+        self._number = number
+        self._peer = Peer(sock, state.stopping)
+        super().__init__(sock, address, server)
+
+    def do_POST(self) -> None:
+        headers = dict(self.headers.items())
+        if self._route() == ENDPOINT:
+            entry = self._state.ledger.post("POST", self.path, headers, self._number, new_request_id())
+            self._guard(entry)
+        else:
+            self._guard(self._other())
+            self.close_connection = True
+
+    def do_GET(self) -> None:
+        if self._route().startswith(("/output/", "/decoy/")):
+            headers = dict(self.headers.items())
+            self._guard(self._state.ledger.download("GET", self.path, headers, self._number))
+        else:
+            self._guard(self._other())
+
+    def log_message(self, format: str, *args: object) -> None:
+        logger.debug(format, *args)
+
+    def _route(self) -> str:
+        return self.path.partition("?")[0]
+
+    def _other(self) -> Request:
+        return self._state.ledger.other(self.command, self.path, dict(self.headers.items()), self._number)
+
+    def _guard(self, entry: Request) -> None:
+        ledger = self._state.ledger
+        try:
+            self._serve(entry)
+        except ClientLeft:
+            ledger.note(entry, closed_early=time.monotonic())
+            self.close_connection = True
+        except (Hangup, Stopping):
+            self.close_connection = True
+        ledger.note(entry, finished=time.monotonic())
+
+    def _serve(self, entry: Request) -> None:
+        if isinstance(entry, Download):
+            self._download(entry)
+        elif isinstance(entry, Post):
+            length = self.headers.get("Content-Length", "")
+            if not length.isdigit():
+                self.close_connection = True
+                self._fail(entry, Failure(411, "Length required", None, "invalid_request_error"))
+                return
+            Exchange(self._state, self._peer, entry, self.rfile.read1, int(length)).run()
+        else:
+            self._rest(entry)
+
+    def _download(self, entry: Download) -> None:
+        if self._route().startswith("/decoy/"):
+            # A real picture, so that a client which takes interim drafts or mere links for results is found out.
+            self._state.ledger.note(entry, decoy=True, violations=("a decoy was downloaded",), status=200)
+            send_whole(self._peer, 200, [("Content-Type", "image/png")], encode(Image.new("RGB", (8, 8)), "png")[0])
+            return
+        downloading.serve(self._state, self._peer, entry, self._state.results.find(self._route()))
+
+    def _rest(self, entry: Request) -> None:
+        route = self._route()
+        if self.command == "GET" and route == "/v1/models":
+            self._models(entry)
+        elif self.command == "GET" and route == "/health":
+            self._json(entry, {"status": "ok", "simulator": True})
+        elif self.command == "GET" and route == "/ledger":
+            self._json(entry, self._state.ledger.summary())
+        else:
+            message = f"Invalid URL ({self.command} {route})"
+            self._fail(entry, Failure(404, message, "not_found", "invalid_request_error"))
+
+    def _models(self, entry: Request) -> None:
+        key, given = self._state.settings.api_key, entry.header("Authorization")
+        faults = {fault.name for fault in self._state.standing_faults() if fault.kind.family == "models"}
+        if "models_hang" in faults:
+            self._peer.pause(None)
+        if "models_html" in faults:
+            self._state.ledger.note(entry, status=200)
+            send_whole(self._peer, 200, [("Content-Type", "text/html")], b"<!DOCTYPE html><html>New API</html>")
+        elif "models_404" in faults:
+            self._fail(entry, Failure(404, "Invalid URL (GET /v1/models)", "not_found", "invalid_request_error"))
+        elif "models_500" in faults:
+            self._fail(entry, Failure(500, "Internal server error", "internal_error"))
+        elif key is not None and given != f"Bearer {key}":
+            self._fail(entry, WRONG_KEY if given else NO_KEY)
+        else:
+            models = [
+                {"id": name, "object": "model", "created": 1626777600, "owned_by": "simulator"} for name in MODELS
+            ]
+            self._json(entry, {"object": "list", "data": models})
+
+    def _json(self, entry: Request, value: object) -> None:
+        self._state.ledger.note(entry, status=200)
+        send_whole(self._peer, 200, [("Content-Type", "application/json")], json.dumps(value).encode())
+
+    def _fail(self, entry: Request, failure: Failure) -> None:
+        body, content_type = documented_body(failure, f"{failure.message} (request id: {new_request_id()})")
+        self._state.ledger.note(entry, status=failure.status)
+        send_whole(self._peer, failure.status, [("Content-Type", content_type)], body)

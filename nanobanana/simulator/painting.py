@@ -1,0 +1,172 @@
+"""The simulator's pictures: the right pixels, the prompt's text, and for edits the input pictures.
+
+Made to be told apart at a glance from anything that a model made: SIMULATED stands across each of them.
+"""
+
+from __future__ import annotations
+
+import colorsys
+import hashlib
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from .lettering import legible, wrapped
+
+# The scene is drawn at this many pixels on its longer side and scaled up: it is soft anyway, and a 4K one stays cheap.
+_SCENE_SIDE = 720
+# Published sizes differ from their ratio by up to 3 %: a picture that near is stretched, another one is cropped.
+_RATIO_TOLERANCE = 0.03
+
+Plane = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What one picture shows. `sequence` tells equal orders apart; `inputs` are RGB; `size` is (width, height)."""
+
+    prompt: str
+    model: str
+    ratio: str
+    size: tuple[int, int]
+    sequence: int = 1
+    inputs: tuple[Image.Image, ...] = ()
+
+
+def paint(subject: Subject) -> Image.Image:
+    """The picture as RGB of `subject.size`; the same subject gives the same pixels."""
+    scene = _scene(_seed(subject), *_scene_size(subject.size)).resize(subject.size, Image.Resampling.BILINEAR)
+    if subject.inputs:
+        scene = _edited(scene, subject)
+    _inscribe(scene, subject)
+    return scene
+
+
+def _seed(subject: Subject) -> int:
+    text = f"{subject.prompt}\0{subject.model}\0{subject.ratio}\0{subject.sequence}"
+    return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8], "big")
+
+
+def _scene_size(size: tuple[int, int]) -> tuple[int, int]:
+    scale = min(1.0, _SCENE_SIDE / max(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+@lru_cache(maxsize=32)
+def _scene(seed: int, width: int, height: int) -> Image.Image:
+    """A sky with a crescent over rows of hills, in colours that the seed picks."""
+    random = np.random.default_rng(seed)
+    hue = float(random.random())
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    x /= width
+    y /= height
+    unit = width / height
+    top = _colour(hue, 0.62, 0.46)
+    horizon = _colour(hue + 0.12 + 0.1 * float(random.random()), 0.45, 0.98)
+    share = np.clip(y * 1.25 + 0.12 * (x - 0.5), 0, 1)[..., None]
+    canvas = top * (1 - share) + horizon * share
+    # The crescent: a disc less another one, with edges as soft as one pixel of the finished picture.
+    centre_x, centre_y = 0.62 + 0.22 * float(random.random()), 0.24 + 0.08 * float(random.random())
+    radius = 0.13 * min(1.0, unit)
+    glow = np.exp(-(((x - centre_x) * unit) ** 2 + (y - centre_y) ** 2) / (6 * radius**2))
+    canvas += glow[..., None] * 0.22
+    disc = _disc(x * unit, y, centre_x * unit, centre_y, radius, height)
+    bite = _disc(x * unit, y, centre_x * unit - radius * 0.45, centre_y - radius * 0.32, radius * 0.92, height)
+    crescent = (disc * (1 - bite))[..., None]
+    canvas = canvas * (1 - crescent) + _colour(0.135, 0.42, 1.0) * crescent
+    for row in range(4):
+        base = 0.52 + 0.13 * row
+        line = np.full_like(x, base)
+        for wave in range(3):
+            frequency = (1.1 + wave * 1.7 + float(random.random())) * max(unit, 0.6)
+            line -= (0.062 / (wave + 1)) * np.sin(2 * math.pi * (frequency * x + float(random.random())))
+        cover = np.clip((y - line) * height / 1.5 + 0.5, 0, 1)[..., None]
+        shade = _colour(hue + 0.06 - 0.025 * row, 0.42 + 0.08 * row, 0.74 - 0.15 * row)
+        canvas = canvas * (1 - cover) + shade * cover
+    return Image.fromarray(np.clip(canvas * 255 + 0.5, 0, 255).astype(np.uint8), "RGB")
+
+
+def _colour(hue: float, saturation: float, value: float) -> Plane:
+    return np.array(colorsys.hsv_to_rgb(hue % 1.0, saturation, value), dtype=np.float32)
+
+
+def _disc(x: Plane, y: Plane, centre_x: float, centre_y: float, radius: float, height: int) -> Plane:
+    distance = np.sqrt((x - centre_x) ** 2 + (y - centre_y) ** 2)
+    return np.clip((radius - distance) * height / 1.5 + 0.5, 0, 1).astype(np.float32)
+
+
+def _edited(scene: Image.Image, subject: Subject) -> Image.Image:
+    """The first input over the whole canvas, tinted with the scene; the others as framed insets on it."""
+    first = _covering(subject.inputs[0], subject.size)
+    canvas = Image.blend(first, scene, 0.3)
+    others = subject.inputs[1:]
+    if not others:
+        return canvas
+    width, height = subject.size
+    columns = min(len(others), 5 if width >= height else 3)
+    rows = math.ceil(len(others) / columns)
+    gap = max(2, min(width, height) // 60)
+    side_x = (width - gap * (columns + 1)) // max(columns, 2)
+    side_y = int(height * 0.46 - gap * (rows + 1)) // rows
+    box = (max(8, side_x), max(8, side_y))
+    top = int(height * 0.2)
+    for index, picture in enumerate(others):
+        inset = ImageOps.contain(picture, box, Image.Resampling.BILINEAR)
+        framed = ImageOps.expand(inset, max(1, gap // 4), "white")
+        column, row = index % columns, index // columns
+        canvas.paste(framed, (gap + column * (box[0] + gap), top + row * (box[1] + gap)))
+    return canvas
+
+
+def _covering(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
+    ratio = (picture.width / picture.height) / (size[0] / size[1])
+    if abs(ratio - 1) <= _RATIO_TOLERANCE:
+        return picture.resize(size, Image.Resampling.BICUBIC)
+    return ImageOps.fit(picture, size, Image.Resampling.BICUBIC)
+
+
+def _inscribe(canvas: Image.Image, subject: Subject) -> None:
+    width, height = canvas.size
+    margin = max(4, min(width, height) // 24)
+    title = ImageFont.load_default(_title_size(width - 2 * margin, height))
+    shadow = max(1, round(_size(title) / 22))
+    draw = ImageDraw.Draw(canvas)
+    draw.text((margin + shadow, margin + shadow), "SIMULATED", fill=(20, 24, 40), font=title)
+    draw.text((margin, margin), "SIMULATED", fill=(255, 255, 255), font=title)
+    text, sized = legible(subject.prompt)
+    # Longer prompts get smaller letters, so that most of them fit.
+    letters = max(9, round(math.sqrt(width * height) / (17 if len(text) < 60 else 24 if len(text) < 240 else 32)))
+    font = sized(letters)
+    lines = wrapped(text, font, width - 4 * margin, max(2, int(height * 0.34 / (letters * 1.3))))
+    small = ImageFont.load_default(max(8, round(letters * 0.6)))
+    facts = f"{subject.model}   {subject.ratio}   {width}x{height}   #{subject.sequence}"
+    if subject.inputs:
+        facts += f"   from {len(subject.inputs)} picture{'s' * (len(subject.inputs) > 1)}"
+    panel_height = round(len(lines) * letters * 1.3 + _size(small) * 1.7 + margin)
+    box = (margin, height - margin - panel_height, width - margin, height - margin)
+    _panel(canvas, box, max(2, margin // 2))
+    x, y = box[0] + margin // 2 + margin // 4, box[1] + margin // 2
+    for line in lines:
+        draw.text((x, y), line, fill=(255, 255, 255), font=font)
+        y += round(letters * 1.3)
+    draw.text((x, y + _size(small) * 0.3), facts, fill=(205, 214, 235), font=small)
+
+
+def _title_size(width: int, height: int) -> int:
+    probe = ImageFont.load_default(100)
+    return max(10, int(min(100 * width * 0.8 / probe.getlength("SIMULATED"), height * 0.16)))
+
+
+def _size(font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> float:
+    return font.size if isinstance(font, ImageFont.FreeTypeFont) else 11
+
+
+def _panel(canvas: Image.Image, box: tuple[int, int, int, int], radius: int) -> None:
+    part = canvas.crop(box)
+    mask = Image.new("L", part.size, 0)
+    ImageDraw.Draw(mask).rounded_rectangle((0, 0, part.width - 1, part.height - 1), radius, fill=176)
+    canvas.paste(Image.new("RGB", part.size, (14, 18, 34)), box, mask)

@@ -1,0 +1,160 @@
+"""Encodings of a picture: the three documented formats, and the odd and broken files that a gateway may send."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image
+
+Encoded = tuple[bytes, str]
+"""The file's bytes and its MIME type."""
+
+
+def encode(image: Image.Image, image_format: str) -> Encoded:
+    """`image` as jpeg, png or webp, with fast settings: these pictures are looked at, not kept."""
+    if image_format == "png":
+        return _saved(image, "PNG", compress_level=1), "image/png"
+    if image_format == "webp":
+        return _saved(image, "WEBP", quality=88, method=0), "image/webp"
+    return _saved(image, "JPEG", quality=92), "image/jpeg"
+
+
+def _saved(image: Image.Image, name: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, name, **options)
+    return buffer.getvalue()
+
+
+def png_chunk(kind: bytes, data: bytes) -> bytes:
+    """One PNG chunk with its length and checksum."""
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def _png(width: int, height: int, bits: int, colour: int, rows: bytes) -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
+    data = png_chunk(b"IHDR", header) + png_chunk(b"IDAT", zlib.compress(rows, 1)) + png_chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + data
+
+
+@lru_cache(maxsize=4)
+def bomb(side: int = 30000) -> bytes:
+    """A one-bit PNG of `side` x `side` pixels: about 110 KB of file, 2.7 GB as RGB for the default."""
+    packer = zlib.compressobj(9)
+    row = b"\0" * (1 + (side + 7) // 8)
+    body = b"".join([packer.compress(row) for _ in range(side)] + [packer.flush()])
+    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    data = png_chunk(b"IHDR", header) + png_chunk(b"IDAT", body) + png_chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + data
+
+
+def _rgb16(image: Image.Image) -> Encoded:
+    # Pillow writes no 16-bit RGB: each level v becomes 257 v, which is v/255 exactly.
+    pixels = np.asarray(image, dtype=">u2") * np.uint16(257)
+    rows = np.zeros((image.height, 1 + image.width * 6), dtype=np.uint8)
+    rows[:, 1:] = pixels.astype(">u2").view(np.uint8).reshape(image.height, -1)
+    return _png(image.width, image.height, 16, 2, rows.tobytes()), "image/png"
+
+
+def _gray16(image: Image.Image) -> Encoded:
+    pixels = np.asarray(image.convert("L"), dtype=np.uint16) * np.uint16(257)
+    rows = np.zeros((image.height, 1 + image.width * 2), dtype=np.uint8)
+    rows[:, 1:] = pixels.astype(">u2").view(np.uint8).reshape(image.height, -1)
+    return _png(image.width, image.height, 16, 0, rows.tobytes()), "image/png"
+
+
+def _with_alpha(image: Image.Image) -> Image.Image:
+    """The picture with an alpha that rises from 0 at the left to 255 at the right."""
+    ramp = np.linspace(0, 255, image.width).round().astype(np.uint8)
+    result = image.convert("RGBA")
+    result.putalpha(Image.fromarray(np.ascontiguousarray(np.broadcast_to(ramp, (image.height, image.width))), "L"))
+    return result
+
+
+def _palette_alpha(image: Image.Image) -> Encoded:
+    return _saved(image.quantize(64), "PNG", transparency=0), "image/png"
+
+
+def _exif_rotated(image: Image.Image) -> Encoded:
+    # Orientation 6: turn by 90 degrees clockwise to see it upright.
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = image.transpose(Image.Transpose.ROTATE_90)
+    return _saved(turned, "JPEG", quality=92, exif=exif.tobytes()), "image/jpeg"
+
+
+def _animated(image: Image.Image, name: str) -> Encoded:
+    second = image.point([255 - level for level in range(256)] * 3)
+    return _saved(image, name, save_all=True, append_images=[second], duration=200), f"image/{name.lower()}"
+
+
+def _corrupt_png(image: Image.Image) -> Encoded:
+    data = bytearray(encode(image, "png")[0])
+    middle = len(data) // 2
+    data[middle : middle + 64] = bytes(64)
+    return bytes(data), "image/png"
+
+
+def _truncated(image: Image.Image, image_format: str) -> Encoded:
+    data, mime = encode(image, image_format)
+    return data[: len(data) // 2], mime
+
+
+def _shrunk(image: Image.Image) -> Encoded:
+    return encode(image.resize((max(1, image.width // 2), max(1, image.height // 2))), "png")
+
+
+def _stretched(image: Image.Image) -> Encoded:
+    return encode(image.resize((image.width, max(1, image.height * 3 // 4))), "png")
+
+
+_SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="8" height="8"><script>1</script></svg>'
+
+Variant = Callable[[Image.Image], Encoded]
+
+VARIANTS: dict[str, tuple[Variant, str]] = {
+    "picture_jpeg": (lambda i: encode(i, "jpeg"), "JPEG whatever was asked for"),
+    "picture_png": (lambda i: encode(i, "png"), "PNG whatever was asked for"),
+    "picture_webp": (lambda i: encode(i, "webp"), "WebP whatever was asked for"),
+    "picture_rgb16": (_rgb16, "16-bit RGB PNG"),
+    "picture_gray16": (_gray16, "16-bit gray PNG"),
+    "picture_gray": (lambda i: (_saved(i.convert("L"), "PNG"), "image/png"), "8-bit gray PNG"),
+    "picture_gray_jpeg": (lambda i: (_saved(i.convert("L"), "JPEG"), "image/jpeg"), "gray JPEG"),
+    "picture_gray_alpha": (
+        lambda i: (_saved(_with_alpha(i).convert("LA"), "PNG"), "image/png"),
+        "gray PNG with alpha",
+    ),
+    "picture_one_bit": (lambda i: (_saved(i.convert("1"), "PNG"), "image/png"), "one-bit PNG"),
+    "picture_palette": (lambda i: (_saved(i.quantize(64), "PNG"), "image/png"), "palette PNG"),
+    "picture_palette_alpha": (_palette_alpha, "palette PNG with a transparent colour"),
+    "picture_alpha": (
+        lambda i: (_saved(_with_alpha(i), "PNG", compress_level=1), "image/png"),
+        "RGBA PNG, its alpha rising from left to right",
+    ),
+    "picture_alpha_webp": (
+        lambda i: (_saved(_with_alpha(i), "WEBP", lossless=True, quality=0, method=0, exact=True), "image/webp"),
+        "lossless RGBA WebP",
+    ),
+    "picture_cmyk": (lambda i: (_saved(i.convert("CMYK"), "JPEG", quality=92), "image/jpeg"), "CMYK JPEG"),
+    "picture_exif_rotated": (_exif_rotated, "JPEG to be turned by its EXIF orientation"),
+    "picture_animated_webp": (lambda i: _animated(i, "WEBP"), "animated WebP of two frames"),
+    "picture_animated_gif": (lambda i: _animated(i, "GIF"), "animated GIF of two frames"),
+    "picture_bmp": (lambda i: (_saved(i, "BMP"), "image/bmp"), "BMP"),
+    "picture_tiff": (lambda i: (_saved(i, "TIFF"), "image/tiff"), "TIFF"),
+    "picture_corrupt_png": (_corrupt_png, "PNG with 64 zero bytes in its middle"),
+    "picture_truncated_png": (lambda i: _truncated(i, "png"), "the first half of a PNG"),
+    "picture_truncated_jpeg": (lambda i: _truncated(i, "jpeg"), "the first half of a JPEG"),
+    "picture_truncated_webp": (lambda i: _truncated(i, "webp"), "the first half of a WebP"),
+    "picture_header_only": (lambda i: (encode(i, "png")[0][:33], "image/png"), "a PNG's header and nothing more"),
+    "picture_bomb": (lambda i: (bomb(), "image/png"), "30000x30000 one-bit PNG: 110 KB that are 2.7 GB as RGB"),
+    "picture_html": (lambda i: (b"<html><body>Not Found</body></html>", "image/png"), "an HTML page instead"),
+    "picture_svg": (lambda i: (_SVG, "image/svg+xml"), "an SVG instead"),
+    "picture_json": (lambda i: (b'{"error":{"message":"expired"}}', "application/json"), "a JSON error instead"),
+    "picture_empty": (lambda i: (b"", "image/png"), "no byte at all"),
+    "picture_smaller": (_shrunk, "half the pixels a side that were paid for"),
+    "picture_other_ratio": (_stretched, "another aspect ratio than asked for"),
+}

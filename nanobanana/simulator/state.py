@@ -1,0 +1,86 @@
+"""What one simulator's requests share: its settings, the ledger, results, the script of faults, the credit."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .faults import Fault
+from .ledger import Ledger
+from .results import ResultStore
+
+
+@dataclass(frozen=True)
+class Settings:
+    """As given to Simulator, which documents them."""
+
+    api_key: str | None
+    faults: tuple[Fault, ...]
+    latency: float
+    credit: int | None
+    max_body: int | None
+    dialect: str
+    progress: bool
+    markers: bool
+
+
+class State:
+    """Shared by all connections of one simulator."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.base_url = ""
+        self.ledger = Ledger()
+        self.results = ResultStore()
+        self.stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._script: deque[tuple[Fault, ...]] = deque()
+        self._counts: Counter[tuple[str, ...]] = Counter()
+        self._faults = settings.faults
+        self._credit = settings.credit
+
+    def set_faults(self, faults: Sequence[Fault]) -> None:
+        """Replace the faults of every request from now on."""
+        with self._lock:
+            self._faults = tuple(faults)
+
+    def set_script(self, steps: Sequence[tuple[Fault, ...]]) -> None:
+        """Replace what remains of the script."""
+        with self._lock:
+            self._script = deque(steps)
+
+    def next_faults(self) -> tuple[Fault, ...]:
+        """The faults of the next POST: those of every request and one step of the script."""
+        with self._lock:
+            return (*self._faults, *(self._script.popleft() if self._script else ()))
+
+    def standing_faults(self) -> tuple[Fault, ...]:
+        """The faults of every request."""
+        with self._lock:
+            return self._faults
+
+    def count(self, *what: str) -> int:
+        """How many times this was counted, this time included."""
+        with self._lock:
+            self._counts[what] += 1
+            return self._counts[what]
+
+    def pay(self, pictures: int) -> bool:
+        """Take the price of so many pictures off the credit; False, and nothing taken, when it does not suffice."""
+        with self._lock:
+            if self._credit is None:
+                return True
+            if self._credit < pictures:
+                return False
+            self._credit -= pictures
+            return True
+
+
+def new_request_id() -> str:
+    """As relays write them: the time, and something random behind it."""
+    now = time.time()
+    return time.strftime("%Y%m%d%H%M%S", time.gmtime(now)) + f"{int(now % 1 * 1e9):09d}" + uuid.uuid4().hex[:8]
