@@ -1,0 +1,6 @@
+PYTHON ?= python3
+
+.PHONY: setup check test demo bench
+
+setup check test demo bench:
+	$(PYTHON) scripts/project.py $@ $(ARGS)

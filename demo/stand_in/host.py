@@ -1,0 +1,92 @@
+"""The stand-in itself: open it, ask what nodes it has, run prompts, interrupt them."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from .core_nodes import core_nodes
+from .execution import Executor, Run
+from .io_node import ComfyNode
+from .loading import load_pack, register
+from .modules import PromptServer, host_modules
+from .prompt import InvalidPrompt, Prompt, check
+from .state import Event, HostState
+
+__all__ = ["InvalidPrompt", "Run", "StandIn"]
+
+
+class _Interrupt(BaseException):
+    """`InterruptProcessingException`; a BaseException from 0.20 on."""
+
+
+class _InterruptBefore020(Exception):
+    """`InterruptProcessingException` before 0.20."""
+
+
+class StandIn:
+    """A host for `packs` (name under `custom_nodes` -> folder), used as a context manager.
+
+    While it is open, the host's modules stand in `sys.modules`; only one can be open in a process. `folder` takes
+    the host's `input`, `output`, `temp` and `user` folders. `floor`: pretend to be the oldest supported API, 0.11.
+    `extra_nodes` join the core nodes. `on_event` is called, in whatever thread, for all that a browser would be sent.
+    """
+
+    def __init__(
+        self,
+        packs: Mapping[str, Path],
+        folder: Path,
+        *,
+        floor: bool = False,
+        extra_nodes: Sequence[type[ComfyNode]] = (),
+        on_event: Callable[[Event], None] | None = None,
+    ) -> None:
+        interrupt = _InterruptBefore020 if floor else _Interrupt
+        self.state = HostState(folder, floor, interrupt, on_event)
+        self._packs = dict(packs)
+        self._extra = list(extra_nodes)
+        self._open = ExitStack()
+
+    def __enter__(self) -> StandIn:
+        with ExitStack() as opening:
+            modules = opening.enter_context(host_modules(self.state))
+            self.server: PromptServer = modules["server"].PromptServer.instance
+            self.nodes: dict[str, type[ComfyNode]] = register([*core_nodes(self.state), *self._extra], "nodes")
+            for name, folder in self._packs.items():
+                self.nodes |= asyncio.run(load_pack(folder, name))
+            self._executor = Executor(self.nodes, self.state)
+            self._open = opening.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    @property
+    def events(self) -> list[Event]:
+        """All that a browser would have been sent so far."""
+        return list(self.state.events)
+
+    def object_info(self) -> dict[str, Any]:
+        """What `GET /object_info` would answer, as JSON values."""
+        served = {name: node.GET_SCHEMA().served(node.RELATIVE_PYTHON_MODULE) for name, node in self.nodes.items()}
+        return json.loads(json.dumps(served))
+
+    def run(self, prompt: Prompt) -> Run:
+        """Run an API graph to its end, in the calling thread.
+
+        Raises:
+            InvalidPrompt: the host would have refused it with a 400, and nothing ran.
+        """
+        own = copy.deepcopy(prompt)
+        outputs = check(own, self.nodes)
+        return self._executor.run(own, outputs, uuid.uuid4().hex)
+
+    def interrupt(self) -> None:
+        """What `POST /interrupt` does; from any thread."""
+        self.state.set_interrupted(True)
