@@ -1,0 +1,31 @@
+"""What was asked, paid for and received: a database of calls, and the pictures' original bytes."""
+
+from __future__ import annotations
+
+from .archive import DEFAULT_CAP
+from .journal import Journal
+from .records import (
+    CallDetails,
+    CallKey,
+    CallRecord,
+    Claim,
+    Cleared,
+    DayTotal,
+    HistoryPage,
+    JournalStats,
+    PictureRecord,
+)
+
+__all__ = [
+    "DEFAULT_CAP",
+    "CallDetails",
+    "CallKey",
+    "CallRecord",
+    "Claim",
+    "Cleared",
+    "DayTotal",
+    "HistoryPage",
+    "Journal",
+    "JournalStats",
+    "PictureRecord",
+]

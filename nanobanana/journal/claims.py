@@ -1,0 +1,190 @@
+"""Deciding, in one transaction, what becomes of a picture that is wanted."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..errors import Billed
+from .files import PictureFiles
+from .records import CallDetails, CallKey, CallRecord, Claim
+from .rows import load_call, plain
+
+STOPPED = "The call was stopped before its answer came."
+_DIED = "ComfyUI ended before the answer came."
+
+_LIVE_STATES = ("asked", "sent", "answered")
+# How many older calls for the same picture are looked through for one that may have been billed.
+_EARLIER_DEPTH = 20
+
+
+@dataclass(frozen=True)
+class Claimant:
+    """Who claims: the owner's id, the run, the time (Unix seconds), and how to tell whether another owner works on."""
+
+    owner: str
+    run: str
+    now: float
+    works_on: Callable[[str, int], bool]
+
+
+def newest(connection: sqlite3.Connection, key: CallKey) -> sqlite3.Row | None:
+    """The last call for this picture: the only one that can still be under way."""
+    row: sqlite3.Row | None = connection.execute(
+        "SELECT id, state, owner, run, billed FROM calls WHERE fingerprint = ? AND variation = ?"
+        " ORDER BY id DESC LIMIT 1",
+        (key.fingerprint, key.variation),
+    ).fetchone()
+    return row
+
+
+def is_taken(row: sqlite3.Row | None, works_on: Callable[[str, int], bool]) -> bool:
+    """Whether a living owner is at work on this call."""
+    return (
+        row is not None
+        and row["state"] in _LIVE_STATES
+        and row["owner"] is not None
+        and works_on(row["owner"], row["id"])
+    )
+
+
+def decide(
+    connection: sqlite3.Connection, files: PictureFiles, key: CallKey, details: CallDetails, claimant: Claimant
+) -> Claim | None:
+    """What becomes of the claim, written down; None while someone else is at work on it.
+
+    To be called inside a writing transaction.
+    """
+    row = newest(connection, key)
+    if is_taken(row, claimant.works_on):
+        return None
+    record = load_call(connection, files, row["id"]) if row is not None else None
+    if record is None:
+        return _ask(connection, files, key, details, claimant)
+    if record.state == "kept" and record.pictures and all(files.is_there(one) for one in record.pictures):
+        return Claim("kept", record)
+    if record.state in ("kept", "answered", "sent"):
+        _forget_lost_pictures(connection, files, record)
+        record = load_call(connection, files, record.id) or record
+        if record.urls or record.pictures:
+            return _take_over(connection, files, key, record, "answered", claimant)
+    if record.state == "asked":
+        return _take_over(connection, files, key, record, "asked", claimant)
+    if record.state in ("sent", "answered"):
+        # Whoever sent it is gone, and nothing of its answer is here.
+        billed: Billed = "maybe" if record.state == "sent" else "yes"
+        fail(connection, record.id, error=_DIED, billed=billed, request_id=record.request_id, now=claimant.now)
+        record = load_call(connection, files, record.id) or record
+    if record.state == "failed" and record.billed != "no" and claimant.run and record.run == claimant.run:
+        return Claim("failed", record)
+    return _ask(connection, files, key, details, claimant)
+
+
+def fail(
+    connection: sqlite3.Connection, call_id: int, *, error: str, billed: Billed, request_id: str, now: float
+) -> int:
+    """Write down that a call failed, and let go of it; gives the number of rows changed."""
+    return connection.execute(
+        "UPDATE calls SET state = 'failed', owner = NULL, error = ?, billed = ?, finished_at = ?,"
+        " request_id = CASE WHEN ? = '' THEN request_id ELSE ? END WHERE id = ?",
+        (error, billed, now, request_id, request_id, call_id),
+    ).rowcount
+
+
+def let_go(connection: sqlite3.Connection, call_id: int, now: float) -> None:
+    """Let go of a call in whatever state it is.
+
+    One that was never sent is forgotten. One of which something came stays answered, to be fetched by the next claim.
+    One that was sent and of which nothing came failed, and may have been billed.
+    """
+    row = connection.execute("SELECT state, request_id FROM calls WHERE id = ?", (call_id,)).fetchone()
+    if row is None or row["state"] in ("kept", "failed"):
+        return
+    if row["state"] == "asked":
+        connection.execute("DELETE FROM calls WHERE id = ?", (call_id,))
+    elif row["state"] == "answered" or _has_something(connection, call_id):
+        connection.execute("UPDATE calls SET owner = NULL WHERE id = ?", (call_id,))
+    else:
+        fail(connection, call_id, error=STOPPED, billed="maybe", request_id=row["request_id"], now=now)
+
+
+def _ask(
+    connection: sqlite3.Connection, files: PictureFiles, key: CallKey, details: CallDetails, claimant: Claimant
+) -> Claim:
+    earlier = _earlier(connection, files, key)
+    call_id = connection.execute(
+        "INSERT INTO calls (fingerprint, variation, state, owner, run, asked_at, model, prompt, aspect_ratio,"
+        " output_format, dialect, profile, base_url, seed, inputs, cost)"
+        " VALUES (?, ?, 'asked', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            key.fingerprint,
+            key.variation,
+            claimant.owner,
+            claimant.run,
+            claimant.now,
+            plain(details.model),
+            plain(details.prompt),
+            details.aspect_ratio,
+            details.output_format,
+            details.dialect,
+            plain(details.profile),
+            plain(details.base_url),
+            str(details.seed),
+            details.inputs,
+            details.cost,
+        ),
+    ).lastrowid
+    record = load_call(connection, files, call_id or 0)
+    assert record is not None
+    return Claim("ask", record, earlier)
+
+
+def _take_over(
+    connection: sqlite3.Connection,
+    files: PictureFiles,
+    key: CallKey,
+    record: CallRecord,
+    state: str,
+    claimant: Claimant,
+) -> Claim:
+    connection.execute(
+        "UPDATE calls SET state = ?, owner = ?, run = ?, finished_at = NULL,"
+        " billed = CASE WHEN ? = 'answered' THEN 'yes' ELSE billed END,"
+        " asked_at = CASE WHEN ? = 'asked' THEN ? ELSE asked_at END WHERE id = ?",
+        (state, claimant.owner, claimant.run, state, state, claimant.now, record.id),
+    )
+    taken = load_call(connection, files, record.id)
+    assert taken is not None
+    if state == "answered":
+        return Claim("answered", taken)
+    return Claim("ask", taken, _earlier(connection, files, key))
+
+
+def _forget_lost_pictures(connection: sqlite3.Connection, files: PictureFiles, record: CallRecord) -> None:
+    for picture in record.pictures:
+        if not files.is_there(picture):
+            connection.execute("DELETE FROM pictures WHERE id = ?", (picture.id,))
+
+
+def _earlier(connection: sqlite3.Connection, files: PictureFiles, key: CallKey) -> CallRecord | None:
+    """The newest failed call since the last picture came that was or may have been billed."""
+    rows = connection.execute(
+        "SELECT id, state, billed FROM calls WHERE fingerprint = ? AND variation = ? ORDER BY id DESC LIMIT ?",
+        (key.fingerprint, key.variation, _EARLIER_DEPTH),
+    ).fetchall()
+    for row in rows:
+        if row["state"] == "kept":
+            return None
+        if row["state"] == "failed" and row["billed"] != "no":
+            return load_call(connection, files, row["id"])
+    return None
+
+
+def _has_something(connection: sqlite3.Connection, call_id: int) -> bool:
+    """Whether a URL or a picture of this call is here."""
+    found: sqlite3.Row | None = connection.execute(
+        "SELECT 1 FROM urls WHERE call_id = ? UNION ALL SELECT 1 FROM pictures WHERE call_id = ? LIMIT 1",
+        (call_id, call_id),
+    ).fetchone()
+    return found is not None

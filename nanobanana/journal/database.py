@@ -1,0 +1,209 @@
+"""The SQLite file: opening, checking, putting aside when damaged, transactions."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Generator
+from pathlib import Path
+
+from ..errors import JournalError
+from .failures import database_error, disk_error, is_corrupt, was_moved
+from .locks import exclusive
+from .schema import migrate
+
+_log = logging.getLogger(__name__)
+
+_BUSY_SECONDS = 15.0
+# Pages move from the log (-wal) into the database only between calls, or when the log has grown this large. So a
+# copy of the folder taken while calls run holds a database and a log that fit together.
+_LOG_BYTES_IDLE = 4 << 20
+_LOG_BYTES_MOST = 64 << 20
+
+# A forked child must neither use nor close its parent's connections: they are kept here, unused, for its lifetime.
+_inherited: list[sqlite3.Connection] = []
+
+
+class Database:
+    """One database with two connections: one writes, one reads (a long search doesn't hold up a call).
+
+    Safe for threads; each connection has a lock. Opened when first used. Every error is a `JournalError`.
+    """
+
+    def __init__(self, path: Path, lock_path: Path) -> None:
+        self.path = path
+        self._lock_path = lock_path
+        self._write_lock = threading.RLock()
+        self._read_lock = threading.RLock()
+        self._open_lock = threading.RLock()  # always the last to be taken
+        self._writer: sqlite3.Connection | None = None
+        self._reader: sqlite3.Connection | None = None
+        self._pid = os.getpid()
+        self._file: os.stat_result | None = None
+        self._damaged = False
+
+    @contextlib.contextmanager
+    def writing(self) -> Generator[sqlite3.Connection]:
+        """One transaction, on disk when the block is left; undone when it raises."""
+        with self._write_lock, self._explained():
+            connection = self._open_writer()
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    @contextlib.contextmanager
+    def reading(self) -> Generator[sqlite3.Connection]:
+        """One consistent look, on a connection that can't write."""
+        with self._read_lock, self._explained():
+            connection = self._open_reader()
+            connection.execute("BEGIN")
+            try:
+                yield connection
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+
+    def tidy(self, *, idle: bool) -> None:
+        """Move the log into the database where that is due. `idle`: no call is under way."""
+        try:
+            size = Path(f"{self.path}-wal").stat().st_size
+        except OSError:
+            return
+        if size > (_LOG_BYTES_IDLE if idle else _LOG_BYTES_MOST):
+            with self._write_lock, self._explained():
+                self._open_writer().execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+    def shrink(self) -> None:
+        """Give the space of deleted rows back, and leave nothing of them in the file."""
+        with self._write_lock, self._explained():
+            connection = self._open_writer()
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def close(self) -> None:
+        """Close both connections; the next use opens them again."""
+        with self._write_lock, self._read_lock:
+            self._drop()
+
+    @contextlib.contextmanager
+    def _explained(self) -> Generator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            if is_corrupt(error):
+                self._damaged = True
+            elif was_moved(error) and self._is_elsewhere():
+                self._drop()
+            raise database_error(error, self.path) from error
+
+    def _is_elsewhere(self) -> bool:
+        """Whether the name leads to another file than the one that was opened."""
+        try:
+            return self._file is None or not os.path.samestat(self._file, self.path.stat())
+        except OSError:
+            return True
+
+    def _open_writer(self) -> sqlite3.Connection:
+        with self._open_lock:
+            if self._pid != os.getpid():
+                _inherited.extend(one for one in (self._writer, self._reader) if one is not None)
+                self._writer = self._reader = None
+                self._pid = os.getpid()
+            if self._damaged:
+                self._drop()
+            if self._writer is None:
+                try:
+                    with exclusive(self._lock_path):
+                        self._writer = self._connect_checked()
+                        self._file = self.path.stat()
+                except OSError as error:
+                    raise disk_error(error, self.path) from error
+                self._damaged = False
+            return self._writer
+
+    def _open_reader(self) -> sqlite3.Connection:
+        with self._open_lock:
+            self._open_writer()
+            if self._reader is None:
+                self._reader = self._connect()
+                self._reader.execute("PRAGMA query_only = 1")
+            return self._reader
+
+    def _drop(self) -> None:
+        with self._open_lock:
+            for connection in (self._reader, self._writer):
+                if connection is not None:
+                    with contextlib.suppress(sqlite3.Error):
+                        connection.close()
+            self._reader = self._writer = None
+
+    def _connect(self) -> sqlite3.Connection:
+        # Transactions are ours (isolation_level None); the locks above keep threads apart.
+        connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        connection.row_factory = sqlite3.Row
+        return connection
+
+    def _connect_checked(self) -> sqlite3.Connection:
+        """The writing connection, of a new database in place of one that turns out to be damaged."""
+        try:
+            return self._prepare()
+        except sqlite3.DatabaseError as error:
+            if not is_corrupt(error):
+                raise
+            self._put_aside(error)
+        return self._prepare()
+
+    def _prepare(self) -> sqlite3.Connection:
+        # A log that was not moved into the database says that its process was killed, or that the folder is a copy.
+        log = Path(f"{self.path}-wal")
+        suspicious = self._damaged or (log.exists() and log.stat().st_size > 0)
+        connection = self._connect()
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA fullfsync = 1")  # macOS, where an ordinary sync stops at the drive's cache
+            connection.execute("PRAGMA secure_delete = FAST")
+            connection.execute("PRAGMA wal_autocheckpoint = 0")
+            if suspicious:
+                found = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+                if found != "ok":
+                    raise sqlite3.DatabaseError(f"database disk image is malformed: {found}")
+            migrate(connection, self.path)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _put_aside(self, error: sqlite3.DatabaseError) -> None:
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        aside = self.path.with_name(f"{self.path.name}.damaged-{stamp}")
+        number = 1
+        while aside.exists():
+            number += 1
+            aside = self.path.with_name(f"{self.path.name}.damaged-{stamp}-{number}")
+        for ending in ("", "-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                Path(f"{self.path}{ending}").replace(f"{aside}{ending}")
+        _log.warning(
+            "The journal %s was damaged (%s). It was kept as %s, and a new one was begun; the pictures are untouched.",
+            self.path,
+            error,
+            aside.name,
+        )
+
+
+def require_row(changed: int, call_id: int) -> None:
+    """Raise `JournalError` when a step changed no row: the call was cleared away."""
+    if not changed:
+        raise JournalError(
+            f"The journal has lost call {call_id}: it was cleared, or its file was replaced.", "Run again."
+        )

@@ -1,0 +1,194 @@
+"""The pictures' original bytes, as files named by their content."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ..errors import JournalError
+from .failures import disk_error
+from .records import PictureRecord
+
+# A file's name is its hash and one of these endings, whatever the gateway called it.
+EXTENSIONS: Final = frozenset(
+    {"png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff", "avif", "heic", "jxl", "ico", "bin"}
+)
+_PART = ".part"
+_STALE_SECONDS = 3600.0
+
+Writer = Callable[[int, bytes], None]
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write every byte of `data`."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def sync_file(descriptor: int) -> None:
+    """Bring a file's bytes to the disk itself."""
+    if hasattr(os, "fsync"):
+        os.fsync(descriptor)
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring a folder's names to the disk; Windows can't, and doesn't need it."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """`name` is `<sha256>.<extension>`; `modified` is Unix seconds, of the last use."""
+
+    name: str
+    bytes: int
+    modified: float
+
+    @property
+    def sha256(self) -> str:
+        return self.name.partition(".")[0]
+
+
+class PictureFiles:
+    """The folder of pictures. `write` puts bytes into an open file; tests hand in one that fails."""
+
+    def __init__(self, folder: Path, write: Writer = write_all) -> None:
+        self.folder = folder
+        self._write = write
+
+    def prepare(self) -> None:
+        """Make the folder, and remove what killed processes left half-written."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for part in self.folder.glob(f"*{_PART}"):
+            with contextlib.suppress(OSError):
+                if time.time() - part.stat().st_mtime > _STALE_SECONDS:
+                    part.unlink()
+
+    def path(self, sha256: str, extension: str) -> Path:
+        """Where the bytes with this hash lie. An extension we don't know becomes `bin`."""
+        return self.folder / f"{sha256}.{safe_extension(extension)}"
+
+    def save(self, data: bytes, extension: str) -> tuple[str, Path]:
+        """Put `data` on disk, synced, and return its SHA-256 and path. The same bytes are stored once.
+
+        Raises `JournalError`, and leaves nothing behind, when the disk is full or can't be written.
+        """
+        sha256 = hashlib.sha256(data).hexdigest()
+        path = self.path(sha256, extension)
+        part = self.folder / f"{uuid.uuid4().hex}{_PART}"
+        try:
+            if self._holds(path, data):
+                _mark_used(path)
+                return sha256, path
+            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o644)
+            try:
+                self._write(descriptor, data)
+                sync_file(descriptor)
+            finally:
+                os.close(descriptor)
+            part.replace(path)
+            sync_folder(self.folder)
+        except OSError as error:
+            raise disk_error(error, path) from error
+        finally:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+        return sha256, path
+
+    def is_there(self, record: PictureRecord) -> bool:
+        """Whether the file exists with the right length; marks it as used now."""
+        try:
+            if record.path.stat().st_size != record.bytes:
+                return False
+            _mark_used(record.path)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise disk_error(error, record.path) from error
+        return True
+
+    def read(self, record: PictureRecord) -> bytes:
+        """The original bytes, checked against their hash.
+
+        Raises `JournalError` when the file is gone or changed. A changed one is renamed, never deleted, so that the
+        next run fetches the picture anew.
+        """
+        try:
+            data = record.path.read_bytes()
+        except FileNotFoundError as error:
+            raise JournalError(
+                f"The picture's file {record.path.name} is gone: it was trimmed or deleted.",
+                "Run the node that made it again.",
+            ) from error
+        except OSError as error:
+            raise disk_error(error, record.path) from error
+        if hashlib.sha256(data).hexdigest() != record.sha256:
+            damaged = record.path.with_name(f"{record.path.name}.damaged")
+            with contextlib.suppress(OSError):
+                record.path.replace(damaged)
+            raise JournalError(
+                f"The picture's file {record.path.name} was changed on disk; it was renamed to {damaged.name}.",
+                "Run again: the picture is fetched anew where its address still works.",
+            )
+        return data
+
+    def listing(self) -> Iterator[StoredFile]:
+        """Every picture file, in no order."""
+        try:
+            with os.scandir(self.folder) as entries:
+                for entry in entries:
+                    if not entry.name.endswith(_PART):
+                        with contextlib.suppress(FileNotFoundError):
+                            info = entry.stat()
+                            yield StoredFile(entry.name, info.st_size, info.st_mtime)
+        except OSError as error:
+            raise disk_error(error, self.folder) from error
+
+    def used_at(self, name: str) -> float | None:
+        """When the file `name` was last used, Unix seconds; None when it is gone."""
+        try:
+            return (self.folder / name).stat().st_mtime
+        except OSError:
+            return None
+
+    def remove(self, name: str) -> bool:
+        """Delete a file; False when it can't be (open on Windows)."""
+        try:
+            (self.folder / name).unlink(missing_ok=True)
+        except OSError:
+            return False
+        return True
+
+    @staticmethod
+    def _holds(path: Path, data: bytes) -> bool:
+        # A file that power loss tore has the right name and the wrong bytes: compare them.
+        try:
+            return path.stat().st_size == len(data) and path.read_bytes() == data
+        except FileNotFoundError:
+            return False
+
+
+def _mark_used(path: Path) -> None:
+    """A trimming leaves files alone that were used in the last hour."""
+    with contextlib.suppress(PermissionError):  # another account's file in a shared folder
+        os.utime(path)
+
+
+def safe_extension(extension: str) -> str:
+    """`extension` when it is one of ours, otherwise `bin`."""
+    lowered = extension.lower().lstrip(".")
+    return lowered if lowered in EXTENSIONS else "bin"

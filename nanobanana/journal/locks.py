@@ -1,0 +1,168 @@
+"""Locks on files, which the kernel lets go of when their process ends, whatever ended it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+import uuid
+import weakref
+from collections.abc import Generator
+from pathlib import Path
+
+from ..errors import JournalError
+
+_SUFFIX = ".lock"
+# Opening a journal takes milliseconds; migrating or checking a large one some seconds.
+_PATIENCE = 60.0
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _take(descriptor: int) -> bool:
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+else:
+    import errno
+    import fcntl
+
+    def _take(descriptor: int) -> bool:
+        # flock and not POSIX record locks: it holds between two openings within one process too, and closing
+        # another descriptor of the same file doesn't let go of it.
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in (errno.EWOULDBLOCK, errno.EACCES, errno.EAGAIN):
+                return False
+            raise JournalError(
+                f"The data folder lies on a file system that can't lock files ({error.strerror}).",
+                "Set NANOBANANA_HOME to a folder on a local disk.",
+            ) from error
+        return True
+
+
+class FileLock:
+    """An exclusive lock on `path`, which is made when it isn't there. `held` tells whether the lock was got."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            self.held = _take(self._descriptor)
+        except BaseException:
+            self.close()
+            raise
+        if not self.held:
+            self.close()
+
+    def close(self) -> None:
+        """Let go; more than once does nothing."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def is_at_its_path(self) -> bool:
+        """Whether the locked file is still the one that has the name (someone may have removed it meanwhile)."""
+        try:
+            return os.path.samestat(os.fstat(self._descriptor), self.path.stat())
+        except OSError:
+            return False
+
+
+class Owner:
+    """This journal's sign of life: a locked file of its own in `folder`, named by a random `id`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        while True:
+            self.id = uuid.uuid4().hex
+            self._lock = FileLock(folder / f"{self.id}{_SUFFIX}")
+            # `remove_dead` of another process may have caught the file between its making and its locking.
+            if self._lock.held and self._lock.is_at_its_path():
+                break
+            self._lock.close()
+        _owners.add(self)
+
+    def close(self) -> None:
+        """End the sign of life and remove its file."""
+        with contextlib.suppress(OSError):
+            if os.name == "nt":
+                self._lock.close()  # Windows removes no open file
+            self._lock.path.unlink(missing_ok=True)
+        self._lock.close()
+
+    def forget(self) -> None:
+        """In a forked child: close the inherited descriptor, or the parent would seem alive as long as the child."""
+        self._lock.close()
+
+
+_owners: weakref.WeakSet[Owner] = weakref.WeakSet()
+
+
+def _forget_owners() -> None:
+    for owner in list(_owners):
+        owner.forget()
+    _owners.clear()
+
+
+_fork_handled = False
+
+
+def handle_forks() -> None:
+    """Once a process: see to it that a forked child doesn't hold its parent's locks."""
+    global _fork_handled
+    if not _fork_handled and hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_forget_owners)
+        _fork_handled = True
+
+
+def is_alive(folder: Path, owner: str) -> bool:
+    """Whether the process behind `owner` lives. Costs an opening of its file, some 20 microseconds."""
+    path = folder / f"{owner}{_SUFFIX}"
+    if not path.exists():
+        return False
+    try:
+        lock = FileLock(path)
+    except PermissionError:
+        return True  # Windows, while its owner removes it: ask again later
+    lock.close()
+    return not lock.held
+
+
+def remove_dead(folder: Path) -> None:
+    """Remove the files of owners that are gone."""
+    for path in folder.glob(f"*{_SUFFIX}"):
+        if len(path.stem) != 32:
+            continue
+        with contextlib.suppress(OSError):
+            lock = FileLock(path)
+            if lock.held:
+                if os.name == "nt":
+                    lock.close()
+                path.unlink(missing_ok=True)
+                lock.close()
+
+
+@contextlib.contextmanager
+def exclusive(path: Path) -> Generator[None]:
+    """Hold the lock on `path`; raises `JournalError` when another process keeps it for a minute."""
+    end = time.monotonic() + _PATIENCE
+    while True:
+        lock = FileLock(path)
+        if lock.held:
+            break
+        if time.monotonic() > end:
+            raise JournalError(
+                "Another process has kept the journal locked for a minute.",
+                "End the other ComfyUI that uses the same data folder, or start this one again.",
+            )
+        time.sleep(0.02)
+    try:
+        yield
+    finally:
+        lock.close()

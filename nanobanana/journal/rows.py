@@ -1,0 +1,100 @@
+"""From the database's rows to records."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from .files import PictureFiles
+from .records import CallDetails, CallKey, CallRecord, PictureRecord
+
+
+def load_call(connection: sqlite3.Connection, files: PictureFiles, call_id: int) -> CallRecord | None:
+    """The call with its URLs and pictures, or None."""
+    rows = connection.execute("SELECT * FROM calls WHERE id = ?", (call_id,)).fetchall()
+    return next(iter(load_calls(connection, files, rows)), None)
+
+
+def load_calls(
+    connection: sqlite3.Connection, files: PictureFiles, rows: Sequence[sqlite3.Row]
+) -> tuple[CallRecord, ...]:
+    """Rows of `calls` as records, in their order; three statements however many there are."""
+    ids = [row["id"] for row in rows]
+    marks = ",".join("?" * len(ids))
+    urls: dict[int, list[str]] = {}
+    for row in connection.execute(f"SELECT * FROM urls WHERE call_id IN ({marks}) ORDER BY call_id, position", ids):
+        urls.setdefault(row["call_id"], []).append(row["url"])
+    pictures: dict[int, list[PictureRecord]] = {}
+    for row in connection.execute(f"SELECT * FROM pictures WHERE call_id IN ({marks}) ORDER BY call_id, position", ids):
+        pictures.setdefault(row["call_id"], []).append(picture_of(row, files))
+    return tuple(_call_of(row, urls.get(row["id"], ()), pictures.get(row["id"], ())) for row in rows)
+
+
+def picture_of(row: sqlite3.Row, files: PictureFiles) -> PictureRecord:
+    """A row of `pictures` as a record."""
+    return PictureRecord(
+        id=row["id"],
+        call_id=row["call_id"],
+        position=row["position"],
+        url=row["url"],
+        sha256=row["sha256"],
+        extension=row["extension"],
+        width=row["width"],
+        height=row["height"],
+        bytes=row["bytes"],
+        path=_path(row, files),
+        kept_at=row["kept_at"],
+    )
+
+
+def plain(text: str) -> str:
+    """`text` as the database can hold it: half of a character (a lone surrogate) becomes a question mark."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _path(row: sqlite3.Row, files: PictureFiles) -> Path:
+    return files.path(row["sha256"], row["extension"])
+
+
+def _call_of(row: sqlite3.Row, urls: Iterable[str], pictures: Iterable[PictureRecord]) -> CallRecord:
+    return CallRecord(
+        id=row["id"],
+        key=CallKey(row["fingerprint"], row["variation"]),
+        details=CallDetails(
+            model=row["model"],
+            prompt=row["prompt"],
+            aspect_ratio=row["aspect_ratio"],
+            output_format=row["output_format"],
+            dialect=row["dialect"],
+            profile=row["profile"],
+            base_url=row["base_url"],
+            seed=int(row["seed"]),
+            inputs=row["inputs"],
+            cost=row["cost"],
+        ),
+        state=row["state"],
+        run=row["run"],
+        asked_at=row["asked_at"],
+        sent_at=row["sent_at"],
+        answered_at=row["answered_at"],
+        finished_at=row["finished_at"],
+        request_id=row["request_id"],
+        billed=row["billed"],
+        error=row["error"],
+        text=row["text"],
+        urls=tuple(urls),
+        pictures=tuple(pictures),
+        seconds=row["seconds"],
+        usage=_usage(row["usage"]),
+    )
+
+
+def _usage(text: str) -> Mapping[str, object]:
+    try:
+        value: Any = json.loads(text)
+    except ValueError:
+        return {}
+    return cast("dict[str, object]", value) if isinstance(value, dict) else {}
