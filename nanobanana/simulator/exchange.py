@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import hmac
-import json
 import time
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
 
-from .answers import Chunk, Identity, Picture, Shaped, chunks, delta, envelope, refusal, whole
+from .answering import plain_framing, plain_pieces, stream_pieces
+from .answers import Identity, Picture
 from .catalog import pixels
 from .connection import ClientLeft, Hangup, Peer, read_body
 from .failures import NO_CREDIT, NO_KEY, TOO_LARGE, UNBILLED_CODES, WRONG_KEY, Failure, Rejected, bad_request
-from .failures import documented_error as documented
 from .faults import read_markers
-from .framing import Framing, Piece, plain, stream
 from .hostile import ANSWERS, RAW
 from .inputs import InputPicture, decode_picture
 from .ledger import Post
@@ -25,13 +23,6 @@ from .plan import Plan, Stop
 from .reply import Headers, cut_offset, halt, head, send_body, send_endless, send_whole
 from .state import State
 from .validation import Order, read_order
-
-_REFUSALS: dict[str, tuple[str, str | None]] = {
-    "refusal": ("I can't create that picture, but I can describe it for you.", "stop"),
-    "content_filter": ("The request was blocked by the safety filter.", "content_filter"),
-    "content_filter_upper": ("", "CONTENT_FILTER"),
-    "image_safety": ("", "IMAGE_SAFETY"),
-}
 
 
 class Exchange:
@@ -203,27 +194,17 @@ class Exchange:
         return made
 
     def _respond(self, order: Order, identity: Identity, pictures: list[Picture], deadline: float) -> None:
-        plan, framing = self._plan, self._plan.framing
-        shaped = self._shaped(pictures)
-        split = int(plan.number("split", "characters") or 0)
-        events = chunks(shaped, identity, split) if shaped else []
-        progress = order.stream and not framing.plain and (plan.has("progress") or self._state.settings.progress)
-        if progress:
-            events = _progress(identity, max(0.0, deadline - time.monotonic())) + events
-        else:
-            self._peer.pause(deadline - time.monotonic())
+        plan, framing, request_id = self._plan, self._plan.framing, self._entry.request_id
         if order.stream and not framing.plain:
-            pieces = self._stream(framing, events, identity)
+            talks = plan.has("progress") or self._state.settings.progress
+            left = max(0.0, deadline - time.monotonic())
+            pieces = stream_pieces(plan, pictures, identity, request_id, left if talks else None)
         else:
-            framing = replace(
-                framing,
-                content_type="application/json" if "event-stream" in framing.content_type else framing.content_type,
-                transfer="length" if framing.transfer == "chunked" else framing.transfer,
-            )
-            pieces = plain(framing, events, self._plain_answer(shaped, identity))
-        wait = plan.number("chunk_delay", "seconds")
-        if wait:
-            pieces = [replace(piece, delay=wait) for piece in pieces]
+            talks = False
+            framing = plain_framing(framing)
+            pieces = plain_pieces(plan, pictures, identity, request_id)
+        if not talks:
+            self._peer.pause(deadline - time.monotonic())
         self._state.ledger.note(self._entry, status=200)
         stop = plan.stop
         needles = [text.encode() for picture in pictures for text in (picture.url, picture.base64)]
@@ -234,43 +215,6 @@ class Exchange:
         if framing.transfer == "close":
             self._peer.close()
             raise Hangup
-
-    def _shaped(self, pictures: list[Picture]) -> Shaped | None:
-        empty = self._plan.last("empty")
-        if empty is None:
-            return self._plan.shape(pictures) if pictures else None
-        words = _REFUSALS.get(empty.name)
-        return refusal(*words) if words else None
-
-    def _error_in_200(self) -> dict[str, object] | None:
-        error = self._plan.last("status_200")
-        if error is None:
-            return None
-        failure = Failure(500, "The upstream model failed", error.values["code"])
-        return documented(failure, self._words(failure))
-
-    def _stream(self, framing: Framing, events: list[Chunk], identity: Identity) -> list[Piece]:
-        empty = self._plan.last("empty")
-        error = self._error_in_200()
-        if error is not None:
-            if self._plan.has("error_in_200"):
-                return [Piece(json.dumps(error).encode())]
-            opening = Chunk(delta(identity, {"role": "assistant", "content": ""}))
-            return stream(replace(framing, done=False), [opening, Chunk(error)], identity)
-        if empty and empty.name == "empty_stream":
-            return []
-        if empty and empty.name == "only_comments":
-            return [Piece(b": PING\n\n", event=False)] * 3
-        if empty and empty.name == "no_choices":
-            opening = Chunk({**envelope(identity, "chat.completion.chunk"), "choices": []})
-            return stream(framing, [opening, opening], identity)
-        return stream(framing, events, identity)
-
-    def _plain_answer(self, shaped: Shaped | None, identity: Identity) -> dict[str, object]:
-        error = self._error_in_200()
-        if error is not None:
-            return error
-        return whole(shaped or Shaped(None, finish_reason=None), identity)
 
     def _headers(self) -> Headers:
         return [("X-Oneapi-Request-Id", self._entry.request_id), ("Cache-Control", "no-cache")]
@@ -293,15 +237,3 @@ class Exchange:
                 self._bill()
                 self._peer.pause(self._plan.number("latency", "seconds") or 0)
             halt(self._peer, Stop(stop.action, point))
-
-
-def _progress(identity: Identity, seconds: float) -> list[Chunk]:
-    """What a relay says while its client waits, spread over `seconds`."""
-    words = ("\u6392\u961f\u4e2d", "\u8fdb\u5ea6 15%", "\u8fdb\u5ea6 45%", "\u8fdb\u5ea6 80%")
-    pause = seconds / len(words)
-    events: list[Chunk] = []
-    for number, word in enumerate(words):
-        events.append(Chunk({}, raw=b": PING\n\n", delay=pause if number else 0.0))
-        events.append(Chunk(delta(identity, {"role": "assistant", "reasoning_content": word + "\n"})))
-    events.append(Chunk({}, raw=b": PING\n\n", delay=pause))
-    return events

@@ -133,7 +133,7 @@ def documented_error(failure: Failure, message: str) -> dict[str, object]:
     return {"error": {"message": message, "type": failure.type, "param": failure.param, "code": failure.code}}
 
 
-def _html(failure: Failure, message: str) -> tuple[bytes, str]:
+def _html(failure: Failure, _: str) -> tuple[bytes, str]:
     page = f"<html><head><title>{failure.status} {failure.message}</title></head>"
     page += (
         f"<body><center><h1>{failure.status} {failure.message}</h1></center><hr><center>nginx</center></body></html>"
@@ -145,7 +145,7 @@ Body = Callable[[Failure, str], tuple[bytes, str]]
 
 BODIES: dict[str, tuple[Body, str]] = {
     "body_error_message": (documented_body, 'the documented {"error": {"message", "type", "param", "code"}}'),
-    "body_error_string": (lambda f, m: _json({"error": m}), '{"error": "text"}'),
+    "body_error_string": (lambda _, m: _json({"error": m}), '{"error": "text"}'),
     "body_message": (lambda f, m: _json({"message": m, "code": f.code}), '{"message": "text", "code"}'),
     "body_msg": (lambda f, m: _json({"msg": m, "code": f.code}), '{"msg": "text", "code"}'),
     "body_err": (lambda f, m: _json({"err": m, "code": f.code}), '{"err": "text", "code"}'),
@@ -167,15 +167,15 @@ BODIES: dict[str, tuple[Body, str]] = {
         "the documented body with code null",
     ),
     "body_html": (_html, "an HTML page, as a reverse proxy sends it"),
-    "body_text": (lambda f, m: (m.encode(), "text/plain; charset=utf-8"), "plain text"),
-    "body_empty": (lambda f, m: (b"", "application/json"), "no body at all"),
-    "body_list": (lambda f, m: _json([m]), "a JSON list"),
+    "body_text": (lambda _, m: (m.encode(), "text/plain; charset=utf-8"), "plain text"),
+    "body_empty": (lambda _, __: (b"", "application/json"), "no body at all"),
+    "body_list": (lambda _, m: _json([m]), "a JSON list"),
     "body_broken_json": (
         lambda f, m: (documented_body(f, m)[0][:-9], "application/json"),
         "the documented body, cut off before its end",
     ),
     "body_huge": (
-        lambda f, m: (b"<html>" + b"x" * 12_000_000 + m.encode(), "text/html"),
+        lambda _, m: (b"<html>" + b"x" * 12_000_000 + m.encode(), "text/html"),
         "an HTML page of 12 MB",
     ),
 }

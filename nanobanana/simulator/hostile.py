@@ -24,7 +24,7 @@ def _endless_stream(identity: Identity) -> Iterator[Piece]:
     return (Piece(event * 64) for _ in itertools.count())
 
 
-def _endless_comments(identity: Identity) -> Iterator[Piece]:
+def _endless_comments(_: Identity) -> Iterator[Piece]:
     return (Piece(b": PING\n\n" * 4096) for _ in itertools.count())
 
 
@@ -33,19 +33,19 @@ def _endless_text(identity: Identity) -> Iterator[Piece]:
     return (Piece(event * 4) for _ in itertools.count())
 
 
-def _endless_line(identity: Identity) -> Iterator[Piece]:
+def _endless_line(_: Identity) -> Iterator[Piece]:
     return itertools.chain([Piece(b'data: {"choices":[{"delta":{"content":"')], itertools.repeat(Piece(b"A" * 65536)))
 
 
-def _endless_data_lines(identity: Identity) -> Iterator[Piece]:
+def _endless_data_lines(_: Identity) -> Iterator[Piece]:
     return itertools.repeat(Piece(b"data: AAAAAAAAAAAAAAAAAAAAAAAA\n" * 2048))
 
 
-def _endless_json(identity: Identity) -> Iterator[Piece]:
+def _endless_json(_: Identity) -> Iterator[Piece]:
     return itertools.chain([Piece(b'{"choices":[{"message":{"content":"')], itertools.repeat(Piece(b"A" * 65536)))
 
 
-def _endless_silence(identity: Identity) -> Iterator[Piece]:
+def _endless_silence(_: Identity) -> Iterator[Piece]:
     return itertools.chain([Piece(b": PING\n\n")], itertools.repeat(Piece(b": PING\n\n", delay=5.0)))
 
 
@@ -61,16 +61,16 @@ def gzip_bomb() -> bytes:
     return packer.compress(b" " * (64 << 20)) + packer.flush()
 
 
-def _gzip_bomb(identity: Identity) -> Iterator[Piece]:
+def _gzip_bomb(_: Identity) -> Iterator[Piece]:
     return itertools.repeat(Piece(gzip_bomb()), 64)
 
 
-def _deep_json(identity: Identity) -> Iterator[Piece]:
+def _deep_json(_: Identity) -> Iterator[Piece]:
     deep = '{"choices":' * 2000 + "1" + "}" * 2000
     return iter([Piece(f"data: {deep}\n\ndata: [DONE]\n\n".encode())])
 
 
-def _deep_lists(identity: Identity) -> Iterator[Piece]:
+def _deep_lists(_: Identity) -> Iterator[Piece]:
     return iter([Piece(b"data: " + b"[" * 200_000 + b"]" * 200_000 + b"\n\ndata: [DONE]\n\n")])
 
 
@@ -80,12 +80,12 @@ def _many_urls(identity: Identity) -> Iterator[Piece]:
     return iter([Piece(_event(chunk)), Piece(b"data: [DONE]\n\n")])
 
 
-def _huge_numbers(identity: Identity) -> Iterator[Piece]:
+def _huge_numbers(_: Identity) -> Iterator[Piece]:
     text = b'data: {"created":1e999,"id":' + b"9" * 6000 + b',"choices":[{"index":NaN,"delta":{"content":Infinity}}]}'
     return iter([Piece(text + b"\n\ndata: [DONE]\n\n")])
 
 
-def _invalid_utf8(identity: Identity) -> Iterator[Piece]:
+def _invalid_utf8(_: Identity) -> Iterator[Piece]:
     text = (
         b'data: {"choices":[{"delta":{"content":"\xff\xfe\xc3\x28 no picture \xf0\x28\x8c"},"finish_reason":"stop"}]}'
     )
@@ -97,7 +97,7 @@ def _lone_surrogate(identity: Identity) -> Iterator[Piece]:
     return iter([Piece(_event(chunk)), Piece(b"data: [DONE]\n\n")])
 
 
-def _wrong_types(identity: Identity) -> Iterator[Piece]:
+def _wrong_types(_: Identity) -> Iterator[Piece]:
     values: list[object] = [
         None,
         7,
@@ -118,15 +118,15 @@ def _wrong_types(identity: Identity) -> Iterator[Piece]:
     return iter([Piece(_event(value)) for value in values] + [Piece(b"data: [DONE]\n\n")])
 
 
-def _not_json(identity: Identity) -> Iterator[Piece]:
+def _not_json(_: Identity) -> Iterator[Piece]:
     return iter([Piece(b"data: {not json at all\n\n"), Piece(b"data: [DONE]\n\n")])
 
 
-def _html_in_200(identity: Identity) -> Iterator[Piece]:
+def _html_in_200(_: Identity) -> Iterator[Piece]:
     return iter([Piece(b"<!DOCTYPE html><html><title>One moment, please</title><body>captcha</body></html>")])
 
 
-def _binary(identity: Identity) -> Iterator[Piece]:
+def _binary(_: Identity) -> Iterator[Piece]:
     return iter([Piece(bytes(range(256)) * 64)])
 
 

@@ -58,14 +58,14 @@ def read_picture(url: str, where: str) -> InputPicture:
 def decode_picture(data: bytes, mime: str, where: str) -> InputPicture:
     """Decode a picture's bytes, which must be what `mime` says; raises Rejected."""
     try:
-        with Image.open(io.BytesIO(data), formats=list(_MIME)) as opened:
-            if opened.width * opened.height > _MAX_PIXELS:
-                raise bad_request(f"The picture is too large: {opened.width}x{opened.height}", where)
-            found = _MIME[opened.format or ""]
-            size = opened.size
-            opened.draft("RGB", (_LONGEST_SIDE, _LONGEST_SIDE))
-            image = ImageOps.exif_transpose(opened)
-            image.load()
+        opened: Image.Image = Image.open(io.BytesIO(data), formats=list(_MIME))
+        if opened.width * opened.height > _MAX_PIXELS:
+            raise bad_request(f"The picture is too large: {opened.width}x{opened.height}", where)
+        found = _MIME[opened.format or ""]
+        size = opened.size
+        opened.draft("RGB", (_LONGEST_SIDE, _LONGEST_SIDE))
+        image = ImageOps.exif_transpose(opened)
+        image.load()
     except (OSError, ValueError, SyntaxError, KeyError, Image.DecompressionBombError) as error:
         raise bad_request(f"The picture cannot be decoded: {error}", where) from error
     if found != mime:

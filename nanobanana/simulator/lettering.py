@@ -6,11 +6,11 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import TypeAlias
 
-from PIL import ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
 Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
-# The usual homes of Chinese, Japanese and Korean glyphs on Linux, Windows and macOS. Pillow looks in the system's folders.
+# Where Chinese, Japanese and Korean glyphs usually are on Linux, Windows and macOS, in the system's font folders.
 _FONT_FILES = (
     "DejaVuSans.ttf",
     "NotoSansCJK-Regular.ttc",
@@ -44,7 +44,13 @@ def _has(file: str, character: str) -> bool:
         return character.isascii()
     if character.isspace():
         return True
-    return bytes(font.getmask(character)) != bytes(font.getmask(_NOT_IN_ANY_FONT))
+    return _drawn(font, character) != _drawn(font, _NOT_IN_ANY_FONT)
+
+
+def _drawn(font: Font, character: str) -> bytes:
+    cell = Image.new("L", (_PROBE_SIZE * 2, _PROBE_SIZE * 2))
+    ImageDraw.Draw(cell).text((4, 4), character, fill=255, font=font)
+    return cell.tobytes()
 
 
 def legible(text: str) -> tuple[str, Callable[[int], Font]]:

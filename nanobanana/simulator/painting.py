@@ -39,11 +39,16 @@ class Subject:
 
 def paint(subject: Subject) -> Image.Image:
     """The picture as RGB of `subject.size`; the same subject gives the same pixels."""
-    scene = _scene(_seed(subject), *_scene_size(subject.size)).resize(subject.size, Image.Resampling.BILINEAR)
+    scene, crescent = _scene(_seed(subject), *_scene_size(subject.size), bool(subject.inputs))
+    canvas = scene.resize(subject.size, Image.Resampling.BILINEAR)
     if subject.inputs:
-        scene = _edited(scene, subject)
-    _inscribe(scene, subject)
-    return scene
+        first = _covering(subject.inputs[0], subject.size)
+        canvas = Image.blend(first, canvas, 0.33)
+        # What the edit adds: a crescent that stands out from any picture.
+        canvas.paste((255, 226, 112), (0, 0), crescent.resize(subject.size, Image.Resampling.BILINEAR))
+        _insets(canvas, subject.inputs[1:])
+    _inscribe(canvas, subject)
+    return canvas
 
 
 def _seed(subject: Subject) -> int:
@@ -57,8 +62,11 @@ def _scene_size(size: tuple[int, int]) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=32)
-def _scene(seed: int, width: int, height: int) -> Image.Image:
-    """A sky with a crescent over rows of hills, in colours that the seed picks."""
+def _scene(seed: int, width: int, height: int, sky_only: bool) -> tuple[Image.Image, Image.Image]:
+    """A sky with a crescent over rows of hills, in colours that the seed picks, and the crescent's mask.
+
+    With `sky_only` there are neither hills nor a crescent in it: a tint for input pictures.
+    """
     random = np.random.default_rng(seed)
     hue = float(random.random())
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
@@ -67,59 +75,66 @@ def _scene(seed: int, width: int, height: int) -> Image.Image:
     unit = width / height
     top = _colour(hue, 0.62, 0.46)
     horizon = _colour(hue + 0.12 + 0.1 * float(random.random()), 0.45, 0.98)
-    share = np.clip(y * 1.25 + 0.12 * (x - 0.5), 0, 1)[..., None]
+    share = _unit(y * 1.25 + 0.12 * (x - 0.5))[..., None]
     canvas = top * (1 - share) + horizon * share
     # The crescent: a disc less another one, with edges as soft as one pixel of the finished picture.
     centre_x, centre_y = 0.62 + 0.22 * float(random.random()), 0.24 + 0.08 * float(random.random())
     radius = 0.13 * min(1.0, unit)
+    disc = _disc(x * unit, y, centre_x * unit, centre_y, radius)
+    bite = _disc(x * unit, y, centre_x * unit - radius * 0.45, centre_y - radius * 0.32, radius * 0.92)
+    crescent = disc * (1 - bite)
+    mask = Image.fromarray((crescent * 255).astype(np.uint8))
+    if sky_only:
+        return _image(canvas), mask
     glow = np.exp(-(((x - centre_x) * unit) ** 2 + (y - centre_y) ** 2) / (6 * radius**2))
     canvas += glow[..., None] * 0.22
-    disc = _disc(x * unit, y, centre_x * unit, centre_y, radius, height)
-    bite = _disc(x * unit, y, centre_x * unit - radius * 0.45, centre_y - radius * 0.32, radius * 0.92, height)
-    crescent = (disc * (1 - bite))[..., None]
-    canvas = canvas * (1 - crescent) + _colour(0.135, 0.42, 1.0) * crescent
+    canvas = canvas * (1 - crescent[..., None]) + _colour(0.135, 0.42, 1.0) * crescent[..., None]
     for row in range(4):
-        base = 0.52 + 0.13 * row
-        line = np.full_like(x, base)
+        line = np.full_like(x, 0.52 + 0.13 * row)
         for wave in range(3):
             frequency = (1.1 + wave * 1.7 + float(random.random())) * max(unit, 0.6)
             line -= (0.062 / (wave + 1)) * np.sin(2 * math.pi * (frequency * x + float(random.random())))
-        cover = np.clip((y - line) * height / 1.5 + 0.5, 0, 1)[..., None]
+        cover = _unit((y - line) * height / 1.5 + 0.5)[..., None]
         shade = _colour(hue + 0.06 - 0.025 * row, 0.42 + 0.08 * row, 0.74 - 0.15 * row)
         canvas = canvas * (1 - cover) + shade * cover
-    return Image.fromarray(np.clip(canvas * 255 + 0.5, 0, 255).astype(np.uint8), "RGB")
+    return _image(canvas), mask
+
+
+def _unit(plane: Plane) -> Plane:
+    return np.minimum(np.maximum(plane, np.float32(0)), np.float32(1))
+
+
+def _image(canvas: NDArray[np.floating]) -> Image.Image:
+    return Image.fromarray((_unit(canvas.astype(np.float32)) * 255 + 0.5).astype(np.uint8))
 
 
 def _colour(hue: float, saturation: float, value: float) -> Plane:
     return np.array(colorsys.hsv_to_rgb(hue % 1.0, saturation, value), dtype=np.float32)
 
 
-def _disc(x: Plane, y: Plane, centre_x: float, centre_y: float, radius: float, height: int) -> Plane:
+def _disc(x: Plane, y: Plane, centre_x: float, centre_y: float, radius: float) -> Plane:
     distance = np.sqrt((x - centre_x) ** 2 + (y - centre_y) ** 2)
-    return np.clip((radius - distance) * height / 1.5 + 0.5, 0, 1).astype(np.float32)
+    return _unit((radius - distance) * y.shape[0] / 1.5 + 0.5)
 
 
-def _edited(scene: Image.Image, subject: Subject) -> Image.Image:
-    """The first input over the whole canvas, tinted with the scene; the others as framed insets on it."""
-    first = _covering(subject.inputs[0], subject.size)
-    canvas = Image.blend(first, scene, 0.3)
-    others = subject.inputs[1:]
-    if not others:
-        return canvas
-    width, height = subject.size
-    columns = min(len(others), 5 if width >= height else 3)
-    rows = math.ceil(len(others) / columns)
+def _insets(canvas: Image.Image, pictures: tuple[Image.Image, ...]) -> None:
+    """The further input pictures, framed, in rows between the title and the prompt."""
+    if not pictures:
+        return
+    width, height = canvas.size
+    columns = min(len(pictures), 5 if width >= height else 3)
+    rows = math.ceil(len(pictures) / columns)
     gap = max(2, min(width, height) // 60)
-    side_x = (width - gap * (columns + 1)) // max(columns, 2)
-    side_y = int(height * 0.46 - gap * (rows + 1)) // rows
-    box = (max(8, side_x), max(8, side_y))
-    top = int(height * 0.2)
-    for index, picture in enumerate(others):
+    top = int(height * 0.24)
+    box = (
+        max(8, (width - gap * (columns + 1)) // max(columns, 2)),
+        max(8, (int(height * 0.42) - gap * (rows - 1)) // rows),
+    )
+    for index, picture in enumerate(pictures):
         inset = ImageOps.contain(picture, box, Image.Resampling.BILINEAR)
-        framed = ImageOps.expand(inset, max(1, gap // 4), "white")
+        framed = ImageOps.expand(inset, max(1, gap // 4), (255, 255, 255))
         column, row = index % columns, index // columns
         canvas.paste(framed, (gap + column * (box[0] + gap), top + row * (box[1] + gap)))
-    return canvas
 
 
 def _covering(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
@@ -168,5 +183,5 @@ def _size(font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> float:
 def _panel(canvas: Image.Image, box: tuple[int, int, int, int], radius: int) -> None:
     part = canvas.crop(box)
     mask = Image.new("L", part.size, 0)
-    ImageDraw.Draw(mask).rounded_rectangle((0, 0, part.width - 1, part.height - 1), radius, fill=176)
+    ImageDraw.Draw(mask).rounded_rectangle((0, 0, part.width - 1, part.height - 1), radius, fill=222)
     canvas.paste(Image.new("RGB", part.size, (14, 18, 34)), box, mask)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 Encoded = tuple[bytes, str]
@@ -52,26 +53,20 @@ def bomb(side: int = 30000) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + data
 
 
-def _rgb16(image: Image.Image) -> Encoded:
+def _png16(pixels: NDArray[np.uint8], colour: int) -> Encoded:
     # Pillow writes no 16-bit RGB: each level v becomes 257 v, which is v/255 exactly.
-    pixels = np.asarray(image, dtype=">u2") * np.uint16(257)
-    rows = np.zeros((image.height, 1 + image.width * 6), dtype=np.uint8)
-    rows[:, 1:] = pixels.astype(">u2").view(np.uint8).reshape(image.height, -1)
-    return _png(image.width, image.height, 16, 2, rows.tobytes()), "image/png"
-
-
-def _gray16(image: Image.Image) -> Encoded:
-    pixels = np.asarray(image.convert("L"), dtype=np.uint16) * np.uint16(257)
-    rows = np.zeros((image.height, 1 + image.width * 2), dtype=np.uint8)
-    rows[:, 1:] = pixels.astype(">u2").view(np.uint8).reshape(image.height, -1)
-    return _png(image.width, image.height, 16, 0, rows.tobytes()), "image/png"
+    height, width = pixels.shape[:2]
+    raw = (pixels.astype(np.uint16) * np.uint16(257)).astype(">u2").tobytes()
+    stride = len(raw) // height
+    rows = b"".join(b"\0" + raw[y * stride : (y + 1) * stride] for y in range(height))
+    return _png(width, height, 16, colour, rows), "image/png"
 
 
 def _with_alpha(image: Image.Image) -> Image.Image:
     """The picture with an alpha that rises from 0 at the left to 255 at the right."""
-    ramp = np.linspace(0, 255, image.width).round().astype(np.uint8)
+    ramp = bytes(round(255 * x / max(1, image.width - 1)) for x in range(image.width))
     result = image.convert("RGBA")
-    result.putalpha(Image.fromarray(np.ascontiguousarray(np.broadcast_to(ramp, (image.height, image.width))), "L"))
+    result.putalpha(Image.frombytes("L", image.size, ramp * image.height))
     return result
 
 
@@ -120,8 +115,8 @@ VARIANTS: dict[str, tuple[Variant, str]] = {
     "picture_jpeg": (lambda i: encode(i, "jpeg"), "JPEG whatever was asked for"),
     "picture_png": (lambda i: encode(i, "png"), "PNG whatever was asked for"),
     "picture_webp": (lambda i: encode(i, "webp"), "WebP whatever was asked for"),
-    "picture_rgb16": (_rgb16, "16-bit RGB PNG"),
-    "picture_gray16": (_gray16, "16-bit gray PNG"),
+    "picture_rgb16": (lambda i: _png16(np.asarray(i, dtype=np.uint8), 2), "16-bit RGB PNG"),
+    "picture_gray16": (lambda i: _png16(np.asarray(i.convert("L"), dtype=np.uint8), 0), "16-bit gray PNG"),
     "picture_gray": (lambda i: (_saved(i.convert("L"), "PNG"), "image/png"), "8-bit gray PNG"),
     "picture_gray_jpeg": (lambda i: (_saved(i.convert("L"), "JPEG"), "image/jpeg"), "gray JPEG"),
     "picture_gray_alpha": (
@@ -150,11 +145,11 @@ VARIANTS: dict[str, tuple[Variant, str]] = {
     "picture_truncated_jpeg": (lambda i: _truncated(i, "jpeg"), "the first half of a JPEG"),
     "picture_truncated_webp": (lambda i: _truncated(i, "webp"), "the first half of a WebP"),
     "picture_header_only": (lambda i: (encode(i, "png")[0][:33], "image/png"), "a PNG's header and nothing more"),
-    "picture_bomb": (lambda i: (bomb(), "image/png"), "30000x30000 one-bit PNG: 110 KB that are 2.7 GB as RGB"),
-    "picture_html": (lambda i: (b"<html><body>Not Found</body></html>", "image/png"), "an HTML page instead"),
-    "picture_svg": (lambda i: (_SVG, "image/svg+xml"), "an SVG instead"),
-    "picture_json": (lambda i: (b'{"error":{"message":"expired"}}', "application/json"), "a JSON error instead"),
-    "picture_empty": (lambda i: (b"", "image/png"), "no byte at all"),
+    "picture_bomb": (lambda _: (bomb(), "image/png"), "30000x30000 one-bit PNG: 110 KB that are 2.7 GB as RGB"),
+    "picture_html": (lambda _: (b"<html><body>Not Found</body></html>", "image/png"), "an HTML page instead"),
+    "picture_svg": (lambda _: (_SVG, "image/svg+xml"), "an SVG instead"),
+    "picture_json": (lambda _: (b'{"error":{"message":"expired"}}', "application/json"), "a JSON error instead"),
+    "picture_empty": (lambda _: (b"", "image/png"), "no byte at all"),
     "picture_smaller": (_shrunk, "half the pixels a side that were paid for"),
     "picture_other_ratio": (_stretched, "another aspect ratio than asked for"),
 }

@@ -14,6 +14,16 @@ _STORE_BYTES = 512 * 1024 * 1024
 
 STATUSES = (401, 403, 404, 408, 410, 425, 429, 500, 502, 503, 504, 524)
 
+REDIRECTS: dict[str, tuple[str, str]] = {
+    "download_redirect_file": ("file:///etc/passwd", "redirects to a file"),
+    "download_redirect_private": ("http://10.0.0.1/picture.png", "redirects to a private address"),
+    "download_redirect_link_local": ("http://169.254.169.254/latest/meta-data/", "redirects to a link-local address"),
+    "download_redirect_mapped": ("http://[::ffff:10.0.0.1]/picture.png", "redirects to an IPv4-mapped address"),
+    "download_redirect_userinfo": ("http://user:secret@10.0.0.1/p.png", "redirects to a URL with user and password"),
+    "download_redirect_ftp": ("ftp://example.com/picture.png", "redirects to FTP"),
+    "download_redirect_http": ("http://example.invalid/picture.png", "redirects to http (from https: see ssl_context)"),
+}
+
 # Each name's description and parameters with their defaults. `times`: how many downloads of the picture it strikes, 0
 # for all of them. Several such faults of one picture strike one after the other.
 DOWNLOADS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
@@ -46,18 +56,8 @@ DOWNLOADS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
     "download_redirect_relative": ("one redirect with a relative Location", (("times", "1"),)),
     "download_redirect_nowhere": ("a redirect without a Location", (("times", "0"),)),
     "download_redirect_to": ("redirects to the given URL", (("times", "0"), ("url", "http://10.0.0.1/picture.png"))),
+    **{name: (words, (("times", "0"),)) for name, (_, words) in REDIRECTS.items()},
 }
-
-REDIRECTS: dict[str, tuple[str, str]] = {
-    "download_redirect_file": ("file:///etc/passwd", "redirects to a file"),
-    "download_redirect_private": ("http://10.0.0.1/picture.png", "redirects to a private address"),
-    "download_redirect_link_local": ("http://169.254.169.254/latest/meta-data/", "redirects to a link-local address"),
-    "download_redirect_mapped": ("http://[::ffff:10.0.0.1]/picture.png", "redirects to an IPv4-mapped address"),
-    "download_redirect_userinfo": ("http://user:secret@10.0.0.1/p.png", "redirects to a URL with user and password"),
-    "download_redirect_ftp": ("ftp://example.com/picture.png", "redirects to FTP"),
-    "download_redirect_http": ("http://example.invalid/picture.png", "redirects to http (from https: see ssl_context)"),
-}
-DOWNLOADS |= {name: (words, (("times", "0"),)) for name, (_, words) in REDIRECTS.items()}
 
 URL_FORMS: dict[str, str] = {
     "url_query": "the result URL carries a signature in its query",

@@ -10,7 +10,7 @@ import ssl
 import threading
 from collections.abc import Sequence
 from types import TracebackType
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from .faults import Fault
 from .handler import Handler
@@ -41,7 +41,7 @@ class _Server(socketserver.TCPServer):
     request_queue_size = 256
 
     def __init__(self, address: tuple[str, int], state: State, ssl_context: ssl.SSLContext | None) -> None:
-        super().__init__(address, Handler)
+        super().__init__(address, socketserver.BaseRequestHandler)
         self._state = state
         self._ssl_context = ssl_context
         self._lock = threading.Lock()
@@ -49,14 +49,13 @@ class _Server(socketserver.TCPServer):
         self._connections = 0
 
     def process_request(self, request: object, client_address: object) -> None:
-        if not isinstance(request, socket.socket) or not isinstance(client_address, tuple):
-            return
+        sock, address = cast(socket.socket, request), cast("tuple[str, int]", client_address)
         with self._lock:
             self._connections += 1
             name = f"nanobanana-simulator-{self._connections}"
-            arguments = (request, client_address, self._connections)
+            arguments = (sock, address, self._connections)
             thread = threading.Thread(target=self._run, args=arguments, name=name, daemon=True)
-            self._threads[thread] = request
+            self._threads[thread] = sock
         thread.start()
 
     def _run(self, sock: socket.socket, address: tuple[str, int], number: int) -> None:
@@ -91,7 +90,8 @@ class Simulator:
     seconds that a picture takes. With `api_key` any other key is refused, without one every key is taken. `credit` is
     how many pictures are paid for (None: without end), `max_body` the bytes above which a request gets 413. `dialect`
     is one of `validation.DIALECTS`. With `progress` the time of waiting is filled with progress words. With `markers`
-    off, markers in prompts are mere text. With `ssl_context` it speaks https. ValueError for an unknown fault or dialect.
+    off, markers in prompts are mere text. With `ssl_context` it speaks https. ValueError for an unknown fault or
+    dialect.
     """
 
     def __init__(
