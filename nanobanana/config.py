@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import logging
 import os
 import sys
 import threading
-import uuid
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
@@ -26,6 +23,7 @@ from .profiles import (
     origin,
     without_scheme,
 )
+from .profiles_file import ProfilesFile
 from .redaction import key_tail, looks_like_key, redact
 
 __all__ = [
@@ -41,13 +39,10 @@ __all__ = [
     "redact",
 ]
 
-_log = logging.getLogger(__name__)
-
 _FOLDER_NAME: Final = "nanobanana"
 _BASE_URL_VARIABLE: Final = "NANOBANANA_BASE_URL"
 _KEY_VARIABLE: Final = "NANOBANANA_API_KEY"
 _HOME_VARIABLE: Final = "NANOBANANA_HOME"
-_OWNER_ONLY: Final = 0o600
 
 # Reading, changing and writing the file is one step, whichever store of this process does it.
 _file_lock = threading.Lock()
@@ -86,11 +81,12 @@ class ProfileStore:
 
     def __init__(self, folder: Path, environ: Mapping[str, str] = os.environ) -> None:
         self.path = folder / "profiles.json"
+        self._file = ProfilesFile(self.path)
         self._environ = environ
 
     def names(self) -> list[str]:
         """`default` first, it is always there; then the others in the order of their making."""
-        return [DEFAULT_NAME, *(name for name in self._profiles(self._read()) if name != DEFAULT_NAME)]
+        return [DEFAULT_NAME, *(name for name in self._file.profiles(self._file.read()) if name != DEFAULT_NAME)]
 
     def get(self, name: str = DEFAULT_NAME) -> Profile:
         """The profile as it is to be used. Raises `ConfigError` when it is unknown or can't be used."""
@@ -104,7 +100,7 @@ class ProfileStore:
 
     def stored(self, name: str = DEFAULT_NAME) -> Profile:
         """The profile as the file has it, to be changed and saved; an empty `default` when there is none yet."""
-        known = self._profiles(self._read())
+        known = self._file.profiles(self._file.read())
         if name in known:
             return self._parse(name, known[name])
         if name == DEFAULT_NAME:
@@ -115,39 +111,39 @@ class ProfileStore:
         """Add the profile or put it in place of the one of its name; an empty base URL may be saved."""
         profile = checked(profile)
         with _file_lock:
-            document = self._read()
-            profiles = self._profiles(document)
+            document = self._file.read()
+            profiles = self._file.profiles(document)
             values = {field.name: getattr(profile, field.name) for field in fields(profile) if field.name != "name"}
             values["prices"] = dict(profile.prices)
             profiles[profile.name] = {**profiles.get(profile.name, {}), **values}
-            self._write(document, profiles)
+            self._file.write(document, profiles)
 
     def rename(self, old: str, new: str) -> None:
         """Give a profile another name, in its place. The profile `default` can't be renamed."""
         check_name(new)
         with _file_lock:
-            document = self._read()
-            profiles = self._profiles(document)
+            document = self._file.read()
+            profiles = self._file.profiles(document)
             if old == DEFAULT_NAME or old not in profiles:
                 raise ConfigError(f"The profile {old!r} can't be renamed.", "Choose one of those you added.")
             if new == DEFAULT_NAME or new in profiles:
                 raise ConfigError(f"There is a profile {new!r} already.", "Choose another name.")
-            self._write(document, {new if name == old else name: values for name, values in profiles.items()})
+            self._file.write(document, {new if name == old else name: values for name, values in profiles.items()})
 
     def delete(self, name: str) -> None:
         """Remove a profile with its key; `default` becomes an empty one."""
         with _file_lock:
-            document = self._read()
-            profiles = self._profiles(document)
+            document = self._file.read()
+            profiles = self._file.profiles(document)
             if profiles.pop(name, None) is None and name != DEFAULT_NAME:
                 raise ConfigError(f"There is no profile {name!r}.", "It may have been deleted already.")
-            self._write(document, profiles)
+            self._file.write(document, profiles)
 
     def keys(self) -> list[str]:
         """Every key that can be found, for `redact` and `looks_like_key`; a file that can't be read has none."""
         keys = [self._environ.get(_KEY_VARIABLE, "")]
         with contextlib.suppress(ConfigError):
-            keys += [str(values.get("api_key", "")) for values in self._profiles(self._read()).values()]
+            keys += [str(values.get("api_key", "")) for values in self._file.profiles(self._file.read()).values()]
         return list(dict.fromkeys(bare for key in keys if (bare := without_scheme(key))))
 
     def public_view(self) -> list[dict[str, object]]:
@@ -200,36 +196,6 @@ class ProfileStore:
             profile = replace(profile, api_key=self._environ[_KEY_VARIABLE])
         return profile
 
-    def _read(self) -> dict[str, Any]:
-        try:
-            self._keep_private()
-            document: object = json.loads(self.path.read_bytes())
-        except FileNotFoundError:
-            return {}
-        except OSError as error:
-            raise self._unreadable(error.strerror or "it can't be read") from None
-        except ValueError:
-            # Not "from": the error of json holds the whole text, and with it the keys.
-            raise self._unreadable("it is not valid JSON") from None
-        if not isinstance(document, dict):
-            raise self._unreadable("it is not a JSON object")
-        return cast("dict[str, Any]", document)
-
-    def _keep_private(self) -> None:
-        """A file written by hand may be readable by every account of the machine."""
-        if os.name != "nt" and self.path.stat().st_mode & 0o077:
-            with contextlib.suppress(PermissionError):
-                self.path.chmod(_OWNER_ONLY)
-                _log.warning("%s could be read by others; it is now readable by its owner only.", self.path)
-
-    def _profiles(self, document: dict[str, Any]) -> dict[str, dict[str, Any]]:
-        profiles: object = document.get("profiles", {})
-        if not isinstance(profiles, dict) or not all(
-            isinstance(one, dict) for one in cast("dict[str, object]", profiles).values()
-        ):
-            raise self._unreadable('"profiles" is not an object of objects')
-        return dict(cast("dict[str, dict[str, Any]]", profiles))
-
     def _parse(self, name: str, values: Mapping[str, Any]) -> Profile:
         found: dict[str, Any] = {}
         for field in fields(Profile):
@@ -242,33 +208,6 @@ class ProfileStore:
                         "Set it anew in Settings > NanoBanana.",
                     ) from None
         return Profile(name=name, **found)
-
-    def _unreadable(self, reason: str) -> ConfigError:
-        return ConfigError(
-            f"The settings file {self.path} can't be used: {reason}.",
-            "Mend it, or move it away and enter the settings anew.",
-        )
-
-    def _write(self, document: dict[str, Any], profiles: dict[str, dict[str, Any]]) -> None:
-        text = json.dumps({**document, "profiles": profiles}, indent=2, ensure_ascii=False) + "\n"
-        part = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex}")
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY)
-            with os.fdopen(descriptor, "wb") as file:
-                # Half a character becomes its \\uXXXX, which is what JSON writes for it.
-                file.write(text.encode("utf-8", "backslashreplace"))
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(self.path)
-        except OSError as error:
-            raise ConfigError(
-                f"The settings file {self.path} can't be written: {error.strerror or error}.",
-                "Free some space or give yourself write access to its folder, then save again.",
-            ) from None
-        finally:
-            with contextlib.suppress(OSError):
-                part.unlink(missing_ok=True)
 
 
 def _same_origin(one: str, other: str) -> bool:
