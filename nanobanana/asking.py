@@ -1,0 +1,124 @@
+"""Asking the gateway for one picture: encode, wait for a place, send, and send again only where that is free."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from .cancel import CancelToken
+from .errors import GatewayError, JournalError, RateLimited, TooLarge
+from .gate import Gate
+from .gateway.client import Asked, Callbacks, Gateway
+from .gateway.request_body import RequestBody
+from .gateway.retry import delay, may_retry
+from .imaging.payload import FittedPictures, PayloadLimits, shrunk
+from .journal import Journal
+from .orders import Order
+from .report import Report, Reporter
+from .request import PictureRequest
+
+_log = logging.getLogger(__name__)
+
+
+class Asking:
+    """One journalled call from `asked` to an answer. Use once. `notes` says afterwards how the pictures were fitted."""
+
+    def __init__(
+        self, journal: Journal, call_id: int, order: Order, gateway: Gateway, random: Callable[[], float]
+    ) -> None:
+        self._journal = journal
+        self._call_id = call_id
+        self._order = order
+        self._gateway = gateway
+        self._random = random
+        self._sent = False
+        self._urls = 0
+        self.notes: tuple[str, ...] = ()
+
+    def ask(self, gate: Gate, cancel: CancelToken, report: Reporter) -> Asked:
+        """The answer. A failure is in the journal, with whether it was billed, before it is raised.
+
+        What isn't a gateway's failure (a cancel, a picture that can't be encoded) leaves the call to whoever claimed
+        it, to be released.
+        """
+        try:
+            return self._ask(gate, cancel, report)
+        except GatewayError as error:
+            self._note_failure(error)
+            raise
+
+    def _ask(self, gate: Gate, cancel: CancelToken, report: Reporter) -> Asked:
+        limits = PayloadLimits(self._order.profile.picture_limit, self._order.profile.body_limit)
+        ticket = gate.ticket()
+        attempts = 0
+        shrunk_already = False
+        while True:
+            body = self._body(limits, cancel, report)
+            try:
+                with gate.entered(ticket, cancel, report):
+                    attempts += 1
+                    asked = self._gateway.ask(body, cancel=cancel, callbacks=self._callbacks(report))
+                gate.went_well()
+                return asked
+            except TooLarge as error:
+                error.attempts = attempts
+                if shrunk_already or not self._order.inputs:
+                    raise
+                shrunk_already = True
+                limits = shrunk(limits, len(body))
+                self._unsent()
+            except GatewayError as error:
+                error.attempts = attempts
+                if not may_retry(error, attempts):
+                    raise
+                self._unsent()
+                self._pause(error, attempts, gate, cancel, report)
+
+    def _body(self, limits: PayloadLimits, cancel: CancelToken, report: Reporter) -> RequestBody:
+        order = self._order
+        fitted = FittedPictures((), ())
+        if order.inputs:
+            report(Report("preparing"))
+            fitted = order.inputs.fitted(limits, cancel)
+        self.notes = fitted.notes
+        request = PictureRequest(order.model, order.prompt, order.aspect_ratio, order.output_format, fitted.pictures)
+        return RequestBody(request, order.profile.dialect, order.profile.stream)
+
+    def _callbacks(self, report: Reporter) -> Callbacks:
+        return Callbacks(on_sending=self._on_sending, on_url=self._on_url, report=report)
+
+    def _on_sending(self) -> None:
+        self._journal.sent(self._call_id)
+        self._sent = True
+
+    def _on_url(self, url: str) -> None:
+        try:
+            self._journal.url(self._call_id, self._urls, url)
+            self._urls += 1
+        except JournalError:
+            # The picture is on its way: a disk that is full now is no reason to give it up.
+            _log.warning("A result's address could not be written to the journal", exc_info=True)
+
+    def _unsent(self) -> None:
+        """The gateway said that this attempt cost nothing: a crash during the pause must not call it "maybe billed"."""
+        if self._sent:
+            self._journal.unsent(self._call_id)
+            self._sent = False
+
+    def _pause(self, error: GatewayError, attempts: int, gate: Gate, cancel: CancelToken, report: Reporter) -> None:
+        seconds = delay(error, attempts, self._random)
+        if isinstance(error, RateLimited):
+            gate.slow_down(seconds)
+        report(Report("pausing", attempts, text=error.message, until=time.monotonic() + seconds))
+        cancel.wait(seconds)
+
+    def _note_failure(self, error: GatewayError) -> None:
+        if self._urls:
+            # A picture's address came before the failure: the next run downloads it, so the call isn't given up.
+            return
+        try:
+            self._journal.failed(self._call_id, error=error.message, billed=error.billed, request_id=error.request_id)
+        except JournalError:
+            # The person must read the gateway's error, not the disk's.
+            _log.warning("A failed call could not be written to the journal", exc_info=True)

@@ -1,0 +1,218 @@
+"""From an order to pictures: claim in the journal, encode, ask, download, keep, decode.
+
+Every call has a daemon thread of its own: a host that quits isn't held up, and what had been sent is on disk by then.
+The order of the steps is what keeps paid pictures: nothing is sent before the journal has it, nothing is decoded
+before its bytes are kept.
+"""
+
+from __future__ import annotations
+
+import logging
+import random as random_module
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from .asking import Asking
+from .cancel import Cancelled, CancelToken, Clock
+from .collecting import Collecting
+from .config import Profile
+from .errors import ConfigError, GatewayError, NanoBananaError
+from .fingerprint import fingerprint
+from .gate import Gate, Gates
+from .gateway.addresses import DownloadPolicy
+from .gateway.client import Gateway
+from .gateway.download import Downloader
+from .imaging.sniff import sniff
+from .journal import CallDetails, CallKey, CallRecord, Claim, Journal
+from .orders import Order, Outcome
+from .report import Report
+
+_log = logging.getLogger(__name__)
+
+_UNEXPECTED = "Something unexpected went wrong in the NanoBanana pack ({error})."
+
+
+class Call:
+    """One running call. `outcome` is there once `done` is true.
+
+    `report` is what it last said of itself, `since` when its phase began, in seconds of the monotonic clock.
+    """
+
+    def __init__(
+        self, order: Order, variation: int, cancel: CancelToken, on_done: Callable[[], None], clock: Clock
+    ) -> None:
+        self.order = order
+        self.variation = variation
+        self.cancel = cancel
+        self.report = Report("preparing")
+        self.since = clock()
+        self.outcome: Outcome | None = None
+        self._on_done = on_done
+        self._clock = clock
+
+    @property
+    def done(self) -> bool:
+        return self.outcome is not None
+
+    def say(self, report: Report) -> None:
+        if report.phase != self.report.phase:
+            self.since = self._clock()
+        self.report = report
+
+    def finish(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+        self.say(Report("failed" if outcome.error and not outcome.pictures else "done"))
+        self._on_done()
+
+
+class Studio:
+    """Runs calls. One for a process: it holds the journal and the limits that all nodes share."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        *,
+        clock: Clock = time.monotonic,
+        random: Callable[[], float] = random_module.random,
+        resolve_base_url: Callable[[str], str] | None = None,
+    ) -> None:
+        self.journal = journal
+        self._clock = clock
+        self._random = random
+        self._gates = Gates(lambda limit: Gate(limit, clock))
+        self._resolve_base_url = resolve_base_url or _resolve_base_url
+
+    def start(
+        self,
+        order: Order,
+        variation: int,
+        cancel: CancelToken,
+        *,
+        convert: Callable[[Outcome], None] = lambda _: None,
+        on_done: Callable[[], None] = lambda: None,
+    ) -> Call:
+        """Begin one call in a thread of its own and return at once.
+
+        `convert` gets the outcome in that thread, while other calls still run; an error of the tree that it raises
+        becomes the outcome's. `on_done` runs there last, when `Call.outcome` is set.
+        """
+        call = Call(order, variation, cancel, on_done, self._clock)
+        name = f"nanobanana-call-{variation}"
+        threading.Thread(target=self._run, args=(call, convert), name=name, daemon=True).start()
+        return call
+
+    def _run(self, call: Call, convert: Callable[[Outcome], None]) -> None:
+        began = self._clock()
+        try:
+            outcome = self._produce(call)
+            convert(outcome)
+        except Cancelled:
+            outcome = Outcome(call.variation)
+        except NanoBananaError as error:
+            outcome = _failed(call.variation, error)
+        except Exception as error:  # noqa: BLE001
+            # The thread's last line of defence: without it the node would wait for an outcome for ever.
+            _log.exception("A call failed in a way nobody foresaw")
+            outcome = _failed(call.variation, NanoBananaError(_UNEXPECTED.format(error=type(error).__name__)))
+        call.finish(replace(outcome, seconds=self._clock() - began))
+
+    def _produce(self, call: Call) -> Outcome:
+        order = call.order
+        digests = tuple(order.inputs.digests(call.cancel)) if order.inputs else ()
+        key = CallKey(
+            fingerprint(
+                model=order.model,
+                dialect=order.profile.dialect,
+                aspect_ratio=order.aspect_ratio,
+                output_format=order.output_format,
+                prompt=order.prompt,
+                picture_digests=digests,
+                mask_digest=None,
+                seed=order.seed,
+                base_url=order.profile.base_url,
+            ),
+            call.variation,
+        )
+        began = self._clock()
+        with self.journal.claimed(
+            key,
+            _details(order),
+            cancel=call.cancel,
+            on_wait=lambda words: call.say(Report("pausing", text=words)),
+            run=order.run,
+        ) as claim:
+            if claim.what == "failed":
+                record = claim.record
+                raise GatewayError(record.error, request_id=record.request_id, billed=record.billed)
+            collecting = Collecting(self.journal, claim.record.id, call.cancel, call.say, lambda: self._clock() - began)
+            if claim.what == "kept":
+                return collecting.from_disk(claim.record, order, call.variation)
+            return self._fetch(call, claim, collecting)
+
+    def _fetch(self, call: Call, claim: Claim, collecting: Collecting) -> Outcome:
+        order = call.order
+        profile = self._connected(order.profile)
+        downloader = self._downloader(profile)
+        if claim.what == "answered":
+            return collecting.remaining(claim.record, downloader, order, call.variation)
+        asking = Asking(self.journal, claim.record.id, order, Gateway(profile), self._random)
+        gate = self._gates.of(profile.base_url, profile.concurrency)
+        asked = asking.ask(gate, call.cancel, call.say)
+        warnings = (*_about_earlier(claim.earlier), *asking.notes, *((asked.warning,) if asked.warning else ()))
+        return collecting.answered(asked.answer, downloader, order, call.variation, warnings)
+
+    def _connected(self, profile: Profile) -> Profile:
+        if not profile.base_url:
+            raise ConfigError("No base URL is set.", "Set it in Settings > NanoBanana, or as NANOBANANA_BASE_URL.")
+        return replace(profile, base_url=self._resolve_base_url(profile.base_url))
+
+    def _downloader(self, profile: Profile) -> Downloader:
+        return Downloader(
+            DownloadPolicy.for_gateway(profile.base_url, profile.private_hosts),
+            is_picture=lambda data: sniff(data) is not None,
+            connect_timeout=profile.connect_timeout,
+            seconds=profile.total_timeout,
+            random=self._random,
+        )
+
+
+def _resolve_base_url(base_url: str) -> str:
+    if base_url != "simulator":
+        return base_url
+    from .simulator import in_process
+
+    return in_process()
+
+
+def _details(order: Order) -> CallDetails:
+    return CallDetails(
+        model=order.model,
+        prompt=order.prompt,
+        aspect_ratio=order.aspect_ratio,
+        output_format=order.output_format,
+        dialect=order.profile.dialect,
+        profile=order.profile.name,
+        base_url=order.profile.base_url,
+        seed=order.seed,
+        inputs=len(order.inputs) if order.inputs else 0,
+        cost=order.profile.prices.get(order.model),
+    )
+
+
+def _failed(variation: int, error: NanoBananaError) -> Outcome:
+    if isinstance(error, GatewayError):
+        return Outcome(variation, error=error, billed=error.billed, request_id=error.request_id)
+    return Outcome(variation, error=error)
+
+
+def _about_earlier(earlier: CallRecord | None) -> tuple[str, ...]:
+    if earlier is None:
+        return ()
+    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(earlier.sent_at or earlier.asked_at))
+    which = f" (request id {earlier.request_id})" if earlier.request_id else ""
+    return (f"An earlier call for this picture, on {when}{which}, brought no picture and may have been billed.",)
+
+
+__all__ = ["Call", "Order", "Outcome", "Studio"]

@@ -1,0 +1,115 @@
+"""The only importer of ComfyUI: nodes, progress, text on the node, interrupts, the data folder.
+
+Every optional feature of the host is looked up when it is used, so one that is missing costs that feature alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+try:
+    from comfy_api.v0_0_2 import ComfyExtension, io
+except ImportError:
+    from comfy_api.latest import ComfyExtension, io
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_log = logging.getLogger(__name__)
+
+_FOLDER = "nanobanana"
+
+
+def schema(**fields: Any) -> io.Schema:
+    """`io.Schema`, without the fields that this host is too old to know."""
+    known = inspect.signature(io.Schema).parameters
+    return io.Schema(**{name: value for name, value in fields.items() if name in known})
+
+
+def is_interrupted() -> bool:
+    """Whether the person pressed cancel. Reads the host's flag and leaves it for the other nodes to see."""
+    from comfy.model_management import processing_interrupted
+
+    return processing_interrupted()
+
+
+def interruption() -> BaseException:
+    """The exception by which the host knows a cancel from an error."""
+    from comfy.model_management import InterruptProcessingException
+
+    return InterruptProcessingException()
+
+
+def data_folder() -> Path:
+    """A folder of the host's that no HTTP route serves. Not made yet."""
+    import folder_paths
+
+    with contextlib.suppress(AttributeError):
+        return Path(folder_paths.get_system_user_directory(_FOLDER))
+    return Path(folder_paths.get_user_directory()) / f"__{_FOLDER}"
+
+
+def run_id() -> str:
+    """The id of the prompt that is being executed in this context, empty outside of one."""
+    with contextlib.suppress(ImportError):
+        from comfy_execution.utils import get_executing_context
+
+        if context := get_executing_context():
+            return str(context.prompt_id)
+    return ""
+
+
+def server() -> Any:
+    """The host's server, or None where there is none (a script that runs graphs without one)."""
+    with contextlib.suppress(ImportError):
+        from server import PromptServer
+
+        return getattr(PromptServer, "instance", None)
+    return None
+
+
+def send_text(node_id: str, text: str) -> None:
+    """Show `text` on the node. May be called from any thread."""
+    instance = server()
+    if instance is not None and node_id and hasattr(instance, "send_progress_text"):
+        with contextlib.suppress(RuntimeError):
+            instance.send_progress_text(text, node_id)
+
+
+def send_event(name: str, data: Mapping[str, Any]) -> None:
+    """Send one of our own events to the pages that are open. May be called from any thread."""
+    instance = server()
+    if instance is not None:
+        with contextlib.suppress(RuntimeError):
+            instance.send_sync(name, dict(data), getattr(instance, "client_id", None))
+
+
+async def set_progress(node_id: str, value: float, most: float, preview: Image | None = None) -> None:
+    """Move the node's progress bar; `preview` is shown on the node. On the host's loop only."""
+    try:
+        from comfy_api.latest import ComfyAPI
+
+        await ComfyAPI().execution.set_progress(value, most, node_id=node_id, preview_image=preview)
+    except Exception:  # noqa: BLE001
+        # A bar that can't be drawn is no reason to fail a call that is being paid for.
+        _log.debug("The host did not take the progress", exc_info=True)
+
+
+__all__ = [
+    "ComfyExtension",
+    "data_folder",
+    "interruption",
+    "io",
+    "is_interrupted",
+    "run_id",
+    "schema",
+    "send_event",
+    "send_text",
+    "server",
+    "set_progress",
+]

@@ -1,0 +1,169 @@
+"""Inputs, outputs and checks that nodes share; every list of choices comes from the catalog."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from ..nanobanana.catalog import ASPECT_RATIOS, DEFAULT_MODEL, MODEL_NAMES, OUTPUT_FORMATS, input_limit
+from ..nanobanana.config import Profile, looks_like_key
+from ..nanobanana.errors import ConfigError, InputError
+from ._host import io
+from ._studio import profiles
+
+_log = logging.getLogger(__name__)
+
+CATEGORY = "NanoBanana"
+MOST_COUNT = 16
+MOST_SEED = 2**64 - 1
+Connection: Any = io.Custom("NANOBANANA_CONNECTION")
+
+
+def model_names() -> list[str]:
+    """The documented models, then those added in the settings of any profile."""
+    extra: list[str] = []
+    try:
+        store = profiles()
+        for name in store.names():
+            extra.extend(store.get(name).extra_models)
+    except (ConfigError, OSError):
+        # Settings that can't be read are said when a node runs; the menu still opens.
+        _log.warning("The extra models of the settings could not be read", exc_info=True)
+    return list(dict.fromkeys([*MODEL_NAMES, *extra]))
+
+
+def prompt_input(tooltip: str, placeholder: str) -> Any:
+    return io.String.Input("prompt", multiline=True, default="", placeholder=placeholder, tooltip=tooltip)
+
+
+def model_input() -> Any:
+    return io.Combo.Input(
+        "model",
+        options=model_names(),
+        default=DEFAULT_MODEL,
+        tooltip="Which model makes the picture, and at which size. 1K, 2K and 4K are the longer side in thousands of "
+        "pixels. More models can be added in Settings > NanoBanana.",
+    )
+
+
+def aspect_ratio_input(*, auto: bool) -> Any:
+    if auto:
+        return io.Combo.Input(
+            "aspect_ratio",
+            options=["auto", *ASPECT_RATIOS],
+            default="auto",
+            tooltip="Width to height of the result. auto: the listed ratio nearest to the first picture's.",
+        )
+    return io.Combo.Input(
+        "aspect_ratio", options=list(ASPECT_RATIOS), default="1:1", tooltip="Width to height of the result."
+    )
+
+
+def closing_inputs() -> list[Any]:
+    """`output_format`, `count`, `seed`: the last required inputs of every node that calls the gateway."""
+    return [
+        io.Combo.Input(
+            "output_format",
+            options=list(OUTPUT_FORMATS),
+            default="png",
+            tooltip="The file format that the gateway sends. png loses nothing; jpeg and webp arrive sooner.",
+        ),
+        io.Int.Input(
+            "count",
+            default=1,
+            min=1,
+            max=MOST_COUNT,
+            tooltip="How many pictures. Each one is a call of its own and is paid for; they run side by side. "
+            "Raising the count later buys only the pictures that are missing.",
+        ),
+        io.Int.Input(
+            "seed",
+            default=0,
+            min=0,
+            max=MOST_SEED,
+            control_after_generate=True,
+            tooltip="Names a variation; it is not sent to the gateway. The same inputs and seed give the same picture "
+            "again from the journal, at no cost, also after a restart. Another seed buys a new picture.",
+        ),
+    ]
+
+
+def connection_input() -> Any:
+    return Connection.Input(
+        "connection",
+        optional=True,
+        tooltip="Which profile of Settings > NanoBanana is used. Not connected: the default profile.",
+    )
+
+
+def picture_outputs() -> list[Any]:
+    return [
+        io.Image.Output(
+            "image", display_name="image", is_output_list=True, tooltip="The pictures, each in the size that came."
+        ),
+        io.Mask.Output(
+            "mask",
+            display_name="mask",
+            is_output_list=True,
+            tooltip="1 where a picture is transparent; all zero for a picture without transparency.",
+        ),
+        io.String.Output("text", display_name="text", tooltip="What the model said besides the pictures."),
+        io.String.Output(
+            "info",
+            display_name="info",
+            tooltip="JSON: model, ratio, format, pixels, url, request id, seconds, bytes, billed, source, warnings.",
+        ),
+    ]
+
+
+def chosen_profile(connection: str | None) -> Profile:
+    """The profile that the connection names, else the default one. Raises `ConfigError`."""
+    profile = profiles().get(connection or "default")
+    if not profile.base_url:
+        raise ConfigError(
+            "NanoBanana is not set up yet: no base URL is set.",
+            "Open Settings > NanoBanana and fill in the base URL and the key, or set NANOBANANA_BASE_URL. "
+            "The base URL 'simulator' tries everything out at no cost.",
+        )
+    return profile
+
+
+def checked_prompt(prompt: str, profile: Profile) -> str:
+    """`prompt`, unless it is blank or holds a key. Raises `InputError`."""
+    if not prompt.strip():
+        raise InputError("The prompt is empty.", "Describe the picture in the prompt, then run again.")
+    found = looks_like_key(prompt, [profile.api_key] if profile.api_key else [])
+    if found:
+        raise InputError(
+            f"The prompt holds something that looks like a secret key ({found}); nothing was sent.",
+            "Take it out of the prompt: prompts are saved in workflows and pictures, and are sent to the gateway.",
+        )
+    return prompt
+
+
+def check_choices(profile: Profile, model: str, aspect_ratio: str, output_format: str, count: int) -> None:
+    """Raise `InputError` for a model, ratio, format or count that isn't offered."""
+    known = [*MODEL_NAMES, *profile.extra_models]
+    if model not in known:
+        raise InputError(
+            f"The model {model!r} is not known.",
+            f"Choose one of {', '.join(known)}, or add it to the extra models in Settings > NanoBanana.",
+        )
+    if aspect_ratio not in ASPECT_RATIOS:
+        raise InputError(
+            f"The aspect ratio {aspect_ratio!r} is not offered.", f"Choose one of {', '.join(ASPECT_RATIOS)}."
+        )
+    if output_format not in OUTPUT_FORMATS:
+        raise InputError(f"The format {output_format!r} is not offered.", f"Choose one of {', '.join(OUTPUT_FORMATS)}.")
+    if not 1 <= count <= MOST_COUNT:
+        raise InputError(f"The count is {count}.", f"Choose 1 to {MOST_COUNT}.")
+
+
+def check_picture_count(model: str, pictures: int) -> None:
+    """Raise `InputError` where `model` doesn't take that many input pictures."""
+    limit = input_limit(model)
+    if pictures > limit:
+        raise InputError(
+            f"{pictures} pictures are wired, and {model} takes at most {limit}.",
+            "Take pictures away (a batch counts as that many pictures), or choose a model that takes more.",
+        )

@@ -1,0 +1,259 @@
+"""One execution of one node: its calls go to threads at once, are followed on the host's loop, and end as it expects.
+
+A list of N inputs makes N executions of one node at a time. The host fails the whole node as soon as one of them
+raises, so an execution for which nothing came waits for the others: it raises only when nothing came for any of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ..nanobanana.cancel import CancelToken
+from ..nanobanana.client import Call, Studio
+from ..nanobanana.errors import NanoBananaError
+from ..nanobanana.imaging.codec import Picture
+from ..nanobanana.orders import Order, Outcome
+from ._host import interruption, is_interrupted, run_id, send_text, set_progress
+from ._status import final_text, progress, running_text
+from ._thumbnail import thumbnail
+from ._watch import Watch
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+_POLL = 0.1
+# Executions of one node over a list begin within one turn of the loop each; one that failed gives them time to appear.
+_LIST_SETTLES = 0.05
+
+Convert = Callable[[Picture], "tuple[Tensor, Tensor]"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What an execution wants: `count` variations of `order`; `convert` makes IMAGE and MASK, in the call's thread."""
+
+    order: Order
+    count: int
+    convert: Convert
+
+
+@dataclass
+class Result:
+    """What an execution got: `images` and `masks` hold one tensor a picture, in the order of the variations."""
+
+    images: list[Tensor] = field(default_factory=list["Tensor"])
+    masks: list[Tensor] = field(default_factory=list["Tensor"])
+    outcomes: list[Outcome] = field(default_factory=list[Outcome])
+    error: NanoBananaError | None = None
+    seconds: float = 0.0
+
+    @property
+    def text(self) -> str:
+        """The model's words, each of them once."""
+        return "\n".join(dict.fromkeys(outcome.text for outcome in self.outcomes if outcome.text))
+
+
+class Execution:
+    """One `execute` of a node. Everything in it but `_converted` and `_awake` runs on the host's loop."""
+
+    def __init__(self, group: NodeRun, studio: Callable[[], Studio], prepare: Callable[[str], Job]) -> None:
+        self._group = group
+        self._wake = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._began = time.monotonic()
+        self._tensors: dict[int, list[tuple[Tensor, Tensor]]] = {}
+        self.calls: list[Call] = []
+        self.error: NanoBananaError | None = None
+        self.ended = False
+        try:
+            job = prepare(group.run)
+            self._convert = job.convert
+            started = studio()
+            for variation in range(job.count):
+                self.calls.append(
+                    started.start(job.order, variation, group.token, convert=self._converted, on_done=self._awake)
+                )
+        except NanoBananaError as error:
+            self.error = error
+
+    def _converted(self, outcome: Outcome) -> None:
+        """In the call's thread: the tensors are made there, while other calls still run."""
+        self._tensors[outcome.variation] = [self._convert(one.picture) for one in outcome.pictures]
+        if outcome.pictures:
+            self._group.preview = thumbnail(outcome.pictures[-1].picture.rgb)
+
+    def _awake(self) -> None:
+        # The loop is closed when the host gave up on this run; the call still ends in the journal.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._wake.set)
+
+    @property
+    def done(self) -> bool:
+        return all(call.done for call in self.calls)
+
+    @property
+    def delivered(self) -> bool:
+        return self.done and any(call.outcome and call.outcome.pictures for call in self.calls)
+
+    async def result(self) -> Result:
+        """Follow the calls to their end. Raises the host's interruption, or the error when nothing came at all."""
+        try:
+            while not self.done:
+                await self._turn(_POLL)
+            self.ended = True
+            if not self.delivered:
+                await self._turn(_LIST_SETTLES)
+                while not self._group.settled and not self._group.delivered:
+                    await self._turn(_POLL)
+                if not self._group.delivered:
+                    raise self._group.failure()
+            return self._result()
+        except asyncio.CancelledError:
+            # The host stops its tasks after another node's failure too: then the paid calls go on into the journal.
+            if is_interrupted():
+                self._group.token.cancel()
+            raise
+        finally:
+            self.ended = True
+            await self._group.leave()
+
+    async def _turn(self, seconds: float) -> None:
+        if self._group.token.cancelled or is_interrupted():
+            self._group.token.cancel()
+            raise interruption()
+        await self._group.show_progress()
+        self._wake.clear()
+        if not self.done or self.ended:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), seconds)
+
+    def _result(self) -> Result:
+        result = Result(error=self.error, seconds=time.monotonic() - self._began)
+        for call in self.calls:
+            if call.outcome is None:
+                continue
+            result.outcomes.append(call.outcome)
+            for image, mask in self._tensors.get(call.variation, []):
+                result.images.append(image)
+                result.masks.append(mask)
+        return result
+
+
+class NodeRun:
+    """All executions of one node in one run of the graph: one cancel, one text, one progress bar."""
+
+    def __init__(self, runs: Runs, run: str, node_id: str) -> None:
+        self._runs = runs
+        self.run = run
+        self.node_id = node_id
+        self.token = CancelToken()
+        self.executions: list[Execution] = []
+        self.preview: Image | None = None
+        self._began = time.monotonic()
+        self._said = ""
+        self._shown = -1.0
+
+    @property
+    def calls(self) -> list[Call]:
+        return [call for execution in self.executions for call in execution.calls]
+
+    @property
+    def settled(self) -> bool:
+        return all(execution.ended for execution in self.executions)
+
+    @property
+    def delivered(self) -> bool:
+        return any(execution.delivered for execution in self.executions)
+
+    def cancel(self) -> None:
+        self.token.cancel()
+
+    def say(self) -> None:
+        """Show where the calls stand, when that has changed. Called from the watching thread."""
+        calls = self.calls
+        if calls:
+            self._send(running_text(calls, time.monotonic()))
+
+    def _send(self, text: str) -> None:
+        if text and text != self._said:
+            self._said = text
+            send_text(self.node_id, text)
+
+    async def show_progress(self) -> None:
+        calls = self.calls
+        value = round(progress([call.report for call in calls]) * 100 * len(calls))
+        preview, self.preview = self.preview, None
+        if calls and (value != self._shown or preview is not None):
+            self._shown = value
+            await set_progress(self.node_id, value, 100 * len(calls), preview)
+
+    def failure(self) -> NanoBananaError:
+        """The error of a node for which nothing came: its reason, or its reasons when they differ."""
+        errors: list[NanoBananaError] = []
+        for execution in self.executions:
+            found = [call.outcome.error for call in execution.calls if call.outcome]
+            errors.extend(error for error in [execution.error, *found] if error)
+        if len(errors) == 1:
+            return errors[0]
+        reasons = list(dict.fromkeys(str(error) for error in errors))
+        if len(reasons) == 1:
+            return NanoBananaError(f"All {len(errors)} calls failed. {reasons[0]}")
+        return NanoBananaError(f"All {len(errors)} calls failed:\n" + "\n".join(f"- {reason}" for reason in reasons))
+
+    async def leave(self) -> None:
+        """An execution ended; the last one says the final words."""
+        if not self.settled:
+            return
+        self._runs.forget(self)
+        outcomes = [call.outcome for call in self.calls if call.outcome]
+        await self.show_progress()
+        if not self.token.cancelled:
+            errors = [str(execution.error) for execution in self.executions if execution.error]
+            words = [final_text(outcomes, time.monotonic() - self._began), *dict.fromkeys(errors)]
+            self._send("\n".join(line for line in words if line))
+        if any(outcome.error for outcome in outcomes) or any(execution.error for execution in self.executions):
+            self._runs.mark_incomplete(self.node_id)
+
+
+class Runs:
+    """The node runs of this process. `studio` is made when the first call starts."""
+
+    def __init__(self, studio: Callable[[], Studio]) -> None:
+        self._studio = studio
+        self._watch = Watch(is_interrupted)
+        self._lock = threading.Lock()
+        self._active: dict[tuple[str, str], NodeRun] = {}
+        self._incomplete: dict[str, int] = {}
+
+    def begin(self, node_id: str, prepare: Callable[[str], Job]) -> Execution:
+        """Start an execution; its calls run when this returns, before the host's loop turns to a blocking neighbour.
+
+        `prepare` gets the run's id, must be quick, and may raise `NanoBananaError`, which `Execution.result` raises.
+        """
+        run = run_id() or f"{time.time():.6f}"
+        with self._lock:
+            group = self._active.setdefault((run, node_id), NodeRun(self, run, node_id))
+        execution = Execution(group, self._studio, prepare)
+        group.executions.append(execution)
+        self._watch.add(group)
+        return execution
+
+    def forget(self, group: NodeRun) -> None:
+        with self._lock:
+            self._active.pop((group.run, group.node_id), None)
+        self._watch.remove(group)
+
+    def mark_incomplete(self, node_id: str) -> None:
+        with self._lock:
+            self._incomplete[node_id] = self._incomplete.get(node_id, 0) + 1
+
+    def incomplete(self, node_id: str) -> int:
+        """How often this node ended with something missing: part of its fingerprint, so it runs again for the rest."""
+        return self._incomplete.get(node_id, 0)

@@ -1,0 +1,31 @@
+"""What the nodes of this process share: the profiles, the journal, the running calls. Made when first used."""
+
+from __future__ import annotations
+
+import functools
+
+from ..nanobanana.client import Studio
+from ..nanobanana.config import ProfileStore, data_folder
+from ..nanobanana.journal import Journal
+from ._host import data_folder as host_data_folder
+from ._runs import Runs
+
+
+@functools.cache
+def profiles() -> ProfileStore:
+    return ProfileStore(data_folder(host_data_folder()))
+
+
+@functools.cache
+def journal() -> Journal:
+    return Journal(data_folder(host_data_folder()))
+
+
+@functools.cache
+def studio() -> Studio:
+    return Studio(journal())
+
+
+@functools.cache
+def runs() -> Runs:
+    return Runs(studio)

@@ -1,0 +1,155 @@
+"""IMAGE and MASK tensors to 8-bit pixels and back. The only module that imports torch.
+
+Out: level round(255 x) of the float32 value x, halves to even, clamped to 0..255. In: level v is the float32
+nearest to v / 255. One is the other's inverse: what comes in goes out the same.
+"""
+
+# pyright: reportUnknownMemberType=false
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..nanobanana.cancel import CancelToken
+from ..nanobanana.errors import InputError
+from ..nanobanana.imaging import resize_mask
+from ..nanobanana.imaging.workers import core_count, run_all
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Pixels = NDArray[np.uint8]
+
+# Numpy works through a block while it is in the processor's cache.
+_BLOCK_VALUES = 1 << 16
+_STRIP_VALUES = 1 << 20
+
+
+class TensorSource:
+    """One picture of an IMAGE tensor, [H,W,C] of any float type, device and strides, as a `PixelSource`.
+
+    Only reads, and only the rows asked for: a GPU's picture comes over strip by strip.
+    """
+
+    def __init__(self, picture: Tensor, name: str) -> None:
+        self._picture = picture.detach()
+        self._name = name
+        self.height, self.width, self.channels = (int(side) for side in picture.shape)
+
+    def rows(self, start: int, stop: int) -> Pixels:
+        """[stop - start, W, C] uint8, round(255 x) clamped. Raises `InputError` for NaN and infinity."""
+        strip = _float32(self._picture[start:stop])
+        out = np.empty(strip.shape, np.uint8)
+        step = max(1, _BLOCK_VALUES // (self.width * self.channels))
+        scratch = np.empty((step, self.width, self.channels), np.float32)
+        for first in range(0, len(strip), step):
+            block = strip[first : first + step]
+            levels = scratch[: len(block)]
+            # A NaN comes through both; comparing with it is False.
+            least, most = block.min(), block.max()
+            if not (np.isfinite(least) and np.isfinite(most)):
+                raise InputError(
+                    f"{self._name} holds values that are no numbers (NaN or infinity).",
+                    "The node that made it went wrong: look at its settings, often its precision (fp16) or its VAE.",
+                )
+            if least < 0 or most > 1:
+                np.clip(block, 0, 1, out=levels)
+                block = levels
+            np.multiply(block, np.float32(255), out=levels)
+            np.rint(levels, out=levels)
+            np.copyto(out[first : first + step], levels, casting="unsafe")
+        return out
+
+
+def sources(image: Tensor, first: int = 1) -> list[TensorSource]:
+    """One source for each picture of an IMAGE [B,H,W,C], C of 1, 3 or 4. `first`: the first one's number, in errors.
+
+    Raises `InputError` for anything else, an empty picture included. NaN is found when rows are read.
+    """
+    if image.ndim != 4:
+        raise InputError(
+            f"Picture {first} is not an IMAGE: expected [batch, height, width, channels], got {list(image.shape)}."
+        )
+    if image.shape[3] not in (1, 3, 4):
+        raise InputError(f"Picture {first} has {image.shape[3]} channels; 1, 3 or 4 can be sent.")
+    if 0 in image.shape:
+        raise InputError(f"Picture {first} is empty: its shape is {list(image.shape)}.")
+    if not image.is_floating_point():
+        raise InputError(f"Picture {first} holds {image.dtype}, not numbers from 0 to 1.")
+    return [TensorSource(picture, f"Picture {first + number}") for number, picture in enumerate(image)]
+
+
+def to_image(rgb: Pixels) -> Tensor:
+    """[H,W,3] uint8 as an IMAGE [1,H,W,3], float32, level v exactly as float32(v) / 255 gives it."""
+    height, width, channels = rgb.shape
+    out = np.empty((1, height, width, channels), np.float32)
+    _for_strips(height, width * channels, partial(_divide, rgb, out[0]))
+    return torch.from_numpy(out)
+
+
+def to_mask(alpha: Pixels | None, height: int, width: int) -> Tensor:
+    """[H,W] uint8 alpha as a MASK [1,H,W], 1 - alpha / 255; zeros where there is no alpha."""
+    if alpha is None:
+        return torch.zeros((1, height, width))
+    out = np.empty((1, height, width), np.float32)
+    _for_strips(height, width, partial(_divide, alpha, out[0]))
+    np.subtract(np.float32(1), out, out=out)
+    return torch.from_numpy(out)
+
+
+def mask_array(mask: Tensor, height: int, width: int) -> Pixels | None:
+    """The first mask of a MASK [B,H,W] or [H,W] as [height,width] uint8, resized; None where it marks nothing.
+
+    Raises `InputError` for other shapes, NaN and infinity.
+    """
+    if mask.ndim not in (2, 3) or 0 in mask.shape:
+        raise InputError(f"The mask is not a MASK: expected [batch, height, width], got {list(mask.shape)}.")
+    one = mask[0] if mask.ndim == 3 else mask
+    levels = TensorSource(one.unsqueeze(-1), "The mask").rows(0, int(one.shape[0]))[:, :, 0]
+    return resize_mask(levels, height, width) if levels.any() else None
+
+
+def composite(image: Tensor, weights: NDArray[np.float32], fitted: Pixels) -> Tensor:
+    """The picture [H,W,C] or [1,H,W,C] with `fitted` [H,W,3] uint8 laid over it by `weights` [H,W]: [1,H,W,3] float32.
+
+    Where the weight is 0, the result holds the very bits of the input (widened to float32, grey spread over three
+    channels, alpha left out).
+    """
+    picture = (image[0] if image.ndim == 4 else image).detach()
+    height, width = weights.shape
+    out = np.empty((1, height, width, 3), np.float32)
+
+    def strip(start: int, stop: int) -> None:
+        out[0, start:stop] = _float32(picture[start:stop])[:, :, :3]
+        inside = weights[start:stop] > 0
+        old = out[0, start:stop][inside]
+        new = fitted[start:stop][inside] / np.float32(255)
+        weight = weights[start:stop][inside][:, np.newaxis]
+        out[0, start:stop][inside] = old * (1 - weight) + new * weight
+
+    _for_strips(height, width * 3, strip)
+    return torch.from_numpy(out)
+
+
+def _float32(strip: Tensor) -> NDArray[np.float32]:
+    """A view where the memory is float32 already, else a copy of the strip."""
+    array: Any = strip.to(device="cpu", dtype=torch.float32).numpy()
+    return array
+
+
+def _divide(levels: Pixels, out: NDArray[np.float32], start: int, stop: int) -> None:
+    step = max(1, _BLOCK_VALUES // max(1, levels[0].size))
+    for first in range(start, stop, step):
+        last = min(first + step, stop)
+        # A true division: multiplying by 1 / 255 would miss by one bit for some levels.
+        np.divide(levels[first:last], np.float32(255), out=out[first:last])
+
+
+def _for_strips(height: int, row_values: int, work: Any) -> None:
+    rows = max(1, _STRIP_VALUES // row_values)
+    jobs = [partial(work, start, min(start + rows, height)) for start in range(0, height, rows)]
+    run_all(jobs, core_count(), CancelToken())

@@ -1,0 +1,141 @@
+"""NanoBanana Edit: pictures and a prompt in, pictures out; with a mask, only what it marks changes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..nanobanana.catalog import MOST_INPUTS, nearest_ratio
+from ..nanobanana.errors import InputError
+from ..nanobanana.imaging.codec import Picture
+from ..nanobanana.imaging.masking import MaskedEdit
+from ..nanobanana.imaging.sources import PixelSource
+from ..nanobanana.orders import Order
+from . import _inputs
+from ._edit_inputs import EditInputs
+from ._host import io, schema
+from ._info import info_json
+from ._runs import Convert, Job
+from ._studio import runs
+from ._tensors import Tensor, TensorSource, composite, mask_array, sources, to_mask
+from .generate import image_and_mask
+
+_NAMES = tuple(f"image_{number}" for number in range(1, MOST_INPUTS + 1))
+
+
+def wired_pictures(images: dict[str, Any]) -> list[TensorSource]:
+    """The pictures of all wired inputs, in the inputs' order; a batch counts as that many. Raises `InputError`."""
+    pictures: list[TensorSource] = []
+    for image in _wired(images):
+        pictures.extend(sources(image, first=len(pictures) + 1))
+    if not pictures:
+        raise InputError("No picture is wired.", "Connect at least one IMAGE to image_1.")
+    return pictures
+
+
+def _wired(images: dict[str, Any]) -> list[Tensor]:
+    return [images[name] for name in _NAMES if images.get(name) is not None]
+
+
+def inside_mask(image: Tensor, masked: MaskedEdit) -> Convert:
+    """How an answer becomes IMAGE and MASK: its pixels go into `image`, the first picture, where the mask allows it."""
+
+    def convert(picture: Picture) -> tuple[Tensor, Tensor]:
+        result = composite(image, masked.weights(), masked.fitted(picture))
+        return result, to_mask(None, result.shape[1], result.shape[2])
+
+    return convert
+
+
+class NanoBananaGatewayEdit(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        template = io.Autogrow.TemplateNames(
+            io.Image.Input("image", tooltip="A picture to edit or to refer to. A batch counts as that many pictures."),
+            names=list(_NAMES),
+            min=1,
+        )
+        return schema(
+            node_id="NanoBananaGatewayEdit",
+            display_name="NanoBanana Edit",
+            category=_inputs.CATEGORY,
+            description="Edits a picture, or makes a new one from several, with a NanoBanana model behind your own "
+            "gateway. With a mask, every pixel outside of it stays exactly as it was.",
+            search_aliases=[
+                "nano banana",
+                "nanobanana",
+                "gemini image",
+                "gemini edit",
+                "image edit",
+                "image to image",
+                "img2img",
+                "i2i",
+                "inpaint",
+                "reference image",
+            ],
+            inputs=[
+                _inputs.prompt_input(
+                    "What to change, or what to make of the pictures. They are named by their order: the first, "
+                    "the second ...",
+                    "Describe the edit",
+                ),
+                io.Autogrow.Input("images", template=template),
+                _inputs.model_input(),
+                _inputs.aspect_ratio_input(auto=True),
+                *_inputs.closing_inputs(),
+                io.Mask.Input(
+                    "mask",
+                    optional=True,
+                    tooltip="Belongs to the first picture: 1 marks what may change. Every pixel where it is 0 stays "
+                    "exactly as it was. A mask of another size is scaled; an all-zero one counts as none.",
+                ),
+                _inputs.connection_input(),
+            ],
+            outputs=_inputs.picture_outputs(),
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, **_: object) -> int:
+        return runs().incomplete(str(cls.hidden.unique_id))
+
+    @classmethod
+    async def execute(
+        cls,
+        prompt: str,
+        images: io.Autogrow.Type,
+        model: str,
+        aspect_ratio: str,
+        output_format: str,
+        count: int,
+        seed: int,
+        mask: Tensor | None = None,
+        connection: str | None = None,
+    ) -> io.NodeOutput:
+        sent_ratio = aspect_ratio
+
+        def prepare(run: str) -> Job:
+            nonlocal sent_ratio
+            profile = _inputs.chosen_profile(connection)
+            checked = _inputs.checked_prompt(prompt, profile)
+            pictures = wired_pictures(images)
+            first = pictures[0]
+            if aspect_ratio == "auto":
+                sent_ratio = nearest_ratio(first.width, first.height)
+            _inputs.check_choices(profile, model, sent_ratio, output_format, count)
+            array = None if mask is None else mask_array(mask, first.height, first.width)
+            sent: list[PixelSource] = list(pictures)
+            convert: Convert = image_and_mask
+            if array is not None:
+                masked = MaskedEdit(first, array, sent_ratio, mask_number=len(pictures) + 1)
+                sent = [masked.picture, *pictures[1:], masked.mask_picture]
+                checked = f"{checked}\n\n{masked.sentence}"
+                convert = inside_mask(_wired(images)[0], masked)
+            _inputs.check_picture_count(model, len(sent))
+            order = Order(profile, model, checked, sent_ratio, output_format, seed, run, EditInputs(sent))
+            return Job(order, count, convert)
+
+        # Begun before the first await: the host may hand the loop to a blocking node right after.
+        execution = runs().begin(str(cls.hidden.unique_id), prepare)
+        result = await execution.result()
+        info = info_json(result, model=model, aspect_ratio=sent_ratio, output_format=output_format)
+        return io.NodeOutput(result.images, result.masks, result.text, info)

@@ -1,0 +1,66 @@
+"""NanoBanana Recall: a picture from the history, offline."""
+
+from __future__ import annotations
+
+import json
+
+from ..nanobanana.errors import InputError
+from ..nanobanana.imaging.codec import decode
+from ._host import io, schema
+from ._inputs import CATEGORY
+from ._studio import journal
+from ._tensors import to_image, to_mask
+
+
+class NanoBananaGatewayRecall(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="NanoBananaGatewayRecall",
+            display_name="NanoBanana Recall",
+            category=CATEGORY,
+            description="Takes a picture that was paid for out of the history. Needs no gateway and costs nothing.",
+            search_aliases=["nano banana", "history", "journal", "load generated", "recall"],
+            inputs=[
+                io.String.Input(
+                    "picture",
+                    default="",
+                    placeholder="An id from the NanoBanana history",
+                    tooltip="The picture's id. Load into graph, in the NanoBanana history, fills it in.",
+                )
+            ],
+            outputs=[
+                io.Image.Output("image", display_name="image", tooltip="The picture as it came."),
+                io.Mask.Output(
+                    "mask", display_name="mask", tooltip="1 where the picture is transparent, else all zero."
+                ),
+                io.String.Output("info", display_name="info", tooltip="JSON: what was asked and what came."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, picture: str) -> io.NodeOutput:
+        if not picture.strip():
+            raise InputError("No picture is named.", "Open the NanoBanana history and choose Load into graph.")
+        kept = journal().picture(picture.strip())
+        call = journal().call(kept.call_id)
+        if call is None:
+            raise InputError("This picture was cleared from the history a moment ago.", "Choose another one.")
+        decoded = decode(journal().read(kept))
+        height, width = decoded.rgb.shape[:2]
+        info: dict[str, object] = {
+            "model": call.details.model,
+            "prompt": call.details.prompt,
+            "ratio": call.details.aspect_ratio,
+            "format": call.details.output_format,
+            "pixels": f"{width}x{height}",
+            "url": kept.url,
+            "request_id": call.request_id,
+            "seconds": call.seconds,
+            "bytes": kept.bytes,
+            "billed": "no",
+            "source": "journal",
+            "warnings": [],
+        }
+        words = json.dumps(info, ensure_ascii=False, indent=1)
+        return io.NodeOutput(to_image(decoded.rgb), to_mask(decoded.alpha, height, width), words)
