@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import sys
 import threading
 import time
@@ -226,6 +227,14 @@ def test_floor_refuses_what_is_newer(tmp_path: Path) -> None:
         assert issubclass(stand_in.state.interrupt_exception, Exception)
     with StandIn({}, tmp_path) as stand_in:
         assert not issubclass(stand_in.state.interrupt_exception, Exception)
+
+
+def test_classes_show_their_arguments_to_inspect(host: StandIn) -> None:
+    from comfy_api.latest import io  # pyright: ignore[reportMissingImports]
+
+    assert list(inspect.signature(io.Schema).parameters)[:3] == ["node_id", "display_name", "category"]
+    assert "gradient_stops" in inspect.signature(io.Float.Input).parameters
+    assert "default" not in inspect.signature(io.Image.Input).parameters
 
 
 def test_object_info_has_the_hosts_form(host: StandIn) -> None:

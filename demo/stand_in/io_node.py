@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from enum import Enum
+from inspect import Signature
 from typing import Any, ClassVar, Final
 
-from .io_types import Input, Output, bind
+from .io_types import Input, Output, bind, signature
 
 _DEFAULTS: Final[dict[str, Any]] = {
     "node_id": None,
@@ -59,9 +60,13 @@ class Schema:
     """What a node declares about itself."""
 
     arguments: ClassVar[tuple[str, ...]] = tuple(_DEFAULTS)
+    __signature__: ClassVar[Signature] = signature(arguments, required=1)
+
+    def __init_subclass__(cls) -> None:
+        cls.__signature__ = signature(cls.arguments, required=1)
 
     def __init__(self, *args: Any, **named: Any) -> None:
-        given = bind("Schema", self.arguments, args, named)
+        given = bind("Schema", self.__signature__, args, named)
         values: dict[str, Any] = dict(_DEFAULTS) | {key: value for key, value in given.items() if value is not None}
         self.node_id: str = values["node_id"]
         self.display_name: str | None = values["display_name"]

@@ -40,16 +40,20 @@ class FolderType(str, Enum):
     temp = "temp"
 
 
-def bind(
-    owner: str, arguments: tuple[str, ...], args: tuple[Any, ...], named: dict[str, Any], required: int = 1
-) -> dict[str, Any]:
-    """Values by argument name, None for those not given; TypeError for a name that isn't in `arguments`."""
-    parameters = [
-        Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, default=Parameter.empty if number < required else None)
-        for number, name in enumerate(arguments)
-    ]
+def signature(arguments: tuple[str, ...], required: int) -> Signature:
+    """The signature that a class of the host shows to `inspect`: the first `required` arguments have no default."""
+    return Signature(
+        [
+            Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, default=Parameter.empty if number < required else None)
+            for number, name in enumerate(arguments)
+        ]
+    )
+
+
+def bind(owner: str, known: Signature, args: tuple[Any, ...], named: dict[str, Any]) -> dict[str, Any]:
+    """Values by argument name, None for those not given; TypeError for a name that isn't in `known`."""
     try:
-        bound = Signature(parameters).bind(*args, **named)
+        bound = known.bind(*args, **named)
     except TypeError as error:
         raise TypeError(f"{owner}: {error}") from None
     bound.apply_defaults()
@@ -67,9 +71,13 @@ class Input:
     io_type: ClassVar[str] = ""
     arguments: ClassVar[tuple[str, ...]] = (*_SOCKET, *_SOCKET_END)
     always: ClassVar[dict[str, Any]] = {}
+    __signature__: ClassVar[Signature] = signature(arguments, required=1)
+
+    def __init_subclass__(cls) -> None:
+        cls.__signature__ = signature(cls.arguments, required=1)
 
     def __init__(self, *args: Any, **named: Any) -> None:
-        self.values = bind(f"{self.io_type}.Input", self.arguments, args, named)
+        self.values = bind(f"{self.io_type}.Input", self.__signature__, args, named)
         self.id = str(self.values["id"])
         self.optional = bool(self.values["optional"])
 
@@ -147,9 +155,13 @@ class Output:
 
     io_type: ClassVar[str] = ""
     arguments: ClassVar[tuple[str, ...]] = ("id", "display_name", "tooltip", "is_output_list")
+    __signature__: ClassVar[Signature] = signature(arguments, required=0)
+
+    def __init_subclass__(cls) -> None:
+        cls.__signature__ = signature(cls.arguments, required=0)
 
     def __init__(self, *args: Any, **named: Any) -> None:
-        self.values = bind(f"{self.io_type}.Output", self.arguments, args, named, required=0)
+        self.values = bind(f"{self.io_type}.Output", self.__signature__, args, named)
         self.id: str | None = self.values["id"]
         self.display_name: str | None = self.values["display_name"] or self.id
         self.tooltip: str | None = self.values["tooltip"]
