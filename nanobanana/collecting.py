@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 from .cancel import CancelToken
 from .catalog import size_warning
 from .errors import BadAnswer, Billed, DownloadFailed, ImageError, JournalError, NanoBananaError
-from .gateway.answer import Answer, PictureData, PictureUrl
 from .gateway.download import Downloader
+from .gateway.values import Answer, PictureData, PictureUrl
 from .imaging.codec import Picture, decode
 from .imaging.sniff import extension
 from .journal import CallRecord, Journal, PictureRecord

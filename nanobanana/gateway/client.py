@@ -12,11 +12,13 @@ from ..cancel import CancelToken, Deadline
 from ..config import Profile, endpoint, redact
 from ..errors import GatewayError, StatusError
 from ..report import Report, Reporter
-from .answer import Answer, AnswerReader, PictureData, PictureUrl, Progress
+from .answer import AnswerReader
 from .faults import status_error
 from .request_body import RequestBody
 from .transport import Exchange, arriving, authorization, plain_headers
 from .transport_errors import network_error, network_exceptions
+from .values import Answer, AnswerEvent, PictureUrl, Progress
+from .words import header_request_id
 
 _ERROR_BODY_LIMIT = 65536
 
@@ -98,7 +100,7 @@ class Gateway:
                 raise self._network_error(error, upload.stage, exchange) from None
 
     def models(self, *, cancel: CancelToken) -> tuple[int, bytes]:
-        """(status, body up to 64 KiB) of `GET /v1/models`, which costs nothing. Raises `GatewayError` or `Cancelled`."""
+        """(status, body up to 64 KiB) of `GET /v1/models`, which is free. Raises `GatewayError` or `Cancelled`."""
         deadline = Deadline(min(30.0, self.profile.total_timeout))
         with Exchange(cancel, deadline, self.profile.connect_timeout) as exchange:
             stage = "connecting"
@@ -126,8 +128,11 @@ class Gateway:
 
     def _read(self, response: Any, upload: _Upload, callbacks: Callbacks) -> Asked:
         upload.stage = "streaming"
-        headers = plain_headers(response)
-        reader = AnswerReader()
+        reader = AnswerReader(
+            request_id=header_request_id(plain_headers(response)),
+            key_is_set=bool(self.profile.api_key),
+            redact=self.redact,
+        )
         try:
             for piece in arriving(response):
                 for event in reader.feed(piece):
@@ -139,9 +144,6 @@ class Gateway:
             # Whatever broke the stream: a picture that had come is paid for, and is not given up.
             salvaged = None if isinstance(error, StatusError) and error.billed == "no" else reader.salvage()
             if salvaged is None:
-                if isinstance(error, GatewayError):
-                    error.message = self.redact(error.message)
-                    error.request_id = error.request_id or _request_id(headers)
                 raise
             return Asked(salvaged, "The gateway's answer was cut off after the picture had come.")
         return Asked(answer)
@@ -167,16 +169,12 @@ class Gateway:
         )
 
 
-def _deliver(event: PictureUrl | PictureData | Progress, callbacks: Callbacks) -> None:
+def _deliver(event: AnswerEvent, callbacks: Callbacks) -> None:
     if isinstance(event, PictureUrl):
         if event.certain:
             callbacks.on_url(event.url)
     elif isinstance(event, Progress):
         callbacks.report(Report("streaming", text=event.text))
-
-
-def _request_id(headers: Any) -> str:
-    return str(headers.get("x-oneapi-request-id") or headers.get("x-request-id") or "")[:100]
 
 
 def _bounded(response: Any) -> bytes:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from requests.adapters import HTTPAdapter
     from urllib3 import HTTPResponse
 
-# (host, port, addresses) -> nothing; raises for an address that may not be connected to.
-AddressCheck = Callable[[str, int, list[str]], None]
+# Raises for an address that may not be connected to.
+AddressCheck = Callable[[list[str]], None]
 
 _READ_PIECE = 65536
 _INFLATE_PIECE = 1 << 20
@@ -88,7 +88,7 @@ class Exchange:
         limit = Deadline(min(self._connect_timeout, self._deadline.remaining))
         addresses = resolve(host, port, self._cancel, limit)
         if checked and self._check_addresses is not None:
-            self._check_addresses(host, port, [address[0] for _, address in addresses])
+            self._check_addresses([address[0] for _, address in addresses])
         failure: OSError = OSError(f"no address for {host}")
         for family, address in addresses:
             sock = socket.socket(family, socket.SOCK_STREAM)

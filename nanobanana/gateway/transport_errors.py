@@ -9,9 +9,11 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Iterator
+from typing import TypeVar
 
 from ..errors import Billed, GatewayError, StreamBroken, TimedOut, Unreachable
 
+_E = TypeVar("_E", bound=BaseException)
 Stage = str  # connecting, uploading, waiting, streaming
 
 
@@ -39,7 +41,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         waiting.extend(item for item in inner if isinstance(item, BaseException))
 
 
-def find[E: BaseException](error: BaseException, kind: type[E]) -> E | None:
+def find(error: BaseException, kind: type[_E]) -> _E | None:
     """The first of `kind` among what `error` wraps."""
     return next((item for item in _chain(error) if isinstance(item, kind)), None)
 

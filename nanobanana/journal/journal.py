@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import secrets
 import sqlite3
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Final
 
 from ..cancel import CancelToken
-from ..errors import Billed
+from ..errors import Billed, JournalError
 from . import claims
 from .archive import Archive
 from .database import require_row
 from .files import safe_extension
 from .records import CallDetails, CallKey, Claim, PictureRecord
 from .rows import picture_of, plain
+
+_log = logging.getLogger(__name__)
 
 _POLL_SECONDS: Final = 0.1
 _WAITING: Final = "Waiting for the same picture, which is being made already."
@@ -77,7 +80,11 @@ class Journal(Archive):
             yield claim
         finally:
             if claim.owned and self.holds(claim.record.id):
-                self.release(claim.record.id)
+                try:
+                    self.release(claim.record.id)
+                except JournalError as error:
+                    # The call is let go of all the same, and what left the block matters more.
+                    _log.warning("Call %d could not be released: %s", claim.record.id, error)
 
     def holds(self, call_id: int) -> bool:
         """Whether the call was claimed here and not let go of yet."""
@@ -86,6 +93,10 @@ class Journal(Archive):
     def sent(self, call_id: int) -> None:
         """The request is about to leave: from here on it may be billed. To be called before its first byte goes."""
         self._step(call_id, "state = 'sent', billed = 'maybe', sent_at = ?", (self._clock(),))
+
+    def unsent(self, call_id: int) -> None:
+        """The gateway said that what was sent cost nothing, and it is to be sent again: back to `asked`."""
+        self._step(call_id, "state = 'asked', billed = 'no', sent_at = NULL", ())
 
     def url(self, call_id: int, position: int, url: str) -> None:
         """A picture's address, the moment it arrives. A later one for the same `position` takes its place."""

@@ -14,6 +14,7 @@ from .catalog import pixels
 from .connection import ClientLeft, Hangup, Peer, read_body
 from .failures import NO_CREDIT, NO_KEY, TOO_LARGE, UNBILLED_CODES, WRONG_KEY, Failure, Rejected, bad_request
 from .faults import read_markers
+from .framing import Piece
 from .hostile import ANSWERS, RAW
 from .inputs import InputPicture, decode_picture
 from .ledger import Post
@@ -80,8 +81,9 @@ class Exchange:
         if settings.max_body is not None and len(raw) > settings.max_body:
             raise Rejected(TOO_LARGE)
         body, order = read_order(raw, settings.dialect)
+        kept = body if settings.keep_bodies else None
         self._state.ledger.note(
-            self._entry, body=body, prompt=order.prompt, model=order.model, input_pictures=len(order.pictures)
+            self._entry, body=kept, prompt=order.prompt, model=order.model, input_pictures=len(order.pictures)
         )
         if settings.markers:
             order = self._read_markers(order)
@@ -89,8 +91,6 @@ class Exchange:
 
     def _authorize(self, key: str | None) -> None:
         given = self._entry.header("Authorization") or ""
-        if self._plan.has("echo_key"):
-            raise Rejected(replace(WRONG_KEY, message=f"Incorrect API key provided: {given.removeprefix('Bearer ')}"))
         if key is None:
             return
         if not given:
@@ -125,6 +125,9 @@ class Exchange:
         waited_from = time.monotonic()
         asked = plan.number("latency", "seconds")
         failure = plan.failure
+        if plan.has("echo_key"):
+            given = (self._entry.header("Authorization") or "").removeprefix("Bearer ")
+            failure = replace(WRONG_KEY, message=f"Incorrect API key provided: {given}")
         redirect = plan.last("redirect")
         if failure or redirect:
             if failure and failure.billed:
@@ -228,7 +231,13 @@ class Exchange:
         if self._plan.retry_after is not None:
             headers.append(("Retry-After", self._plan.retry_after))
         self._state.ledger.note(self._entry, status=failure.status, rejected=failure.message)
-        send_whole(self._peer, failure.status, headers, body)
+        stop = self._plan.stop
+        if stop is None or stop.in_upload:
+            send_whole(self._peer, failure.status, headers, body)
+            return
+        self._peer.send(head(failure.status, [*headers, ("Content-Length", str(len(body)))]))
+        self._peer.send(body[: cut_offset(stop, [Piece(body, bearing=True)], ())])
+        halt(self._peer, stop)
 
     def _halt_at(self, point: str, *, billed: bool) -> None:
         stop = self._plan.stop

@@ -69,7 +69,7 @@ def _kinds() -> list[FaultKind]:
         FaultKind("retry_after_text", "retry_after", "a Retry-After that is neither", (("text", "soon"),)),
         FaultKind("error_in_200", "status_200", "an error body under status 200", (("code", "upstream_error"),)),
         FaultKind("error_event", "status_200", "an error as an event of a 200 stream", (("code", "upstream_error"),)),
-        FaultKind("echo_key", "status_200", "a 401 whose words repeat the whole key"),
+        FaultKind("echo_key", "echo", "a 401 whose words repeat the whole key"),
         FaultKind("refusal", "empty", "words and no picture, finish_reason stop"),
         FaultKind("content_filter", "empty", "words and no picture, finish_reason content_filter"),
         FaultKind("content_filter_upper", "empty", "no picture, finish_reason CONTENT_FILTER"),

@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+_MOST_ENTRIES = 20_000
+
 
 @dataclass
 class Request:
@@ -64,35 +66,41 @@ class Download(Request):
 
 @dataclass
 class Ledger:
-    """Every request received, in order of arrival."""
+    """Every request received, in order of arrival; of more than 20,000 the newest."""
 
     _requests: list[Request] = field(default_factory=list[Request])
+    _received: int = 0
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     def post(self, method: str, path: str, headers: dict[str, str], connection: int, request_id: str) -> Post:
         """Enter a new POST."""
         with self._changed:
-            entry = Post(len(self._requests) + 1, method, path, headers, time.monotonic(), connection)
+            entry = Post(self._received + 1, method, path, headers, time.monotonic(), connection)
             entry.request_id = request_id
-            self._requests.append(entry)
-            self._changed.notify_all()
+            self._enter(entry)
         return entry
 
     def download(self, method: str, path: str, headers: dict[str, str], connection: int) -> Download:
         """Enter a new GET of a result URL."""
         with self._changed:
-            entry = Download(len(self._requests) + 1, method, path, headers, time.monotonic(), connection)
-            self._requests.append(entry)
-            self._changed.notify_all()
+            entry = Download(self._received + 1, method, path, headers, time.monotonic(), connection)
+            self._enter(entry)
         return entry
 
     def other(self, method: str, path: str, headers: dict[str, str], connection: int) -> Request:
         """Enter any other request: the list of models, an unknown path."""
         with self._changed:
-            entry = Request(len(self._requests) + 1, method, path, headers, time.monotonic(), connection)
-            self._requests.append(entry)
-            self._changed.notify_all()
+            entry = Request(self._received + 1, method, path, headers, time.monotonic(), connection)
+            self._enter(entry)
         return entry
+
+    def _enter(self, entry: Request) -> None:
+        self._received += 1
+        self._requests.append(entry)
+        # A simulator that runs for days must not grow for ever.
+        if len(self._requests) > _MOST_ENTRIES:
+            del self._requests[: _MOST_ENTRIES // 10]
+        self._changed.notify_all()
 
     def note(self, entry: Request, **changes: object) -> None:
         """Set attributes of an entry and wake whoever waits for them."""

@@ -90,8 +90,8 @@ class Simulator:
     seconds that a picture takes. With `api_key` any other key is refused, without one every key is taken. `credit` is
     how many pictures are paid for (None: without end), `max_body` the bytes above which a request gets 413. `dialect`
     is one of `validation.DIALECTS`. With `progress` the time of waiting is filled with progress words. With `markers`
-    off, markers in prompts are mere text. With `ssl_context` it speaks https. ValueError for an unknown fault or
-    dialect.
+    off, markers in prompts are mere text; with `keep_bodies` off, the ledger keeps no request bodies. With
+    `ssl_context` it speaks https. ValueError for an unknown fault or dialect.
     """
 
     def __init__(
@@ -107,11 +107,14 @@ class Simulator:
         dialect: str = "any",
         progress: bool = False,
         markers: bool = True,
+        keep_bodies: bool = True,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         if dialect not in DIALECTS:
             raise ValueError(f"There is no dialect {dialect!r}: {', '.join(DIALECTS)}")
-        settings = Settings(api_key, _parsed(faults), latency, credit, max_body, dialect, progress, markers)
+        settings = Settings(
+            api_key, _parsed(faults), latency, credit, max_body, dialect, progress, markers, keep_bodies
+        )
         self._state = State(settings)
         self._address = (host, port)
         self._ssl_context = ssl_context
@@ -142,6 +145,7 @@ class Simulator:
             raise RuntimeError("The simulator runs already")
         self._server = _Server(self._address, self._state, self._ssl_context)
         host, port = self._server.server_address[:2]
+        host = "127.0.0.1" if host == "0.0.0.0" else host
         scheme = "http" if self._ssl_context is None else "https"
         self._state.base_url = f"{scheme}://{host}:{port}"
         self._state.stopping.clear()
@@ -179,5 +183,5 @@ def in_process() -> str:
     """The base URL of this process's own simulator, started at the first call; it runs until the process ends."""
     with _shared_lock:
         if not _shared:
-            _shared.append(Simulator(progress=True).start())
+            _shared.append(Simulator(progress=True, keep_bodies=False).start())
         return _shared[0].base_url

@@ -26,6 +26,7 @@ class Settings:
     dialect: str
     progress: bool
     markers: bool
+    keep_bodies: bool
 
 
 class State:

@@ -1,0 +1,151 @@
+"""Fetching a result: five tries, every redirect checked, no credentials, bytes counted before they are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+from ..cancel import CancelToken, Deadline
+from ..errors import DownloadFailed, GatewayError
+from ..report import Report, Reporter
+from .addresses import DownloadPolicy, RefusedAddress, origin
+from .retry import DOWNLOAD_TRIES, download_delay
+from .transport import Exchange, arriving, authorization
+from .transport_errors import describe, find, network_exceptions
+
+MOST_BYTES = 128 * 1024 * 1024
+IDLE_SECONDS = 60.0
+_MOST_REDIRECTS = 5
+_REDIRECTS = (301, 302, 303, 307, 308)
+_WORTH_ANOTHER_TRY = (403, 404, 408, 425, 429)
+
+
+class _Unfetched(Exception):
+    """One try that failed. `again`: whether another may help."""
+
+    def __init__(self, reason: str, *, again: bool) -> None:
+        super().__init__(reason)
+        self.again = again
+
+
+class Downloader:
+    """Downloads of one gateway's results. `is_picture` sniffs bytes; `seconds` bounds one try in all.
+
+    `idle_seconds` is the longest silence between two bytes, `most_bytes` the largest picture taken.
+    """
+
+    def __init__(
+        self,
+        policy: DownloadPolicy,
+        *,
+        is_picture: Callable[[bytes], bool],
+        connect_timeout: float,
+        seconds: float,
+        random: Callable[[], float],
+        idle_seconds: float = IDLE_SECONDS,
+        most_bytes: int = MOST_BYTES,
+    ) -> None:
+        self._policy = policy
+        self._is_picture = is_picture
+        self._connect_timeout = connect_timeout
+        self._seconds = seconds
+        self._random = random
+        self._idle_seconds = idle_seconds
+        self._most_bytes = most_bytes
+
+    def fetch(self, url: str, *, cancel: CancelToken, report: Reporter) -> bytes:
+        """The picture's bytes, unchanged. Raises `DownloadFailed` with the reason of the last try, or `Cancelled`."""
+        reason = ""
+        for attempt in range(1, DOWNLOAD_TRIES + 1):
+            try:
+                return self._try(url, cancel, report)
+            except _Unfetched as failure:
+                reason = str(failure)
+                if not failure.again or attempt == DOWNLOAD_TRIES:
+                    break
+                seconds = download_delay(attempt, self._random)
+                report(Report("pausing", attempt, DOWNLOAD_TRIES, text=f"the download failed: {reason}"))
+                cancel.wait(seconds)
+        raise DownloadFailed(
+            f"The picture was made, but could not be downloaded: {reason}. It is at {url[:500]}",
+            "Run again: the picture is downloaded again without being paid again.",
+            url=url,
+        )
+
+    def _try(self, url: str, cancel: CancelToken, report: Reporter) -> bytes:
+        here = url
+        came_from = ""
+        with_deadline = Deadline(self._seconds)
+        for _ in range(_MOST_REDIRECTS + 1):
+            answer = self._get(here, came_from, cancel, with_deadline, report)
+            if isinstance(answer, bytes):
+                return answer
+            came_from, here = here, urljoin(here, answer)
+        raise _Unfetched(f"it was redirected more than {_MOST_REDIRECTS} times", again=False)
+
+    def _get(self, url: str, came_from: str, cancel: CancelToken, deadline: Deadline, report: Reporter) -> bytes | str:
+        """The bytes, or the redirect's target."""
+        try:
+            self._policy.check_url(url, came_from=came_from)
+            target = origin(url)
+        except RefusedAddress as refused:
+            raise _Unfetched(f"{refused}, which is not allowed", again=False) from None
+
+        def check(addresses: list[str]) -> None:
+            for address in addresses:
+                self._policy.check_address(address, target)
+
+        report(Report("downloading"))
+        with Exchange(cancel, deadline, self._connect_timeout, check) as exchange:
+            try:
+                response = exchange.session.get(
+                    url,
+                    headers={"Accept": "image/*,*/*;q=0.5", "Accept-Encoding": "identity"},
+                    auth=authorization(""),
+                    stream=True,
+                    allow_redirects=False,
+                    timeout=(self._connect_timeout, self._idle_seconds),
+                )
+                if response.status_code in _REDIRECTS and response.headers.get("Location"):
+                    return response.headers["Location"]
+                return self._body(response, report)
+            except RefusedAddress as refused:
+                raise _Unfetched(f"{refused}, which is not allowed", again=False) from None
+            except GatewayError as error:
+                raise _Unfetched(error.message, again=True) from None
+            except network_exceptions() as error:
+                cancel.check()
+                raise _Unfetched(self._words(error, url, exchange), again=not exchange.expired) from None
+
+    def _body(self, response: Any, report: Reporter) -> bytes:
+        status = response.status_code
+        if status != 200:
+            raise _Unfetched(f"its server answered {status}", again=status in _WORTH_ANOTHER_TRY or status >= 500)
+        total = int(length) if (length := response.headers.get("Content-Length", "")).isdigit() else 0
+        if total > self._most_bytes:
+            raise _Unfetched(f"it is {total / 1e6:.0f} MB, more than {self._most_bytes / 1e6:.0f} MB", again=False)
+        pieces: list[bytes] = []
+        got = 0
+        for piece in arriving(response):
+            pieces.append(piece)
+            got += len(piece)
+            if got > self._most_bytes:
+                raise _Unfetched(f"it is more than {self._most_bytes / 1e6:.0f} MB", again=False)
+            report(Report("downloading", got, total))
+        data = b"".join(pieces)
+        if not self._is_picture(data):
+            what = "nothing" if not data else "something that is no picture"
+            raise _Unfetched(f"its server sent {what}", again=True)
+        return data
+
+    def _words(self, error: Exception, url: str, exchange: Exchange) -> str:
+        host = urlsplit(url).netloc
+        if exchange.expired:
+            return f"{host} took longer than {self._seconds:g} seconds"
+        if find(error, TimeoutError) is not None:
+            waited = self._idle_seconds if exchange.connected else self._connect_timeout
+            return f"{host} sent nothing for {waited:g} seconds"
+        if not exchange.connected:
+            return describe(error, host)[0].rstrip(".")
+        return f"{host} closed the connection before the picture was whole"

@@ -1,0 +1,109 @@
+"""The JSON body of one call, as pieces: a picture's base64 text is made while it is sent and never held whole."""
+
+from __future__ import annotations
+
+import binascii
+import json
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from ..catalog import DIALECTS, image_size
+from ..errors import ConfigError, InputError
+from ..request import EncodedImage, PictureRequest
+
+PIECE_BYTES: Final = 262_144
+# Multiples of three bytes become base64 without padding, so that the pieces join to one text.
+_PICTURE_PIECE_BYTES: Final = PIECE_BYTES // 4 * 3
+
+_MIME: Final = {"image/jpg": "image/jpeg"}
+
+
+class RequestBody:
+    """The body of `request` in `dialect`, compact UTF-8 JSON.
+
+    `len` gives its exact bytes; iterating gives pieces of at most 256 KiB, anew each time. Raises `InputError` when
+    a text can't be written as UTF-8, `ConfigError` for an unknown dialect.
+    """
+
+    def __init__(self, request: PictureRequest, dialect: str, stream: bool) -> None:
+        if dialect not in DIALECTS:
+            raise ConfigError(
+                f"The profile's dialect is {dialect!r}, which is none of {', '.join(DIALECTS)}.",
+                "Choose one in Settings > NanoBanana.",
+            )
+        self._segments = tuple(_segments(request, dialect, stream))
+        self._size = sum(_size(segment) for segment in self._segments)
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[bytes]:
+        for segment in self._segments:
+            if isinstance(segment, EncodedImage):
+                yield from _base64(segment.data)
+            else:
+                for start in range(0, len(segment), PIECE_BYTES):
+                    yield segment[start : start + PIECE_BYTES]
+
+
+def _size(segment: bytes | EncodedImage) -> int:
+    return -(-len(segment.data) // 3) * 4 if isinstance(segment, EncodedImage) else len(segment)
+
+
+def _base64(data: bytes) -> Iterator[bytes]:
+    view = memoryview(data)
+    for start in range(0, len(view), _PICTURE_PIECE_BYTES):
+        yield binascii.b2a_base64(view[start : start + _PICTURE_PIECE_BYTES], newline=False)
+
+
+def _segments(request: PictureRequest, dialect: str, stream: bool) -> Iterator[bytes | EncodedImage]:
+    before: dict[str, object] = {"model": request.model}
+    if dialect == "documented":
+        # The table of the page names them as keys of the body; its examples don't have them.
+        before["--aspect_ratio"] = request.aspect_ratio
+        before["--output_format"] = request.output_format
+    yield _json(before)[:-1] + b',"messages":[{"role":"user","content":'
+    yield from _content(request, dialect)
+    yield b"}]," + _json({**_ratio(request, dialect), "stream": stream})[1:]
+
+
+def _ratio(request: PictureRequest, dialect: str) -> Mapping[str, object]:
+    if dialect != "openrouter":
+        # A literal key, as in both examples of the page. Relays take only snake_case inside of image_config.
+        return {"extra_body": {"google": {"image_config": {"aspect_ratio": request.aspect_ratio}}}}
+    config = {"aspect_ratio": request.aspect_ratio}
+    size = image_size(request.model)
+    if size is not None:
+        config["image_size"] = size
+    return {"modalities": ["image", "text"], "image_config": config}
+
+
+def _content(request: PictureRequest, dialect: str) -> Iterator[bytes | EncodedImage]:
+    text = request.prompt
+    if dialect == "prompt_flags":
+        text += f" --aspect_ratio {request.aspect_ratio} --output_format {request.output_format}"
+    if not request.pictures:
+        yield _json(text)
+        return
+    yield b"[" + _json({"type": "text", "text": text})
+    for picture in request.pictures:
+        yield b',{"type":"image_url","image_url":{"url":'
+        if isinstance(picture, EncodedImage):
+            mime = _MIME.get(picture.mime, picture.mime)
+            yield _json(f"data:{mime};base64,")[:-1]
+            yield picture
+            yield b'"}}'
+        else:
+            yield _json(picture) + b"}}"
+    yield b"]"
+
+
+def _json(value: object) -> bytes:
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+    except UnicodeEncodeError as error:
+        place = error.start
+        raise InputError(
+            f"The text holds half a character (a lone surrogate near character {place}), which can't be sent.",
+            "Type the prompt anew, or remove the broken character.",
+        ) from None

@@ -1,0 +1,65 @@
+"""When a call may be sent again, and after how long. Pure: the error and the count decide.
+
+A POST that may have been billed is never sent again. No relay of this kind honours an Idempotency-Key, so that the
+error alone can say whether a second POST is a second bill.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from ..errors import GatewayError, NotFound, RateLimited, ServerFailed, TimedOut, Unreachable
+
+# 429 and 503: with the waits below five POSTs span about 8 s without a Retry-After and up to 8 minutes with one,
+# which outlives the minute that rate limits are counted in.
+MOST_POSTS_WHEN_LIMITED: Final = 5
+# Nothing was sent: three tries over a second and a half tell a hiccup from a wrong address.
+MOST_POSTS_WHEN_UNREACHABLE: Final = 3
+# Upstream failures and a model without a channel are tried once more: a relay picks another channel then.
+MOST_POSTS_WHEN_FAILED: Final = 2
+
+_RETRIED_STATUSES: Final = frozenset({500, 502, 521, 522, 523})
+
+_FIRST_DELAY: Final = 0.5
+_LONGEST_DELAY: Final = 8.0
+_LONGEST_WAIT: Final = 120.0
+
+DOWNLOAD_TRIES: Final = 5
+# Four waits of 2, 4, 8 and 16 s: a result URL that the CDN doesn't serve yet is tried over about 30 s.
+_FIRST_DOWNLOAD_DELAY: Final = 2.0
+
+
+def may_retry(error: GatewayError, attempt: int) -> bool:
+    """Whether the call may be sent again after `attempt` POSTs (1 after the first)."""
+    if error.billed != "no":
+        return False  # it may have been paid for
+    if isinstance(error, Unreachable) or (isinstance(error, TimedOut) and error.phase == "connecting"):
+        return attempt < MOST_POSTS_WHEN_UNREACHABLE  # nothing was sent
+    if isinstance(error, RateLimited):
+        return attempt < MOST_POSTS_WHEN_LIMITED  # refused before the model: time heals it
+    if isinstance(error, NotFound):
+        # No channel for the model at this moment (503); a plain 404 stays one.
+        return error.code == "model_not_found" and error.status == 503 and attempt < MOST_POSTS_WHEN_FAILED
+    if isinstance(error, ServerFailed):
+        return error.status in _RETRIED_STATUSES and attempt < MOST_POSTS_WHEN_FAILED
+    return False  # bad request, bad key, no credit, refused, too large: the same again gives the same
+
+
+def delay(error: GatewayError, attempt: int, random: Callable[[], float]) -> float:
+    """Seconds to wait before POST number `attempt` + 1, 0 to 120.
+
+    Doubles from 0.5 s to 8 s, with jitter between half and all of it. A Retry-After is waited for in full, up to 120 s,
+    plus up to a second so that parallel calls don't come back at once. `random` gives 0.0 up to 1.0.
+    """
+    backoff = min(_FIRST_DELAY * 2.0 ** min(max(attempt, 1) - 1, 10), _LONGEST_DELAY)
+    wait = backoff * (0.5 + random() / 2)
+    asked = error.retry_after if isinstance(error, RateLimited) else None
+    if asked is not None:
+        wait = max(wait, asked + random())
+    return min(wait, _LONGEST_WAIT)
+
+
+def download_delay(attempt: int, random: Callable[[], float]) -> float:
+    """Seconds to wait before download number `attempt` + 1; 27 to 33 s over the four waits."""
+    return _FIRST_DOWNLOAD_DELAY * 2.0 ** min(max(attempt, 1) - 1, DOWNLOAD_TRIES - 2) * (0.9 + 0.2 * random())

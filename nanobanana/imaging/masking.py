@@ -1,0 +1,86 @@
+"""An edit that stays inside a mask: what is sent, and how the answer comes back into the original picture.
+
+The model sees the picture padded to the ratio it is asked for, so that its answer aligns, and the mask as one more
+picture. Only pixels that the mask allows are taken from the answer; the others are the original's own bits.
+"""
+
+# pyright: reportUnknownMemberType=false
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..catalog import ratio_value
+from .codec import Picture
+from .feather import feather_weights
+from .geometry import original_box, pad_to_ratio
+from .sources import ArraySource, PaddedSource, Pixels, PixelSource, strip_rows
+
+_STRIP_BYTES = 1 << 20
+
+
+class MaskedEdit:
+    """`original`: the first input picture. `mask`: [H,W] uint8 of its size, 255 may change, 0 must stay.
+
+    `aspect_ratio`: the one sent, such as `16:9`. `mask_number`: which picture of the request the mask will be,
+    counted from 1 (the last one). Raises `ValueError` where mask and picture differ in size.
+    """
+
+    def __init__(self, original: PixelSource, mask: Pixels, aspect_ratio: str, mask_number: int = 2) -> None:
+        if mask.shape != (original.height, original.width):
+            raise ValueError(f"a mask of {mask.shape} for a picture of {original.height} x {original.width}")
+        self._original = original
+        self._mask = mask
+        self._padding = pad_to_ratio(original.width, original.height, ratio_value(aspect_ratio))
+        self.picture: PixelSource = PaddedSource(original, self._padding)
+        self.mask_picture: PixelSource = PaddedSource(ArraySource(mask), self._padding)
+        self.sentence = (
+            f"Picture {mask_number} is a mask for picture 1: change only what is white in it, and leave everything "
+            "that is black in it exactly as it is in picture 1. The answer is picture 1, edited, with the same "
+            "framing, position and scale, and without the mask."
+        )
+
+    @cached_property
+    def _weights(self) -> NDArray[np.float32]:
+        return feather_weights(self._mask)
+
+    def weights(self) -> NDArray[np.float32]:
+        """[H,W] float32 0..1: how much of the answer each pixel takes. Exactly 0 where the mask is 0."""
+        return self._weights
+
+    def fitted(self, answer: Picture) -> Pixels:
+        """[H,W,3] uint8: the part of `answer` that is the original's, at the original's size."""
+        width, height = self._original.width, self._original.height
+        box = original_box(width, height, self._padding, answer.width, answer.height)
+        if (answer.width, answer.height) == self._padding.padded(width, height):
+            left, top = self._padding.left, self._padding.top
+            return np.ascontiguousarray(answer.rgb[top : top + height, left : left + width])
+        image = Image.fromarray(answer.rgb).resize((width, height), Image.Resampling.LANCZOS, box=box)
+        return np.asarray(image)
+
+    def composite(self, answer: Picture) -> Pixels:
+        """[H,W,3] uint8: the original with `answer` inside the mask. Where the mask is 0, the original's own levels."""
+        fitted, weights = self.fitted(answer), self.weights()
+        height, width = weights.shape
+        out = np.empty((height, width, 3), np.uint8)
+        rows = strip_rows(width, 3, _STRIP_BYTES)
+        for start in range(0, height, rows):
+            stop = min(start + rows, height)
+            before = self._original.rows(start, stop)
+            # One grey channel spreads over three, a fourth is alpha.
+            out[start:stop] = before[:, :, :3]
+            inside = weights[start:stop] > 0
+            weight = weights[start:stop][inside][:, np.newaxis]
+            old, new = out[start:stop][inside].astype(np.float32), fitted[start:stop][inside]
+            out[start:stop][inside] = np.rint(old + (new - old) * weight).astype(np.uint8)
+        return out
+
+
+def resize_mask(mask: Pixels, height: int, width: int) -> Pixels:
+    """A [h,w] uint8 mask at another size, with soft edges where pixels don't meet."""
+    if mask.shape == (height, width):
+        return mask
+    return np.asarray(Image.fromarray(mask).resize((width, height), Image.Resampling.BILINEAR))

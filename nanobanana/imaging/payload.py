@@ -1,0 +1,260 @@
+"""Input pictures to what one request can carry: lossless while that fits, then JPEG, then scaled down by the least.
+
+limits   a picture's file, and the whole body, in which base64 makes 4 characters of 3 bytes
+1 plan   each picture's sizes, lossless and lossy, estimated from a few rows
+2 choose as many lossless pictures as the body can hold, the cheapest first; the rest lossy
+3 encode all of them, and measure; a picture that turns out larger than estimated steps down
+4 scale  those over their share of the body; small pictures get what they need, the others share the rest
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, TypeVar
+
+from ..cancel import CancelToken
+from ..errors import InputError
+from ..request import EncodedImage
+from . import encoding
+from .geometry import scaled
+from .shared import SharedResults
+from .sources import PixelSource, ScaledSource
+from .workers import core_count, run_all
+
+T = TypeVar("T")
+
+# The rest of the body: the prompt (thousands of characters of any script, escaped) and the JSON around it.
+_RESERVED_BYTES: Final = 64 * 1024
+_CACHE_BYTES: Final = 64 * 1024 * 1024
+_SCALE_TRIES: Final = 6
+_LEAST_SIDE: Final = 32
+# Scaling is done when a picture uses this part of its share: one more try would gain under two percent of a side.
+_CLOSE_ENOUGH: Final = 0.96
+# What servers are known to be shipped with: 10 MB and 4.5 MB (hosted API gateways), 1 MB (nginx).
+_COMMON_CAPS: Final = (9_500_000, 4_200_000, 950_000)
+
+
+@dataclass(frozen=True)
+class PayloadLimits:
+    """`picture_bytes`: a picture's file. `body_bytes`: the request's body, base64 text included."""
+
+    picture_bytes: int = 7_000_000
+    body_bytes: int = 20_000_000
+
+
+@dataclass(frozen=True)
+class FittedPictures:
+    """`pictures` in the order given. `notes`: one sentence a picture that isn't sent as it is, for the person."""
+
+    pictures: tuple[EncodedImage, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """One picture as encoded; `size` is (width, height) in pixels, `is_lossless` says that nothing is lost."""
+
+    image: EncodedImage
+    size: tuple[int, int]
+    is_lossless: bool
+
+
+_encoded: SharedResults[_Sent | None] = SharedResults(_CACHE_BYTES, lambda sent: len(sent.image.data) if sent else 64)
+
+
+def fit(
+    sources: Sequence[PixelSource],
+    limits: PayloadLimits,
+    *,
+    cancel: CancelToken,
+    workers: int | None = None,
+    digests: Sequence[str] = (),
+) -> FittedPictures:
+    """Encode `sources` so that they fit into `limits`, on `workers` cores (all by default).
+
+    With `digests` (of `digest.digest`, one a source), a picture that several calls need is encoded once, also when
+    they ask at the same time. Raises `InputError` where pixels aren't numbers or the limits can't be met at all,
+    and `Cancelled`.
+    """
+    if not sources:
+        return FittedPictures((), ())
+    call = _Call(sources, limits, cancel, core_count() if workers is None else workers, digests)
+    sent = call.encode()
+    notes = [note for number, one in enumerate(sent) if (note := call.note(number, one))]
+    return FittedPictures(tuple(one.image for one in sent), tuple(notes))
+
+
+def shrunk(limits: PayloadLimits, sent_bytes: int) -> PayloadLimits:
+    """What to try after a body of `sent_bytes` was refused as too large: the next cap that servers are known for.
+
+    There is one further try, so the step is a large one.
+    """
+    body = next((cap for cap in _COMMON_CAPS if cap <= 0.8 * sent_bytes), sent_bytes // 2)
+    body = min(body, limits.body_bytes)
+    return PayloadLimits(min(limits.picture_bytes, body * 3 // 4), body)
+
+
+def base64_length(count: int) -> int:
+    """Characters of base64 text for `count` bytes."""
+    return (count + 2) // 3 * 4
+
+
+class _Call:
+    """One call of `fit`."""
+
+    def __init__(
+        self,
+        sources: Sequence[PixelSource],
+        limits: PayloadLimits,
+        cancel: CancelToken,
+        workers: int,
+        digests: Sequence[str],
+    ) -> None:
+        self._sources = sources
+        self._limits = limits
+        self._cancel = cancel
+        self._digests = digests
+        self._outer = min(workers, len(sources))
+        # With many pictures, a core takes a picture; with few, they work on each together.
+        self._inner = workers if len(sources) < 2 * workers else 1
+        self._room = max(0, limits.body_bytes - _RESERVED_BYTES)
+        self._plans: list[encoding.Plan] = []
+
+    def encode(self) -> list[_Sent]:
+        numbers = range(len(self._sources))
+        self._plans = self._each(numbers, lambda number: encoding.plan(self._sources[number], self._cancel))
+        wanted = self._lossless_choice()
+        sent = dict(zip(numbers, self._each(numbers, lambda n: self._first(n, n in wanted)), strict=True))
+        while _total(sent.values()) > self._room:
+            larger = [number for number in numbers if sent[number].is_lossless]
+            if not larger:
+                break
+            largest = max(larger, key=lambda number: len(sent[number].image.data))
+            sent[largest] = self._lossy(largest)
+        over = {number: share for number, share in self._shares(sent).items() if len(sent[number].image.data) > share}
+        scaled_down = self._each(list(over), lambda number: self._scaled(number, sent[number], over[number]))
+        sent.update(zip(over, scaled_down, strict=True))
+        return [sent[number] for number in numbers]
+
+    def note(self, number: int, sent: _Sent) -> str | None:
+        """What was done to picture `number` (0 for the first), or None where it is sent as it is."""
+        if sent.is_lossless:
+            return None
+        planned, kind = self._plans[number], sent.image.mime.removeprefix("image/").upper()
+        original = (planned.source.width, planned.source.height)
+        size, needed = _megabytes(len(sent.image.data)), _megabytes(planned.lossless_bytes)
+        if sent.size != original:
+            return (
+                f"Picture {number + 1} was scaled from {original[0]} x {original[1]} to {sent.size[0]} x "
+                f"{sent.size[1]} pixels and sent as {kind} ({size}), to stay within {self._limit_words()}."
+            )
+        return (
+            f"Picture {number + 1} was sent as {kind} in high quality ({size}): "
+            f"without any loss it takes about {needed}, too much for {self._limit_words()}."
+        )
+
+    def _limit_words(self) -> str:
+        limits = self._limits
+        return f"{_megabytes(limits.picture_bytes)} a picture and {_megabytes(limits.body_bytes)} a request"
+
+    def _each(self, numbers: Sequence[int], work: Callable[[int], T]) -> list[T]:
+        return run_all([partial(work, number) for number in numbers], self._outer, self._cancel)
+
+    def _cached(self, number: int, step: tuple[object, ...], make: Callable[[], _Sent | None]) -> _Sent | None:
+        if not self._digests:
+            return make()
+        return _encoded.get((self._digests[number], *step), make, self._cancel)
+
+    def _lossless_choice(self) -> set[int]:
+        """As many as fit beside the others' lossy forms; the one that costs the least more comes first."""
+        total = sum(base64_length(planned.lossy_bytes) for planned in self._plans)
+        chosen: set[int] = set()
+        costs = [base64_length(plan.lossless_bytes) - base64_length(plan.lossy_bytes) for plan in self._plans]
+        for number in sorted(range(len(costs)), key=costs.__getitem__):
+            # A single picture is tried in any case: its own limit decides, and a smaller format may fit.
+            if total + costs[number] <= self._room or len(costs) == 1:
+                chosen.add(number)
+                total += costs[number]
+        return chosen
+
+    def _first(self, number: int, try_lossless: bool) -> _Sent:
+        limit = min(self._limits.picture_bytes, self._room * 3 // 4)
+        planned = self._plans[number]
+
+        def make() -> _Sent | None:
+            image = encoding.lossless(planned, limit, self._cancel, self._inner)
+            return _Sent(image, (planned.source.width, planned.source.height), True) if image else None
+
+        found = self._cached(number, ("lossless", limit), make) if try_lossless else None
+        return found or self._lossy(number)
+
+    def _lossy(self, number: int) -> _Sent:
+        source = self._plans[number].source
+        most = encoding.most_side(source)
+        longest = max(source.width, source.height)
+        factor = min(1.0, most / longest)
+        return self._at_scale(number, factor)
+
+    def _at_scale(self, number: int, factor: float) -> _Sent:
+        source = self._plans[number].source
+        size = scaled(source.width, source.height, factor)
+
+        def make() -> _Sent:
+            small = source if factor == 1.0 else ScaledSource(source, size[1], size[0])
+            return _Sent(encoding.lossy(small, self._cancel, self._inner), size, False)
+
+        made = self._cached(number, ("lossy", size), make)
+        return made or make()
+
+    def _shares(self, sent: dict[int, _Sent]) -> dict[int, int]:
+        """The bytes each picture may have: none more than it needs, the large ones equally much."""
+        shares: dict[int, int] = {}
+        room = self._room // 4 * 3
+        for left, number in enumerate(sorted(sent, key=lambda number: len(sent[number].image.data))):
+            share = min(room // (len(sent) - left), self._limits.picture_bytes)
+            # Base64 goes by threes: a few bytes a picture.
+            shares[number] = share - share % 3
+            room -= min(len(sent[number].image.data) + 2, share)
+        return shares
+
+    def _scaled(self, number: int, sent: _Sent, share: int) -> _Sent:
+        """Scaled down until it takes at most `share` bytes, and little less."""
+        fits: _Sent | None = None
+        fitting, too_large = 0.0, 1.0
+        at_factor, at_bytes = 1.0, len(sent.image.data)
+        for _ in range(_SCALE_TRIES):
+            # Bytes go about with the pixels; aim a little below, and never outside what is known already.
+            factor = at_factor * math.sqrt(0.985 * share / at_bytes)
+            if not fitting < factor < too_large:
+                factor = (fitting + too_large) / 2
+            if self._least_side(number, factor) < _LEAST_SIDE:
+                break
+            tried = self._at_scale(number, factor)
+            at_factor, at_bytes = factor, len(tried.image.data)
+            if at_bytes > share:
+                too_large = factor
+                continue
+            fits, fitting = tried, factor
+            if at_bytes >= _CLOSE_ENOUGH * share:
+                break
+        if fits is None:
+            raise InputError(
+                f"Picture {number + 1} can't be made small enough for {self._limit_words()}.",
+                "Raise the limits in the settings, or give fewer pictures.",
+            )
+        return fits
+
+    def _least_side(self, number: int, factor: float) -> int:
+        source = self._plans[number].source
+        return max(scaled(source.width, source.height, factor))
+
+
+def _total(sent: Iterable[_Sent]) -> int:
+    return sum(base64_length(len(one.image.data)) for one in sent)
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:.1f} MB" if count >= 100_000 else f"{count / 1e3:.0f} kB"

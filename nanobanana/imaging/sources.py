@@ -1,0 +1,151 @@
+"""Where pixels come from: rows of 8-bit values, computed when they are read, so that no whole copy is ever needed."""
+
+# pyright: reportUnknownMemberType=false
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from .geometry import Padding
+
+Pixels = NDArray[np.uint8]
+
+# Lanczos looks at three output pixels to either side.
+_LANCZOS_SUPPORT = 3
+
+
+@runtime_checkable
+class PixelSource(Protocol):
+    """A picture of `height` x `width` pixels; `channels` is 1 (grey), 3 (RGB) or 4 (RGB and straight alpha)."""
+
+    @property
+    def height(self) -> int: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def channels(self) -> int: ...
+
+    def rows(self, start: int, stop: int) -> Pixels:
+        """Rows `start` to `stop` (0 <= start < stop <= height) as [stop - start, width, channels] uint8, C-contiguous.
+
+        May be called from several threads at once. Raises `InputError` where the pixels can't be 8-bit values.
+        The array may be a view of memory that others read: don't write to it.
+        """
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class ArraySource:
+    """A uint8 array, [H,W,C] with C of 1, 3 or 4, or [H,W], as a source."""
+
+    array: Pixels
+
+    def __post_init__(self) -> None:
+        if self.array.ndim not in (2, 3) or self.channels not in (1, 3, 4) or self.array.size == 0:
+            raise ValueError(f"not a picture's shape: {self.array.shape}")
+
+    @property
+    def height(self) -> int:
+        return int(self.array.shape[0])
+
+    @property
+    def width(self) -> int:
+        return int(self.array.shape[1])
+
+    @property
+    def channels(self) -> int:
+        return int(self.array.shape[2]) if self.array.ndim == 3 else 1
+
+    def rows(self, start: int, stop: int) -> Pixels:
+        return np.ascontiguousarray(self.array[start:stop]).reshape(stop - start, self.width, self.channels)
+
+
+@dataclass(frozen=True, eq=False)
+class OpaqueSource:
+    """An RGBA source known to be opaque everywhere, as the RGB picture that it is."""
+
+    source: PixelSource
+
+    @property
+    def height(self) -> int:
+        return self.source.height
+
+    @property
+    def width(self) -> int:
+        return self.source.width
+
+    @property
+    def channels(self) -> int:
+        return 3
+
+    def rows(self, start: int, stop: int) -> Pixels:
+        return np.ascontiguousarray(self.source.rows(start, stop)[:, :, :3])
+
+
+@dataclass(frozen=True, eq=False)
+class PaddedSource:
+    """A source with its border pixels repeated outward: the least conspicuous filling for a model that sees it."""
+
+    source: PixelSource
+    padding: Padding
+
+    @property
+    def height(self) -> int:
+        return self.source.height + self.padding.top + self.padding.bottom
+
+    @property
+    def width(self) -> int:
+        return self.source.width + self.padding.left + self.padding.right
+
+    @property
+    def channels(self) -> int:
+        return self.source.channels
+
+    def rows(self, start: int, stop: int) -> Pixels:
+        first = min(max(start - self.padding.top, 0), self.source.height - 1)
+        last = min(max(stop - 1 - self.padding.top, 0), self.source.height - 1)
+        inner = self.source.rows(first, last + 1)
+        index = np.clip(np.arange(start, stop) - self.padding.top, first, last) - first
+        columns = (self.padding.left, self.padding.right)
+        return np.ascontiguousarray(np.pad(inner[index], ((0, 0), columns, (0, 0)), mode="edge"))
+
+
+@dataclass(frozen=True, eq=False)
+class ScaledSource:
+    """A source scaled down to `height` x `width` with Lanczos, strip by strip: the whole is never held.
+
+    Each strip reads the rows that its filter reaches, so the result is that of scaling the whole at once.
+    """
+
+    source: PixelSource
+    height: int
+    width: int
+
+    @property
+    def channels(self) -> int:
+        return self.source.channels
+
+    def rows(self, start: int, stop: int) -> Pixels:
+        scale = self.source.height / self.height
+        reach = _LANCZOS_SUPPORT * max(scale, 1.0) + 1
+        first = max(0, int(start * scale - reach))
+        last = min(self.source.height, int(stop * scale + reach) + 1)
+        image = to_pillow(self.source.rows(first, last))
+        box = (0.0, start * scale - first, float(self.source.width), min(stop * scale - first, float(last - first)))
+        scaled = image.resize((self.width, stop - start), Image.Resampling.LANCZOS, box=box)
+        return np.asarray(scaled).reshape(stop - start, self.width, self.channels)
+
+
+def to_pillow(pixels: Pixels) -> Image.Image:
+    """[H,W,C] uint8 with C of 1, 3 or 4 as a Pillow picture of mode L, RGB or RGBA."""
+    return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+
+
+def strip_rows(width: int, channels: int, strip_bytes: int, multiple: int = 1) -> int:
+    """How many rows make up about `strip_bytes` of pixels, at least `multiple` and a multiple of it."""
+    rows = strip_bytes // (width * channels)
+    return max(multiple, rows - rows % multiple)
