@@ -5,28 +5,11 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-from ..errors import BadAnswer, GatewayError, StatusError
-from .error_body import read_payload
-from .faults import error_event
-from .found import FoundPictures, picture_of
-from .links import names_picture
+from ..errors import BadAnswer, GatewayError
+from .collector import KEPT_WORDS, AnswerCollector
 from .partial_json import load, load_partial
-from .progress import ProgressWords, progress_line
-from .shapes import (
-    FieldPiece,
-    FinishPiece,
-    MediaPiece,
-    Piece,
-    ReasoningPiece,
-    RefusalPiece,
-    TextPiece,
-    as_list,
-    as_mapping,
-    as_text,
-    pieces,
-)
+from .shapes import as_mapping
 from .sse import SseDecoder, SseEvent
-from .text_scanner import TextScanner
 from .values import (
     MIB,
     Answer,
@@ -40,7 +23,8 @@ from .values import (
     keep_as_is,
 )
 from .verdict import cut_off, not_an_answer, without_picture
-from .words import safe_id
+
+__all__ = ["Answer", "AnswerEvent", "AnswerLimits", "AnswerReader", "Picture", "PictureData", "PictureUrl", "Progress"]
 
 _log = logging.getLogger(__name__)
 
@@ -49,8 +33,6 @@ _WHITESPACE: Final = b" \t\r\n"
 _SSE_FIELDS: Final = (b"data:", b"event:", b"id:", b"retry:", b":")
 _DONE: Final = b"[DONE]"
 _KEPT_OF_NO_ANSWER: Final = 65_536
-_KEPT_ODD: Final = 2_000
-_MOST_TEXTS: Final = 64
 
 
 class AnswerReader:
@@ -73,8 +55,6 @@ class AnswerReader:
         redact: Redact = keep_as_is,
     ) -> None:
         self._limits = limits or AnswerLimits()
-        self._header_id = request_id
-        self._key_is_set = key_is_set
         self._redact = redact
         self._sse: SseDecoder | None = None
         self._kind = ""  # "sse", "json", "other"; empty until the first bytes tell
@@ -83,24 +63,14 @@ class AnswerReader:
         self._body: list[bytes] = []
         self._size = 0
         self._events = 0
-        self._found = FoundPictures(self._limits.pictures)
-        self._given: set[tuple[str | bytes, bool]] = set()
-        self._reasoning = ProgressWords()
-        self._refusal = ""
-        self._odd = ""
-        self._error: StatusError | None = None
         self._cut = False
-        self._id = ""
-        self._model = ""
-        self._finish_reason = ""
-        self._native_reason = ""
-        self._usage: dict[str, object] = {}
+        self._collector = AnswerCollector(self._limits, request_id=request_id, key_is_set=key_is_set, redact=redact)
         self.done = False  # the stream said [DONE]: nothing more is to be waited for
 
     @property
     def request_id(self) -> str:
         """The gateway's name for this answer: of its headers, else of its body; empty when none was seen."""
-        return self._header_id or self._id
+        return self._collector.request_id
 
     def feed(self, data: bytes) -> list[AnswerEvent]:
         """Take the next bytes, after decompression."""
@@ -128,23 +98,23 @@ class AnswerReader:
             self._body.clear()
         elif self._body:
             raise not_an_answer(b"".join(self._body), request_id=self.request_id, redact=self._redact)
-        for scanner in self._found.texts.values():
+        for scanner in self._collector.found.texts.values():
             if not self._cut:
                 scanner.finish()
-        pictures = self._found.chosen(with_open=self._cut)
+        pictures = self._collector.found.chosen(with_open=self._cut)
         if pictures:
-            return self._answer(pictures)
-        if self._error is not None:
-            raise self._error
-        words = self._found.words()
+            return self._collector.answer(pictures)
+        if self._collector.error is not None:
+            raise self._collector.error
+        words = self._collector.found.words()
         if self._cut:
             raise cut_off(words=words, request_id=self.request_id, redact=self._redact)
         raise without_picture(
             words=words,
-            refusal=self._refusal,
-            finish_reason=self._finish_reason,
-            native_reason=self._native_reason,
-            odd=self._odd,
+            refusal=self._collector.refusal,
+            finish_reason=self._collector.finish_reason,
+            native_reason=self._collector.native_reason,
+            odd=self._collector.odd,
             request_id=self.request_id,
             redact=self._redact,
         )
@@ -161,18 +131,8 @@ class AnswerReader:
                 self._read_broken(b"".join(self._body))
         except GatewayError as error:
             _log.debug("the rest of a broken answer says: %s", type(error).__name__)
-        pictures = self._found.chosen(with_open=True)
-        return self._answer(pictures) if pictures else None
-
-    def _answer(self, pictures: tuple[Picture, ...]) -> Answer:
-        return Answer(
-            pictures,
-            self._found.words(),
-            self._finish_reason,
-            self._usage,
-            self.request_id,
-            self._model,
-        )
+        pictures = self._collector.found.chosen(with_open=True)
+        return self._collector.answer(pictures) if pictures else None
 
     def _choose(self, data: bytes, *, ended: bool) -> bytes:
         """Choose the reader by the first bytes; the bytes to read, empty while the choice is open."""
@@ -228,7 +188,7 @@ class AnswerReader:
             return self._read_odd(event, data, last=last)
         if event.event == "error" and as_mapping(value) is not None:
             value = {"error": value} if "error" not in (as_mapping(value) or {}) else value
-        return self._read_value(value)
+        return self._collector.read_value(value)
 
     def _read_odd(self, event: SseEvent, data: bytes, *, last: bool) -> list[AnswerEvent]:
         """An event that is no JSON: words of an error, several values in one event, or one that was cut."""
@@ -241,15 +201,15 @@ class AnswerReader:
                 return events
             self._cut = self._cut or last
             return self._read_broken(data)
-        words = data[:_KEPT_ODD].decode("utf-8", "replace")
+        words = data[:KEPT_WORDS].decode("utf-8", "replace")
         if event.event == "error":
-            return self._read_value({"error": {"message": words}})
-        self._odd = f"{self._odd} {words}".strip()[:_KEPT_ODD]
+            return self._collector.read_value({"error": {"message": words}})
+        self._collector.add_odd(words)
         return []
 
     def _read_json(self, body: bytes) -> None:
         try:
-            self._read_value(load(body, self._limits))
+            self._collector.read_value(load(body, self._limits))
             return
         except ValueError:
             _log.debug("the answer is not one JSON value; trying its lines")
@@ -261,98 +221,4 @@ class AnswerReader:
     def _read_broken(self, data: bytes) -> list[AnswerEvent]:
         if not data.lstrip().startswith((b"{", b"[")):
             return []
-        return self._read_value(load_partial(data, self._limits), certain=False)
-
-    def _read_value(self, value: object, *, certain: bool = True) -> list[AnswerEvent]:
-        events: list[AnswerEvent] = []
-        for item in as_list(value) or (value,):
-            payload = as_mapping(item)
-            if payload is None:
-                continue
-            self._id = self._id or safe_id(payload.get("id"))
-            self._model = self._model or as_text(payload.get("model"))[:200]
-            usage = as_mapping(payload.get("usage"))
-            if usage:
-                self._usage = dict(usage)
-            for piece in pieces(payload):
-                events.extend(self._read_piece(piece, certain=certain))
-            error = error_event(payload, key_is_set=self._key_is_set, request_id=self.request_id, redact=self._redact)
-            if error is not None:
-                self._error = error
-                if not self._found.chosen():
-                    raise error
-            elif not any(key in payload for key in ("choices", "media", "data")):
-                events.extend(self._news(read_payload(payload, self._redact).words))
-        return events
-
-    def _news(self, words: str) -> list[AnswerEvent]:
-        """Words outside of any answer: shown as progress, and quoted when no picture comes."""
-        if words:
-            self._odd = words[:_KEPT_ODD]
-        line = self._reasoning.say(progress_line(words))
-        return [Progress(line)] if line else []
-
-    def _read_piece(self, piece: Piece, *, certain: bool) -> list[AnswerEvent]:
-        if isinstance(piece, TextPiece):
-            return self._read_text(piece)
-        if isinstance(piece, MediaPiece):
-            picture = piece.picture if certain else _uncertain(piece.picture)
-            return self._give(picture) if self._found.media.add(picture) else []
-        if isinstance(piece, FieldPiece):
-            picture = piece.picture if certain else _uncertain(piece.picture)
-            new = self._found.fields.add(picture)
-            return self._give(picture) if new and not self._found.media.items else []
-        if isinstance(piece, ReasoningPiece):
-            line = self._reasoning.feed(piece.text)
-            return [Progress(line)] if line else []
-        if isinstance(piece, RefusalPiece):
-            self._refusal = (self._refusal + piece.text)[:_KEPT_ODD]
-            return []
-        return self._read_finish(piece)
-
-    def _read_text(self, piece: TextPiece) -> list[AnswerEvent]:
-        texts = self._found.texts
-        scanner = texts.get(piece.choice)
-        if scanner is None:
-            if len(texts) >= _MOST_TEXTS:
-                return []
-            scanner = texts[piece.choice] = TextScanner(
-                words_limit=self._limits.text_characters, links_limit=4 * self._limits.pictures
-            )
-        events: list[AnswerEvent] = []
-        for link in scanner.feed(piece.text):
-            sure = link.is_sure if self._found.fields.items else link.is_picture
-            if sure and not self._found.media.items:
-                events.extend(self._give(picture_of(link)))
-        # Only a name's last characters tell whether the URL may be whole here; the rest of it is not joined each time.
-        if names_picture(piece.text[-16:]):
-            events.extend(self._give_open(scanner))
-        return events
-
-    def _read_finish(self, piece: FinishPiece) -> list[AnswerEvent]:
-        self._finish_reason = piece.reason[:100]
-        self._native_reason = piece.native[:100]
-        events: list[AnswerEvent] = []
-        for choice, scanner in self._found.texts.items():
-            if choice[0] == piece.choice:
-                events.extend(self._give_open(scanner))
-        return events
-
-    def _give_open(self, scanner: TextScanner) -> list[AnswerEvent]:
-        link = self._found.open_picture(scanner)
-        return self._give(picture_of(link, certain=False)) if link is not None else []
-
-    def _give(self, picture: Picture) -> list[AnswerEvent]:
-        """The event of a picture, unless it was given before."""
-        if isinstance(picture, PictureData):
-            key: tuple[str | bytes, bool] = (picture.data, True)
-        else:
-            key = (picture.url, picture.certain)
-        if key in self._given or (key[0], True) in self._given or len(self._given) >= 4 * self._limits.pictures:
-            return []
-        self._given.add(key)
-        return [picture]
-
-
-def _uncertain(picture: Picture) -> Picture:
-    return PictureUrl(picture.url, certain=False) if isinstance(picture, PictureUrl) else picture
+        return self._collector.read_value(load_partial(data, self._limits), certain=False)

@@ -1,0 +1,166 @@
+"""Gathers what the payloads of one answer hold: pictures, words, progress, errors, and what the answer is called."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..errors import StatusError
+from .error_body import read_payload
+from .faults import error_event
+from .found import FoundPictures, picture_of
+from .links import names_picture
+from .progress import ProgressWords, progress_line
+from .shapes import (
+    FieldPiece,
+    FinishPiece,
+    MediaPiece,
+    Piece,
+    ReasoningPiece,
+    RefusalPiece,
+    TextPiece,
+    as_list,
+    as_mapping,
+    as_text,
+    pieces,
+)
+from .text_scanner import TextScanner
+from .values import Answer, AnswerEvent, AnswerLimits, Picture, PictureData, PictureUrl, Progress, Redact
+from .words import safe_id
+
+KEPT_WORDS: Final = 2_000
+_MOST_TEXTS: Final = 64
+
+
+class AnswerCollector:
+    """The state of one answer, fed with JSON values. `request_id`: that of the answer's headers.
+
+    `found`: the pictures. `error`: the last one that an event named. `odd`: words that stand outside of any answer.
+    """
+
+    def __init__(self, limits: AnswerLimits, *, request_id: str, key_is_set: bool, redact: Redact) -> None:
+        self._limits = limits
+        self._header_id = request_id
+        self._key_is_set = key_is_set
+        self._redact = redact
+        self.found = FoundPictures(limits.pictures)
+        self.error: StatusError | None = None
+        self.refusal = ""
+        self.odd = ""
+        self.finish_reason = ""
+        self.native_reason = ""
+        self._given: set[tuple[str | bytes, bool]] = set()
+        self._reasoning = ProgressWords()
+        self._id = ""
+        self._model = ""
+        self._usage: dict[str, object] = {}
+
+    @property
+    def request_id(self) -> str:
+        """The gateway's name for this answer: of its headers, else of its body; empty when none was seen."""
+        return self._header_id or self._id
+
+    def answer(self, pictures: tuple[Picture, ...]) -> Answer:
+        """The answer with these pictures."""
+        return Answer(pictures, self.found.words(), self.finish_reason, self._usage, self.request_id, self._model)
+
+    def add_odd(self, words: str) -> None:
+        """Keep words that stand outside of any answer, to be quoted when no picture comes."""
+        self.odd = f"{self.odd} {words}".strip()[:KEPT_WORDS]
+
+    def read_value(self, value: object, *, certain: bool = True) -> list[AnswerEvent]:
+        """Take a JSON value; what is new in it.
+
+        `certain` is False for a value that was cut off. Raises `StatusError` for an error, unless a picture is there.
+        """
+        events: list[AnswerEvent] = []
+        for item in as_list(value) or (value,):
+            payload = as_mapping(item)
+            if payload is None:
+                continue
+            self._id = self._id or safe_id(payload.get("id"))
+            self._model = self._model or as_text(payload.get("model"))[:200]
+            usage = as_mapping(payload.get("usage"))
+            if usage:
+                self._usage = dict(usage)
+            for piece in pieces(payload):
+                events.extend(self._read_piece(piece, certain=certain))
+            error = error_event(payload, key_is_set=self._key_is_set, request_id=self.request_id, redact=self._redact)
+            if error is not None:
+                self.error = error
+                if not self.found.chosen():
+                    raise error
+            elif not any(key in payload for key in ("choices", "media", "data")):
+                events.extend(self._news(read_payload(payload, self._redact).words))
+        return events
+
+    def _news(self, words: str) -> list[AnswerEvent]:
+        """Words outside of any answer: shown as progress, and quoted when no picture comes."""
+        if words:
+            self.odd = words[:KEPT_WORDS]
+        line = self._reasoning.say(progress_line(words))
+        return [Progress(line)] if line else []
+
+    def _read_piece(self, piece: Piece, *, certain: bool) -> list[AnswerEvent]:
+        if isinstance(piece, TextPiece):
+            return self._read_text(piece)
+        if isinstance(piece, MediaPiece):
+            picture = piece.picture if certain else _uncertain(piece.picture)
+            return self._give(picture) if self.found.media.add(picture) else []
+        if isinstance(piece, FieldPiece):
+            picture = piece.picture if certain else _uncertain(piece.picture)
+            new = self.found.fields.add(picture)
+            return self._give(picture) if new and not self.found.media.items else []
+        if isinstance(piece, ReasoningPiece):
+            line = self._reasoning.feed(piece.text)
+            return [Progress(line)] if line else []
+        if isinstance(piece, RefusalPiece):
+            self.refusal = (self.refusal + piece.text)[:KEPT_WORDS]
+            return []
+        return self._read_finish(piece)
+
+    def _read_text(self, piece: TextPiece) -> list[AnswerEvent]:
+        texts = self.found.texts
+        scanner = texts.get(piece.choice)
+        if scanner is None:
+            if len(texts) >= _MOST_TEXTS:
+                return []
+            scanner = texts[piece.choice] = TextScanner(
+                words_limit=self._limits.text_characters, links_limit=4 * self._limits.pictures
+            )
+        events: list[AnswerEvent] = []
+        for link in scanner.feed(piece.text):
+            sure = link.is_sure if self.found.fields.items else link.is_picture
+            if sure and not self.found.media.items:
+                events.extend(self._give(picture_of(link)))
+        # Only a name's last characters tell whether the URL may be whole here; the rest of it is not joined each time.
+        if names_picture(piece.text[-16:]):
+            events.extend(self._give_open(scanner))
+        return events
+
+    def _read_finish(self, piece: FinishPiece) -> list[AnswerEvent]:
+        self.finish_reason = piece.reason[:100]
+        self.native_reason = piece.native[:100]
+        events: list[AnswerEvent] = []
+        for choice, scanner in self.found.texts.items():
+            if choice[0] == piece.choice:
+                events.extend(self._give_open(scanner))
+        return events
+
+    def _give_open(self, scanner: TextScanner) -> list[AnswerEvent]:
+        link = self.found.open_picture(scanner)
+        return self._give(picture_of(link, certain=False)) if link is not None else []
+
+    def _give(self, picture: Picture) -> list[AnswerEvent]:
+        """The event of a picture, unless it was given before."""
+        if isinstance(picture, PictureData):
+            key: tuple[str | bytes, bool] = (picture.data, True)
+        else:
+            key = (picture.url, picture.certain)
+        if key in self._given or (key[0], True) in self._given or len(self._given) >= 4 * self._limits.pictures:
+            return []
+        self._given.add(key)
+        return [picture]
+
+
+def _uncertain(picture: Picture) -> Picture:
+    return PictureUrl(picture.url, certain=False) if isinstance(picture, PictureUrl) else picture
