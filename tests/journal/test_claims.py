@@ -1,0 +1,357 @@
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from pack.nanobanana.cancel import Cancelled, CancelToken
+from pack.nanobanana.errors import JournalError
+from pack.nanobanana.journal import CallKey, Claim, Journal
+
+
+def test_a_new_picture_is_to_be_asked_for(steps):
+    claim = steps.claim("a", variation=3)
+    assert claim.what == "ask"
+    assert claim.owned
+    assert claim.earlier is None
+    assert claim.record.state == "asked"
+    assert claim.record.key == CallKey("a", 3)
+    assert claim.record.billed == "no"
+
+
+def test_every_step_is_in_the_record(tmp_path, details):
+    now = iter(range(100, 200))
+    with Journal(tmp_path, clock=lambda: next(now)) as journal:
+        claim = journal.claim(CallKey("a", 0), details, cancel=CancelToken(), on_wait=print, run="r")
+        call = claim.record.id
+        journal.sent(call)
+        assert journal.call(call).state == "sent"
+        assert journal.call(call).billed == "maybe"
+        journal.url(call, 1, "https://cdn/2.png")
+        journal.url(call, 0, "https://cdn/1.png")
+        journal.answered(call, request_id="req", text="words", usage={"total_tokens": 3})
+        assert journal.call(call).state == "answered"
+        picture = journal.keep(call, 0, b"bytes", extension="png", url="https://cdn/1.png", width=4, height=5)
+        journal.kept(call, seconds=2.5)
+        record = journal.call(call)
+    assert record.details == details
+    assert record.state == "kept"
+    assert record.asked_at < record.sent_at < record.answered_at < record.finished_at
+    assert (record.request_id, record.text, record.billed, record.seconds) == ("req", "words", "yes", 2.5)
+    assert record.urls == ("https://cdn/1.png", "https://cdn/2.png")
+    assert record.usage == {"total_tokens": 3}
+    assert record.pictures == (picture,)
+    assert (picture.width, picture.height, picture.bytes, picture.extension) == (4, 5, 5, "png")
+
+
+def test_kept_pictures_come_from_disk_and_free(steps, journal):
+    steps.make("a", b"the picture")
+    claim = steps.claim("a", run="run 2")
+    assert claim.what == "kept"
+    assert not claim.owned
+    assert journal.read(claim.record.pictures[0]) == b"the picture"
+
+
+def test_variations_are_separate_pictures(steps):
+    steps.make("a")
+    assert steps.claim("a", variation=1).what == "ask"
+
+
+@pytest.mark.parametrize("damage", ["gone", "short"])
+def test_a_picture_missing_on_disk_is_fetched_again_where_there_is_a_url(steps, journal, damage):
+    call = steps.make("a", url="https://cdn/1.png")
+    path = journal.call(call).pictures[0].path
+    path.unlink() if damage == "gone" else path.write_bytes(b"p")
+    claim = steps.claim("a", run="run 2")
+    assert claim.what == "answered"
+    assert claim.owned
+    assert claim.record.id == call
+    assert claim.record.urls == ("https://cdn/1.png",)
+    assert claim.record.pictures == ()
+
+
+def test_a_picture_missing_on_disk_without_a_url_is_asked_for_again(steps, journal):
+    call = steps.make("a", url="")
+    journal.call(call).pictures[0].path.unlink()
+    claim = steps.claim("a", run="run 2")
+    assert claim.what == "ask"
+    assert claim.record.id != call
+
+
+def test_an_answered_call_is_taken_up_where_it_was_left(steps, journal):
+    call = steps.answer("a", url="https://cdn/1.png")
+    journal.release(call)
+    claim = steps.claim("a", run="run 2")
+    assert (claim.what, claim.record.id, claim.record.urls) == ("answered", call, ("https://cdn/1.png",))
+    assert claim.record.request_id == "req-1"
+    assert claim.record.billed == "yes"
+
+
+def test_a_url_that_came_before_the_answer_ended_is_enough(steps, journal):
+    call = steps.send("a")
+    journal.url(call, 0, "https://cdn/1.png")
+    journal.release(call)
+    claim = steps.claim("a", run="run 2")
+    assert (claim.what, claim.record.id) == ("answered", call)
+
+
+def test_an_inline_picture_kept_before_the_answer_ended_is_enough(steps, journal):
+    call = steps.send("a")
+    journal.keep(call, 0, b"inline", extension="png")
+    journal.release(call)
+    claim = steps.claim("a", run="run 2")
+    assert claim.what == "answered"
+    assert [journal.read(one) for one in claim.record.pictures] == [b"inline"]
+
+
+def test_answered_without_a_trace_of_a_picture_failed_and_was_billed(steps, journal):
+    call = steps.answer("a", url="")
+    journal.release(call)
+    claim = steps.claim("a", run="run 2")
+    assert claim.what == "ask"
+    assert claim.earlier is not None
+    assert (claim.earlier.id, claim.earlier.state, claim.earlier.billed) == (call, "failed", "yes")
+
+
+def test_released_before_it_was_sent_leaves_nothing(steps, journal):
+    call = steps.ask("a")
+    journal.release(call)
+    assert journal.call(call) is None
+    assert steps.claim("a").what == "ask"
+
+
+def test_unsent_goes_back_to_asked(steps, journal):
+    call = steps.send("a")
+    journal.unsent(call)
+    assert (journal.call(call).state, journal.call(call).billed) == ("asked", "no")
+    journal.release(call)
+    assert journal.call(call) is None
+
+
+def test_released_after_it_was_sent_in_vain_may_have_been_billed(steps, journal):
+    call = steps.send("a")
+    journal.release(call)
+    record = journal.call(call)
+    assert (record.state, record.billed) == ("failed", "maybe")
+    assert record.error == "The call was stopped before its answer came."
+
+
+@pytest.mark.parametrize("billed", ["maybe", "yes"])
+def test_what_may_have_been_billed_is_not_asked_again_in_the_same_run(steps, journal, billed):
+    call = steps.send("a")
+    journal.failed(call, error="It timed out.", billed=billed, request_id="req-9")
+    claim = steps.claim("a", run="run 1")
+    assert (claim.what, claim.owned) == ("failed", False)
+    assert (claim.record.error, claim.record.billed, claim.record.request_id) == ("It timed out.", billed, "req-9")
+
+
+def test_another_run_asks_again_and_says_what_happened_before(steps, journal):
+    call = steps.send("a")
+    journal.failed(call, error="It timed out.", billed="maybe", request_id="req-9")
+    claim = steps.claim("a", run="run 2")
+    assert claim.what == "ask"
+    assert claim.earlier is not None
+    assert (claim.earlier.id, claim.earlier.request_id, claim.earlier.billed) == (call, "req-9", "maybe")
+    assert claim.earlier.sent_at is not None
+
+
+def test_an_empty_run_is_never_the_same_run(steps, journal):
+    journal.failed(steps.send("a", run=""), error="e", billed="maybe")
+    assert steps.claim("a", run="").what == "ask"
+
+
+def test_what_was_not_billed_may_be_asked_again_at_once(steps, journal):
+    journal.failed(steps.ask("a"), error="No route.", billed="no")
+    claim = steps.claim("a")
+    assert (claim.what, claim.earlier) == ("ask", None)
+
+
+def test_an_earlier_billed_failure_is_told_behind_unbilled_ones_until_a_picture_comes(steps, journal):
+    first = steps.send("a")
+    journal.failed(first, error="e", billed="maybe")
+    for number in range(3):
+        journal.failed(steps.ask("a", run=f"run {number + 2}"), error="e", billed="no")
+    claim = steps.claim("a", run="run 9")
+    assert claim.earlier is not None
+    assert claim.earlier.id == first
+    journal.sent(claim.record.id)
+    kept = journal.keep(claim.record.id, 0, b"x", extension="png")
+    journal.kept(claim.record.id)
+    kept.path.unlink()
+    assert steps.claim("a", run="run 10").earlier is None
+
+
+def test_failed_keeps_the_request_id_it_knows(steps, journal):
+    call = steps.answer("a", url="")
+    journal.failed(call, error="no picture", billed="yes")
+    assert journal.call(call).request_id == "req-1"
+
+
+def test_a_call_without_a_picture_is_not_kept(steps, journal):
+    call = steps.answer("a")
+    with pytest.raises(JournalError):
+        journal.kept(call)
+    assert journal.call(call).state == "answered"
+    assert not journal.holds(call)
+
+
+@pytest.mark.parametrize("step", ["sent", "unsent", "url", "answered", "keep", "kept", "failed"])
+def test_a_step_of_a_call_that_is_not_there_is_an_error(journal, step):
+    arguments = {
+        "url": (99, 0, "https://x"),
+        "keep": (99, 0, b"x"),
+    }.get(step, (99,))
+    named = {"answered": {"usage": {}}, "keep": {"extension": "png"}, "failed": {"error": "e", "billed": "no"}}
+    with pytest.raises(JournalError, match="call 99"):
+        getattr(journal, step)(*arguments, **named.get(step, {}))
+
+
+def test_releasing_what_is_let_go_of_changes_nothing(steps, journal):
+    call = steps.make("a")
+    journal.release(call)
+    assert journal.call(call).state == "kept"
+
+
+def test_the_context_lets_go_of_what_its_block_did_not(steps, journal, details):
+    def claimed(run: str = "r"):
+        return journal.claimed(CallKey("a", 0), details, cancel=CancelToken(), on_wait=print, run=run)
+
+    with pytest.raises(ZeroDivisionError), claimed() as claim:
+        journal.sent(claim.record.id)
+        raise ZeroDivisionError
+    assert journal.call(claim.record.id).billed == "maybe"
+    with claimed("r 2") as claim:
+        journal.sent(claim.record.id)
+        journal.failed(claim.record.id, error="its own words", billed="no")
+    assert journal.call(claim.record.id).error == "its own words"
+
+
+def test_any_text_can_be_stored(steps, journal, details):
+    odd = replace(details, prompt="half \ud83d of one, \0, \u732b " + "x" * 50_000, seed=2**64 - 1)
+    call = steps.ask("a", details=odd)
+    journal.sent(call)
+    journal.url(call, 0, "https://x/\udc80")
+    journal.answered(call, request_id="\ud800", text="\udfff", usage={"a": "\ud800", "b": object})
+    record = journal.call(call)
+    assert record.details.seed == 2**64 - 1
+    assert record.details.prompt == odd.prompt.replace("\ud83d", "?")
+    assert record.text == "?"
+
+
+def in_thread(claim) -> tuple[threading.Thread, list[Claim | BaseException]]:
+    results: list[Claim | BaseException] = []
+
+    def work() -> None:
+        try:
+            results.append(claim())
+        except BaseException as error:  # noqa: BLE001
+            results.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread, results
+
+
+def test_a_second_thread_waits_and_takes_the_first_ones_picture(steps, journal):
+    call = steps.answer("a")
+    words: list[str] = []
+    thread, results = in_thread(lambda: steps.claim("a", on_wait=words.append))
+    time.sleep(0.3)
+    assert results == []
+    assert words == ["Waiting for the same picture, which is being made already."]
+    journal.keep(call, 0, b"x", extension="png")
+    journal.kept(call)
+    thread.join(5)
+    assert (results[0].what, results[0].record.id) == ("kept", call)
+    assert len(words) == 1
+
+
+def test_a_second_thread_gets_the_firsts_failure(steps, journal):
+    call = steps.send("a")
+    thread, results = in_thread(lambda: steps.claim("a"))
+    time.sleep(0.15)
+    journal.failed(call, error="It timed out.", billed="maybe")
+    thread.join(5)
+    assert (results[0].what, results[0].record.error) == ("failed", "It timed out.")
+
+
+def test_a_second_thread_asks_when_the_first_gave_up_before_sending(steps, journal):
+    call = steps.ask("a")
+    thread, results = in_thread(lambda: steps.claim("a"))
+    time.sleep(0.15)
+    journal.release(call)
+    thread.join(5)
+    assert results[0].what == "ask"
+
+
+def test_waiting_ends_with_a_cancel(steps):
+    steps.send("a")
+    token = CancelToken()
+    thread, results = in_thread(lambda: steps.claim("a", cancel=token))
+    time.sleep(0.15)
+    start = time.monotonic()
+    token.cancel()
+    thread.join(5)
+    assert isinstance(results[0], Cancelled)
+    assert time.monotonic() - start < 0.3
+
+
+def test_a_cancelled_claim_writes_nothing(steps, journal):
+    token = CancelToken()
+    token.cancel()
+    with pytest.raises(Cancelled):
+        steps.claim("a", cancel=token)
+    assert journal.history().calls == ()
+
+
+def test_of_many_threads_one_asks(steps, journal):
+    asked: list[int] = []
+    barrier = threading.Barrier(16)
+
+    def work() -> Claim:
+        barrier.wait()
+        claim = steps.claim("a")
+        if claim.what == "ask":
+            asked.append(claim.record.id)
+            journal.sent(claim.record.id)
+            journal.keep(claim.record.id, 0, b"x", extension="png")
+            journal.kept(claim.record.id)
+        return claim
+
+    workers = [in_thread(work) for _ in range(16)]
+    for thread, _ in workers:
+        thread.join(20)
+    assert len(asked) == 1
+    assert sorted(results[0].what for _, results in workers) == ["ask"] + ["kept"] * 15
+
+
+def test_two_journals_of_one_process_wait_for_each_other(steps, journal, details):
+    call = steps.send("a")
+    with Journal(journal.folder) as other:
+        token = CancelToken()
+        thread, results = in_thread(
+            lambda: other.claim(CallKey("a", 0), details, cancel=token, on_wait=lambda words: None, run="r")
+        )
+        time.sleep(0.3)
+        assert results == []
+        journal.keep(call, 0, b"x", extension="png")
+        journal.kept(call)
+        thread.join(5)
+        assert results[0].what == "kept"
+
+
+def test_a_closed_journal_holds_nothing_and_opens_again(steps, journal):
+    call = steps.answer("a")
+    journal.close()
+    with Journal(journal.folder) as other:
+        assert other.call(call).state == "answered"
+    claim = steps.claim("a")
+    assert (claim.what, claim.record.id) == ("answered", call)
+
+
+def test_no_file_is_made_before_the_first_use(tmp_path: Path):
+    with Journal(tmp_path / "data"):
+        pass
+    assert not (tmp_path / "data").exists()
