@@ -26,7 +26,8 @@ from ._watch import Watch
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-    from torch import Tensor
+
+    from ._tensors import Tensor
 
 _POLL = 0.1
 # Executions of one node over a list begin within one turn of the loop each; one that failed gives them time to appear.

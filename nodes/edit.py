@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..nanobanana.catalog import MOST_INPUTS, nearest_ratio
 from ..nanobanana.errors import InputError
@@ -16,8 +16,11 @@ from ._host import io, schema
 from ._info import info_json
 from ._runs import Convert, Job
 from ._studio import runs
-from ._tensors import Tensor, TensorSource, composite, mask_array, sources, to_mask
+from ._tensors import TensorSource, composite, mask_array, sources, to_mask
 from .generate import image_and_mask
+
+if TYPE_CHECKING:
+    from ._tensors import Tensor
 
 _NAMES = tuple(f"image_{number}" for number in range(1, MOST_INPUTS + 1))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ..nanobanana.imaging.codec import Picture
 from ..nanobanana.orders import Order
 from . import _inputs
@@ -9,7 +11,10 @@ from ._host import io, schema
 from ._info import info_json
 from ._runs import Job
 from ._studio import runs
-from ._tensors import Tensor, to_image, to_mask
+from ._tensors import to_image, to_mask
+
+if TYPE_CHECKING:
+    from ._tensors import Tensor
 
 
 def image_and_mask(picture: Picture) -> tuple[Tensor, Tensor]:
