@@ -1,0 +1,38 @@
+"""What running one graph came to, whichever host ran it, and what can be watched meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from workflow_graph import Graph
+
+OnText = Callable[[str, str], None]
+"""Called with (node id, words) whenever a node says something."""
+
+
+@dataclass
+class Outcome:
+    """`pictures`: for each output node, the files it wrote. `node_seconds`: how long each node ran."""
+
+    status: Literal["success", "error", "interrupted"]
+    seconds: float
+    message: str = ""
+    node_seconds: dict[str, float] = field(default_factory=dict[str, float])
+    pictures: dict[str, list[bytes]] = field(default_factory=dict[str, "list[bytes]"])
+    texts: dict[str, list[str]] = field(default_factory=dict[str, "list[str]"])
+
+
+class Host(Protocol):
+    """Something that runs API graphs."""
+
+    name: str
+
+    def object_info(self) -> dict[str, Any]:
+        """The host's nodes, as `GET /object_info` serves them."""
+        ...
+
+    def run(self, graph: Graph, on_text: OnText) -> Outcome:
+        """Run `graph` to its end, however it ends."""
+        ...
