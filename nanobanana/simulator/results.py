@@ -8,7 +8,7 @@ import uuid
 from collections import OrderedDict
 from dataclasses import dataclass
 
-_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_ID = re.compile(r"/output/([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})")
 _EXTENSIONS = {"image/png": "png", "image/jpeg": "jpeg", "image/webp": "webp", "image/gif": "gif"}
 _STORE_BYTES = 512 * 1024 * 1024
 
@@ -163,7 +163,7 @@ class ResultStore:
         """The result that a path or a URL names."""
         found = _ID.search(path)
         with self._lock:
-            return self._results.get(found.group()) if found else None
+            return self._results.get(found.group(1)) if found else None
 
     def strike(self, result: Result) -> DownloadFault | None:
         """Count one download of `result`, and say which fault strikes it."""

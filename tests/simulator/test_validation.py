@@ -1,0 +1,222 @@
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from PIL import Image
+from simulator.talk import PICTURE_EXAMPLE, TEXT_EXAMPLE, ask, data_url, edit, order
+
+from pack.nanobanana.simulator import Simulator
+
+PICTURE = data_url(Image.new("RGB", (6, 4), "red"))
+
+
+@pytest.fixture(scope="module")
+def simulator() -> Iterator[Simulator]:
+    with Simulator(latency=0.0) as running:
+        yield running
+
+
+@pytest.mark.parametrize("example", [TEXT_EXAMPLE, PICTURE_EXAMPLE], ids=["text", "picture"])
+def test_the_pages_own_examples_are_accepted_verbatim(simulator: Simulator, example: dict[str, Any]) -> None:
+    answer = ask(simulator.base_url, example)
+    assert answer.status == 200, answer.body
+    assert answer.events[-1]["media"]["outputs"]
+
+
+def test_the_pages_table_is_accepted(simulator: Simulator) -> None:
+    body = order(extra_body=None, aspect_ratio="21:9", output_format="webp")
+    assert ask(simulator.base_url, body).status == 200
+
+
+def image_config(**config: Any) -> dict[str, Any]:
+    return {"google": {"image_config": config}}
+
+
+def message(**keys: Any) -> list[dict[str, Any]]:
+    return [{"role": "user", "content": "a cat", **keys}]
+
+
+def part(**keys: Any) -> list[dict[str, Any]]:
+    return message(content=[{"type": "text", "text": "a cat"}, keys])
+
+
+BAD = {
+    "unknown model": order(model="NanoBananaPro-8K"),
+    "no model": order(model=None),
+    "model not a string": order(model=5),
+    "no messages": order(messages=None),
+    "no message": order(messages=[]),
+    "messages not a list": order(messages={"role": "user"}),
+    "no ratio": order(extra_body=None),
+    "unknown ratio": order(extra_body=image_config(aspect_ratio="5:6")),
+    "unknown ratio as a key": order(aspect_ratio="1:2", extra_body=None),
+    "ratio not a string": order(extra_body=image_config(aspect_ratio=1.0)),
+    "ratios disagree": order(aspect_ratio="1:1"),
+    "unknown format": order(output_format="gif"),
+    "format in capitals": order(output_format="PNG"),
+    "aspectRatio": order(extra_body=image_config(aspectRatio="1:1")),
+    "aspectRatio beside": order(extra_body=image_config(aspect_ratio="1:1", aspectRatio="1:1")),
+    "image_size in extra_body": order(extra_body=image_config(aspect_ratio="1:1", image_size="1K")),
+    "imageConfig": order(extra_body={"google": {"imageConfig": {"aspect_ratio": "1:1"}}}),
+    "extra_body without google": order(extra_body={}),
+    "extra_body with more": order(extra_body={**image_config(aspect_ratio="1:1"), "x": 1}),
+    "n": order(n=2),
+    "seed": order(seed=7),
+    "aspect_ratio without dashes": {**order(), "aspect_ratio": "16:9"},
+    "stream as text": order(stream="true"),
+    "stream as a number": order(stream=1),
+    "unknown role": order(messages=message(role="tool")),
+    "no user": order(messages=message(role="system")),
+    "message with a name": order(messages=message(name="me")),
+    "content null": order(messages=message(content=None)),
+    "content empty": order(messages=message(content=[])),
+    "blank prompt": order(" \n\t "),
+    "part without a type": order(messages=part(text="x")),
+    "part of an unknown type": order(messages=part(type="input_image", image_url=PICTURE)),
+    "image_url as text": order(messages=part(type="image_url", image_url=PICTURE)),
+    "image_url with detail": order(messages=part(type="image_url", image_url={"url": PICTURE, "detail": "high"})),
+    "text part with more": order(messages=part(type="text", text="x", cache_control={})),
+    "image/jpg": edit("x", data_url(Image.new("RGB", (4, 4)), "JPEG", "image/jpg")),
+    "mime of another format": edit("x", data_url(Image.new("RGB", (4, 4)), "JPEG", "image/png")),
+    "gif": edit("x", data_url(Image.new("RGB", (4, 4)), "GIF")),
+    "not a picture": edit("x", "data:image/png;base64,aGVsbG8="),
+    "half a picture": edit("x", PICTURE[: len(PICTURE) // 2 // 4 * 4]),
+    "not base64": edit("x", "data:image/png;base64,@@@@"),
+    "base64 with line ends": edit("x", PICTURE.replace("=", "=\n", 1) if "=" in PICTURE else PICTURE + "\n"),
+    "data URL without base64": edit("x", "data:image/png,abc"),
+    "file URL": edit("x", "file:///etc/passwd"),
+    "raw base64": edit("x", PICTURE.partition(",")[2]),
+    "four pictures for NanoBanana": edit("x", *[PICTURE] * 4, model="NanoBanana"),
+    "fifteen pictures": edit("x", *[PICTURE] * 15),
+    "Markdown picture in the prompt": order(f"look ![x]({PICTURE}) here"),
+    "not JSON": b"{not json",
+    "a list": b"[]",
+    "no body": b"",
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_the_page_does_not_document_is_refused(simulator: Simulator, name: str) -> None:
+    answer = ask(simulator.base_url, BAD[name])
+    assert answer.status == 400
+    assert set(answer.error) == {"message", "type", "param", "code"}
+    assert answer.error["type"] == "invalid_request_error"
+    assert re.search(r"\(request id: \d{23}[0-9a-f]{8}\)$", answer.error["message"])
+    post = simulator.ledger.posts[-1]
+    assert not post.billed
+    assert post.rejected
+    assert post.request_id in answer.error["message"]
+
+
+def test_as_many_pictures_as_the_models_take(simulator: Simulator) -> None:
+    assert ask(simulator.base_url, edit("x", *[PICTURE] * 3, model="NanoBanana")).status == 200
+    assert ask(simulator.base_url, edit("x", *[PICTURE] * 14)).status == 200
+    assert simulator.ledger.posts[-1].input_pictures == 14
+
+
+@pytest.mark.parametrize("name", ["PNG", "JPEG", "WEBP"])
+def test_each_input_format_is_decoded(simulator: Simulator, name: str) -> None:
+    assert ask(simulator.base_url, edit("x", data_url(Image.new("RGB", (9, 5)), name))).status == 200
+
+
+def test_a_result_of_its_own_is_taken_as_input(simulator: Simulator) -> None:
+    url = ask(simulator.base_url, order("first")).events[0]["media"]["outputs"][0]
+    assert ask(simulator.base_url, edit("second", url)).status == 200
+    assert ask(simulator.base_url, edit("second", url.replace("output/", "output/0"))).status == 400
+
+
+def dialect_body(dialect: str) -> dict[str, Any]:
+    body = order()
+    if dialect == "documented":
+        body |= {"--aspect_ratio": "16:9", "--output_format": "png"}
+    elif dialect == "prompt_flags":
+        body["messages"] = message(content="a cat --aspect_ratio 16:9 --output_format png")
+    elif dialect == "openrouter":
+        del body["extra_body"]
+        body |= {"image_config": {"aspect_ratio": "16:9", "image_size": "0.5K"}, "modalities": ["image", "text"]}
+    return body
+
+
+DIALECTS = ("documented", "extra_body", "prompt_flags", "openrouter")
+
+
+@pytest.mark.parametrize("served", [*DIALECTS, "any"])
+@pytest.mark.parametrize("sent", DIALECTS)
+def test_a_dialect_takes_its_own_and_any_takes_each(served: str, sent: str) -> None:
+    # Flags in a prompt are plain text to a gateway that reads extra_body alone.
+    accepted = served in (sent, "any") or (served, sent) == ("extra_body", "prompt_flags")
+    with Simulator(latency=0.0, dialect=served) as simulator:
+        answer = ask(simulator.base_url, dialect_body(sent))
+        assert answer.status == (200 if accepted else 400), answer.body
+        if sent == "prompt_flags" and served in ("any", "prompt_flags"):
+            assert simulator.ledger.posts[0].prompt == "a cat"
+
+
+@pytest.mark.parametrize("missing", ["--aspect_ratio", "--output_format"])
+def test_documented_needs_both_keys_of_the_table(missing: str) -> None:
+    body = dialect_body("documented")
+    del body[missing]
+    with Simulator(latency=0.0, dialect="documented") as simulator:
+        answer = ask(simulator.base_url, body)
+        assert answer.status == 400
+        assert answer.error["param"] == missing
+
+
+def test_openrouter_checks_the_size_against_the_model() -> None:
+    body = dialect_body("openrouter")
+    wrong = copy.deepcopy(body)
+    wrong["image_config"]["image_size"] = "4K"
+    with Simulator(latency=0.0, dialect="openrouter") as simulator:
+        assert ask(simulator.base_url, body).status == 200
+        assert ask(simulator.base_url, wrong).status == 400
+        assert ask(simulator.base_url, {**body, "modalities": ["text"]}).status == 400
+
+
+def test_an_unknown_dialect_is_an_error_at_once() -> None:
+    with pytest.raises(ValueError, match="dialect"):
+        Simulator(dialect="latin")
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 401),
+        ({"Authorization": "Bearer sk-wrong"}, 401),
+        ({"Authorization": "sk-right"}, 401),
+        ({"Authorization": "Bearer sk-right"}, 200),
+    ],
+)
+def test_only_the_set_key_is_accepted(headers: dict[str, str], status: int) -> None:
+    with Simulator(latency=0.0, api_key="sk-right") as simulator:
+        answer = ask(simulator.base_url, order(), headers)
+        assert answer.status == status
+        if status == 401:
+            assert answer.error["code"] == "invalid_api_key"
+            assert "sk-" not in answer.error["message"]
+        assert len(simulator.ledger.billed) == (status == 200)
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer whatever"}])
+def test_without_a_key_set_every_key_and_none_will_do(simulator: Simulator, headers: dict[str, str]) -> None:
+    assert ask(simulator.base_url, order(), headers).status == 200
+
+
+def test_a_key_is_looked_at_before_the_request() -> None:
+    with Simulator(api_key="sk-right") as simulator:
+        assert ask(simulator.base_url, b"{}").status == 401
+
+
+def test_too_large_a_body_is_refused() -> None:
+    with Simulator(latency=0.0, max_body=1000) as simulator:
+        assert ask(simulator.base_url, order("x" * 900)).status == 413
+        assert ask(simulator.base_url, order("x" * 100)).status == 200
+        assert len(simulator.ledger.billed) == 1
+
+
+def test_a_request_without_a_length_is_refused(simulator: Simulator) -> None:
+    answer = ask(simulator.base_url, b"", {"Content-Length": "many"})
+    assert answer.status == 411
