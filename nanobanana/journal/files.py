@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -33,21 +34,15 @@ def write_all(descriptor: int, data: bytes) -> None:
         rest = rest[os.write(descriptor, rest) :]
 
 
-def sync_file(descriptor: int) -> None:
-    """Bring a file's bytes to the disk itself."""
-    if hasattr(os, "fsync"):
-        os.fsync(descriptor)
+def sync(descriptor: int) -> None:
+    """Bring a file's bytes, or a folder's names, to the disk itself."""
+    if sys.platform == "darwin":
+        import fcntl
 
-
-def sync_folder(folder: Path) -> None:
-    """Bring a folder's names to the disk; Windows can't, and doesn't need it."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
+        # An ordinary sync stops at the drive's own cache there.
+        fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+    else:
         os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @dataclass(frozen=True)
@@ -64,11 +59,12 @@ class StoredFile:
 
 
 class PictureFiles:
-    """The folder of pictures. `write` puts bytes into an open file; tests hand in one that fails."""
+    """The folder of pictures. `write` puts bytes into an open file, `sync` brings a file or folder to the disk."""
 
-    def __init__(self, folder: Path, write: Writer = write_all) -> None:
+    def __init__(self, folder: Path, write: Writer = write_all, sync: Callable[[int], None] = sync) -> None:
         self.folder = folder
         self._write = write
+        self._sync = sync
 
     def prepare(self) -> None:
         """Make the folder, and remove what killed processes left half-written."""
@@ -97,11 +93,11 @@ class PictureFiles:
             descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o644)
             try:
                 self._write(descriptor, data)
-                sync_file(descriptor)
+                self._sync(descriptor)
             finally:
                 os.close(descriptor)
             part.replace(path)
-            sync_folder(self.folder)
+            self._sync_folder()
         except OSError as error:
             raise disk_error(error, path) from error
         finally:
@@ -172,6 +168,15 @@ class PictureFiles:
         except OSError:
             return False
         return True
+
+    def _sync_folder(self) -> None:
+        if os.name == "nt":
+            return  # Windows syncs no folder, and needs none
+        descriptor = os.open(self.folder, os.O_RDONLY)
+        try:
+            self._sync(descriptor)
+        finally:
+            os.close(descriptor)
 
     @staticmethod
     def _holds(path: Path, data: bytes) -> bool:

@@ -91,6 +91,20 @@ def steps(journal: Journal) -> Steps:
     return Steps(journal)
 
 
+@pytest.fixture
+def make_steps() -> Iterator[Callable[..., Steps]]:
+    """`make_steps(folder, **arguments of Journal)`; its journals are closed at the end."""
+    journals: list[Journal] = []
+
+    def make(folder: Path, **arguments: object) -> Steps:
+        journals.append(Journal(folder, **arguments))
+        return Steps(journals[-1])
+
+    yield make
+    for one in journals:
+        one.close()
+
+
 class Worker:
     """Another process that takes a call through its steps, up to the one named, and waits or dies there."""
 
@@ -106,6 +120,12 @@ class Worker:
     def line(self) -> str:
         assert self._process.stdout is not None
         return self._process.stdout.readline().strip()
+
+    def go_on(self) -> None:
+        """Let a process go on that stopped at its step."""
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
 
     def kill(self) -> None:
         self._process.kill()
@@ -139,12 +159,6 @@ def worker(tmp_path: Path) -> Iterator[Callable[..., Worker]]:
     yield start
     for one in started:
         one.close()
-
-
-def posts(folder: Path) -> list[str]:
-    """The lines of the log that stands for the gateway's own count."""
-    log = folder / "posts.log"
-    return log.read_text().splitlines() if log.exists() else []
 
 
 @pytest.fixture

@@ -1,0 +1,161 @@
+"""Processes that are killed, and folders that are copied, at every step of a call."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import shutil
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from pack.nanobanana.cancel import CancelToken
+from pack.nanobanana.journal import CallKey, Claim, Journal
+
+# Where the other process stands -> what the next one finds, and whether it says that an earlier call was made.
+FOUND = {
+    "claimed": ("ask", False),
+    "sent": ("ask", True),
+    "posted": ("ask", True),
+    "url": ("answered", False),
+    "answered": ("answered", False),
+    "keep": ("answered", False),
+    "kept": ("kept", False),
+}
+
+
+def picture(name: str) -> bytes:
+    return hashlib.sha256(name.encode()).digest() * 3000
+
+
+def log_of(tmp_path: Path) -> list[list[str]]:
+    log = tmp_path / "posts.log"
+    return [line.split() for line in log.read_text().splitlines()] if log.exists() else []
+
+
+def next_claim(journal: Journal, details, run: str = "run 2") -> Claim:
+    return journal.claim(CallKey("a", 0), details, cancel=CancelToken(), on_wait=lambda words: None, run=run)
+
+
+def check(claim: Claim, journal: Journal, step: str) -> None:
+    what, earlier = FOUND[step]
+    assert claim.what == what
+    if what == "answered":
+        assert claim.record.urls == ("https://cdn/a",)
+    if step in ("keep", "kept"):
+        assert [journal.read(one) for one in claim.record.pictures] == [picture("a")]
+    assert (claim.earlier is not None) == earlier
+    if claim.earlier is not None:
+        assert (claim.earlier.state, claim.earlier.billed) == ("failed", "maybe")
+        assert claim.earlier.error == "ComfyUI ended before the answer came."
+
+
+@pytest.mark.parametrize("step", FOUND)
+def test_killed_at_a_step_the_next_run_goes_on_from_there(tmp_path, worker, details, step):
+    dead = worker("die", step, "a", "run 1")
+    assert dead.line() == step
+    assert dead.wait() == -9
+    with Journal(tmp_path / "data") as journal:
+        check(next_claim(journal, details), journal, step)
+        with closing(sqlite3.connect(tmp_path / "data" / "journal.sqlite3")) as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert not list((tmp_path / "data" / "pictures").glob("*.part"))
+
+
+@pytest.mark.parametrize("step", FOUND)
+def test_a_copy_of_the_folder_taken_at_a_step_goes_on_from_there(tmp_path, worker, details, step):
+    alive = worker("stop", step, "a", "run 1")
+    assert alive.line() == step
+    shutil.copytree(tmp_path / "data", tmp_path / "copy")
+    with Journal(tmp_path / "copy") as journal:
+        check(next_claim(journal, details), journal, step)
+
+
+@pytest.mark.parametrize("step", FOUND)
+def test_a_torn_copy_opens(tmp_path, worker, details, step):
+    """The end of the database's log is missing: an older state, and never a broken one."""
+    alive = worker("stop", step, "a", "run 1")
+    assert alive.line() == step
+    copy = tmp_path / "copy"
+    shutil.copytree(tmp_path / "data", copy)
+    log = copy / "journal.sqlite3-wal"
+    whole = log.read_bytes()
+    for kept in (len(whole) - 100, len(whole) // 2, 40, 0):
+        shutil.rmtree(copy)
+        shutil.copytree(tmp_path / "data", copy)
+        log.write_bytes(whole[:kept])
+        with Journal(copy) as journal:
+            assert next_claim(journal, details).what in ("ask", "answered", "kept")
+    assert not list(copy.glob("*.damaged*"))
+
+
+def test_the_next_process_takes_over_soon_after_a_kill(tmp_path, worker, details):
+    first = worker("stop", "posted", "a", "run 1")
+    assert first.line() == "posted"
+    second = worker("stop", "waiting", "a", "run 2")
+    assert second.line() == "waiting"
+    second.close()
+    with Journal(tmp_path / "data") as journal:
+        killed: list[float] = []
+
+        def kill(words: str) -> None:
+            time.sleep(0.25)
+            first.kill()
+            killed.append(time.monotonic())
+
+        claim = journal.claim(CallKey("a", 0), details, cancel=CancelToken(), on_wait=kill, run="run 2")
+        assert time.monotonic() - killed[0] < 0.3
+        check(claim, journal, "posted")
+
+
+def test_a_second_process_waits_for_the_first_ones_picture(tmp_path, worker):
+    first = worker("stop", "posted", "a", "run 1")
+    assert first.line() == "posted"
+    second = worker("stop", "none", "a", "run 2")
+    time.sleep(0.6)
+    assert [line[0] for line in log_of(tmp_path)] == ["POST"]
+    first.go_on()
+    assert first.wait() == second.wait() == 0
+    assert [line[:2] for line in log_of(tmp_path)][:3] == [["POST", "a"], ["URL", "a"], ["DONE", "a"]]
+    assert log_of(tmp_path)[-1] == ["DONE", "a", str(second.pid), "kept"]
+
+
+def test_processes_killed_at_random_lose_nothing_and_ask_nothing_twice(tmp_path, worker):
+    """Three processes at the same calls are killed and begun again, until one of them gets through."""
+    chance = random.Random(20260)
+    log = tmp_path / "posts.log"
+    count = 40
+    running = [worker("loop", f"run {number}", str(count)) for number in range(3)]
+    for number in range(3, 15):
+        time.sleep(chance.uniform(0.05, 0.35))
+        victim = running.pop(chance.randrange(len(running)))
+        with log.open("a") as lines:
+            lines.write(f"KILL - {victim.pid}\n")
+        victim.kill()
+        running.append(worker("loop", f"run {number}", str(count)))
+    assert [one.wait() for one in running] == [0, 0, 0]
+
+    killed: set[str] = set()
+    posting: dict[str, str] = {}
+    answered: set[str] = set()
+    for what, name, process, *_ in log_of(tmp_path):
+        if what == "KILL":
+            killed.add(process)
+        elif what == "POST":
+            assert name not in answered, f"{name} was asked for again though its address was in the journal"
+            assert posting.get(name) is None or posting[name] in killed, f"{name} was asked for twice at once"
+            posting[name] = process
+        elif what == "URL":
+            answered.add(name)
+    assert len(killed) == 12
+    with Journal(tmp_path / "data") as journal:
+        calls = journal.history(limit=500).calls
+        kept = {call.details.prompt: call for call in calls if call.state == "kept"}
+        assert len(kept) == count
+        for name, call in kept.items():
+            assert [journal.read(one) for one in call.pictures] == [picture(name)]
+        # Every post that brought nothing is told to the person.
+        assert {call.billed for call in calls if call.state == "failed"} <= {"maybe"}
+        assert not list((tmp_path / "data").glob("*.damaged*"))
