@@ -21,6 +21,8 @@ Each message is written for the person at the canvas: what happened, the gateway
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterable
 from typing import Literal
 
 Billed = Literal["yes", "no", "maybe"]
@@ -42,6 +44,16 @@ class NanoBananaError(Exception):
 
     def __str__(self) -> str:
         return " ".join(part for part in (self.message, self.hint) if part)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exceptions are copied by calling the class with `args`, which keyword-only arguments don't survive.
+        return _rebuilt, (type(self), self.args), dict(self.__dict__)
+
+
+def _rebuilt(kind: type[NanoBananaError], args: tuple[object, ...]) -> NanoBananaError:
+    error = kind.__new__(kind)
+    error.args = args
+    return error
 
 
 class ConfigError(NanoBananaError):
@@ -192,3 +204,20 @@ class DownloadFailed(GatewayError):
     ) -> None:
         super().__init__(message, hint, request_id=request_id, attempts=attempts, billed=billed)
         self.url = url
+
+
+def merged(errors: Iterable[NanoBananaError]) -> list[NanoBananaError]:
+    """`errors` with those that say the same put together: one error, its request id listing all of theirs.
+
+    Of their `billed`, the one that costs most is kept.
+    """
+    found: dict[tuple[type, str, str], NanoBananaError] = {}
+    for error in errors:
+        key = (type(error), error.message, error.hint)
+        first = found.get(key)
+        if first is None:
+            found[key] = copy.copy(error)
+        elif isinstance(first, GatewayError) and isinstance(error, GatewayError):
+            first.request_id = ", ".join(part for part in (first.request_id, error.request_id) if part)
+            first.billed = max(first.billed, error.billed, key=("no", "maybe", "yes").index)
+    return list(found.values())

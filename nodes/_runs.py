@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from ..nanobanana.cancel import CancelToken
 from ..nanobanana.client import Call, Studio
-from ..nanobanana.errors import NanoBananaError
+from ..nanobanana.errors import NanoBananaError, merged
 from ..nanobanana.imaging.codec import Picture
 from ..nanobanana.orders import Order, Outcome
 from ._host import interruption, is_interrupted, run_id, send_text, set_progress
@@ -203,10 +203,9 @@ class NodeRun:
             errors.extend(error for error in [execution.error, *found] if error)
         if len(errors) == 1:
             return errors[0]
-        reasons = list(dict.fromkeys(str(error) for error in errors))
-        if len(reasons) == 1:
-            return NanoBananaError(f"All {len(errors)} calls failed. {reasons[0]}")
-        return NanoBananaError(f"All {len(errors)} calls failed:\n" + "\n".join(f"- {reason}" for reason in reasons))
+        reasons = [str(error) for error in merged(errors)]
+        words = reasons[0] if len(reasons) == 1 else "\n".join(f"- {reason}" for reason in reasons)
+        return NanoBananaError(f"All {len(errors)} calls failed.\n{words}")
 
     async def leave(self) -> None:
         """An execution ended; the last one says the final words."""

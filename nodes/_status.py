@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from ..nanobanana.client import Call
+from ..nanobanana.errors import merged
 from ..nanobanana.orders import Outcome
 from ..nanobanana.report import Report
 
@@ -85,10 +86,10 @@ def final_text(outcomes: Sequence[Outcome], seconds: float) -> str:
     if free:
         lines.append("from the journal: free" if free == len(outcomes) else f"{free} of them from the journal: free")
     lines.extend(dict.fromkeys(warning for outcome in outcomes for warning in outcome.warnings))
-    failed = [outcome for outcome in outcomes if outcome.error]
-    if failed and pictures:
-        lines.append(f"{len(failed)} of {len(outcomes)} failed:")
-    lines.extend(dict.fromkeys(str(outcome.error) for outcome in failed))
+    errors = [outcome.error for outcome in outcomes if outcome.error]
+    if errors and pictures:
+        lines.append(f"{len(errors)} of {len(outcomes)} failed:")
+    lines.extend(str(error) for error in merged(errors))
     return "\n".join(lines)
 
 
