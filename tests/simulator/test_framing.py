@@ -121,7 +121,7 @@ IDENTITY = Identity("chatcmpl_1", 1773835762, "NanoBananaPro-8K")
 CONTENT = [name for name in FRAMINGS if name not in (*PLAIN, "framing_gzip")]
 
 
-@pytest.mark.parametrize("pair", itertools.combinations(CONTENT, 2), ids="+".join)
+@pytest.mark.parametrize("pair", list(itertools.combinations(CONTENT, 2)), ids="+".join)
 def test_framings_add_up(pair: tuple[str, str]) -> None:
     events = chunks(SHAPES["shape_markdown"][0]([Picture("http://h/output/1.png", b"x", "image/png")]), IDENTITY, 5)
     data = b"".join(piece.data for piece in stream(compose(pair), events, IDENTITY))
