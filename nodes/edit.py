@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..nanobanana.catalog import MOST_INPUTS, nearest_ratio
+from ..nanobanana.checks import check_choices, check_picture_count, checked_prompt
 from ..nanobanana.errors import InputError
 from ..nanobanana.imaging.codec import Picture
 from ..nanobanana.imaging.masking import MaskedEdit
 from ..nanobanana.imaging.sources import PixelSource
+from ..nanobanana.inputs import SharedInputs
 from ..nanobanana.orders import Order
 from . import _inputs
-from ._edit_inputs import EditInputs
 from ._host import io, schema
 from ._info import info_json
 from ._runs import Convert, Job
@@ -119,12 +120,12 @@ class NanoBananaGatewayEdit(io.ComfyNode):
         def prepare(run: str) -> Job:
             nonlocal sent_ratio
             profile = _inputs.chosen_profile(connection)
-            checked = _inputs.checked_prompt(prompt, profile)
+            checked = checked_prompt(prompt, profile)
             pictures = wired_pictures(images)
             first = pictures[0]
             if aspect_ratio == "auto":
                 sent_ratio = nearest_ratio(first.width, first.height)
-            _inputs.check_choices(profile, model, sent_ratio, output_format, count)
+            check_choices(profile, model, sent_ratio, output_format, count)
             array = None if mask is None else mask_array(mask, first.height, first.width)
             sent: list[PixelSource] = list(pictures)
             convert: Convert = image_and_mask
@@ -133,8 +134,8 @@ class NanoBananaGatewayEdit(io.ComfyNode):
                 sent = [masked.picture, *pictures[1:], masked.mask_picture]
                 checked = f"{checked}\n\n{masked.sentence}"
                 convert = inside_mask(_wired(images)[0], masked)
-            _inputs.check_picture_count(model, len(sent))
-            order = Order(profile, model, checked, sent_ratio, output_format, seed, run, EditInputs(sent))
+            check_picture_count(model, len(sent))
+            order = Order(profile, model, checked, sent_ratio, output_format, seed, run, SharedInputs(sent))
             return Job(order, count, convert)
 
         # Begun before the first await: the host may hand the loop to a blocking node right after.

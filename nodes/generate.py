@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..nanobanana.checks import check_choices, checked_prompt
 from ..nanobanana.imaging.codec import Picture
 from ..nanobanana.orders import Order
 from . import _inputs
@@ -73,8 +74,8 @@ class NanoBananaGatewayGenerate(io.ComfyNode):
     ) -> io.NodeOutput:
         def prepare(run: str) -> Job:
             profile = _inputs.chosen_profile(connection)
-            _inputs.check_choices(profile, model, aspect_ratio, output_format, count)
-            checked = _inputs.checked_prompt(prompt, profile)
+            check_choices(profile, model, aspect_ratio, output_format, count)
+            checked = checked_prompt(prompt, profile)
             order = Order(profile, model, checked, aspect_ratio, output_format, seed, run)
             return Job(order, count, image_and_mask)
 

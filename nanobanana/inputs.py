@@ -1,4 +1,4 @@
-"""The input pictures of an edit, digested once and encoded once for all of its calls."""
+"""The input pictures of an order, digested once and encoded once for all of its calls."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from ..nanobanana.cancel import CancelToken
-from ..nanobanana.imaging.digest import digest
-from ..nanobanana.imaging.payload import FittedPictures, PayloadLimits, fit
-from ..nanobanana.imaging.sources import PixelSource
+from .cancel import CancelToken
+from .imaging.digest import digest
+from .imaging.payload import FittedPictures, PayloadLimits, fit
+from .imaging.sources import PixelSource
 
 T = TypeVar("T")
 _LOOK = 0.05
@@ -34,7 +34,7 @@ class Once:
             self._lock.release()
 
 
-class EditInputs:
+class SharedInputs:
     """`sources` in the order in which they are sent. An `InputPictures` of the client."""
 
     def __init__(self, sources: Sequence[PixelSource]) -> None:

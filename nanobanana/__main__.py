@@ -1,0 +1,204 @@
+"""The command line: `python -m nanobanana generate | edit | doctor | simulate | journal`, from the pack's folder.
+
+The same library as the nodes: the same profiles and journal, so what was paid for in one costs nothing in the other
+(set NANOBANANA_HOME to ComfyUI's `user/__nanobanana` to share them). Exit status: 0 done, 1 failed, 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from .cancel import CancelToken
+from .catalog import ASPECT_RATIOS, DEFAULT_MODEL, OUTPUT_FORMATS, nearest_ratio
+from .checks import check_choices, check_picture_count, checked_prompt
+from .client import Call, Studio
+from .config import Profile, ProfileStore, data_folder
+from .errors import ConfigError, InputError, NanoBananaError
+from .imaging.codec import decode
+from .imaging.sources import ArraySource
+from .inputs import SharedInputs
+from .journal import Journal
+from .orders import Order, Outcome
+from .report import Report
+
+_POLL = 0.1
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; `argv` without the program's name."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return int(arguments.run(arguments))
+    except NanoBananaError as error:
+        print(f"{error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="nanobanana", description="NanoBanana pictures from the command line.")
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    generate = commands.add_parser("generate", help="make pictures from a prompt")
+    generate.add_argument("prompt")
+    _add_call_options(generate, ratios=ASPECT_RATIOS, ratio="1:1")
+    generate.set_defaults(run=_generate)
+
+    edit = commands.add_parser("edit", help="edit pictures")
+    edit.add_argument("prompt")
+    edit.add_argument("pictures", nargs="+", type=Path, help="picture files, the one to edit first")
+    _add_call_options(edit, ratios=("auto", *ASPECT_RATIOS), ratio="auto")
+    edit.set_defaults(run=_edit)
+
+    doctor = commands.add_parser("doctor", help="test the connection; costs nothing")
+    doctor.add_argument("--profile", default="default")
+    doctor.set_defaults(run=_doctor)
+
+    simulate = commands.add_parser("simulate", help="run the offline gateway", add_help=False)
+    simulate.add_argument("options", nargs=argparse.REMAINDER)
+    simulate.set_defaults(run=_simulate)
+
+    journal = commands.add_parser("journal", help="what was asked, paid for and received")
+    actions = journal.add_subparsers(required=True, metavar="action")
+    listing = actions.add_parser("list", help="the newest calls")
+    listing.add_argument("--search", default="")
+    listing.add_argument("--most", type=int, default=20)
+    listing.set_defaults(run=_journal_list)
+    actions.add_parser("stats", help="how much there is").set_defaults(run=_journal_stats)
+    actions.add_parser("trim", help="delete the oldest pictures over the cap").set_defaults(run=_journal_trim)
+    return parser
+
+
+def _add_call_options(parser: argparse.ArgumentParser, *, ratios: Sequence[str], ratio: str) -> None:
+    parser.add_argument("--model", default=DEFAULT_MODEL)
+    parser.add_argument("--aspect-ratio", choices=ratios, default=ratio)
+    parser.add_argument("--format", choices=OUTPUT_FORMATS, default="png")
+    parser.add_argument("--count", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--profile", default="default")
+    parser.add_argument("--output", type=Path, default=Path("output"), help="folder for the pictures")
+
+
+def _generate(arguments: argparse.Namespace) -> int:
+    return _produce(arguments, arguments.aspect_ratio, None)
+
+
+def _edit(arguments: argparse.Namespace) -> int:
+    sources = [_load(path) for path in arguments.pictures]
+    ratio = arguments.aspect_ratio
+    if ratio == "auto":
+        ratio = nearest_ratio(sources[0].width, sources[0].height)
+    return _produce(arguments, ratio, SharedInputs(sources))
+
+
+def _load(path: Path) -> ArraySource:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} can't be read: {error.strerror}.") from error
+    return ArraySource(decode(data).rgb)
+
+
+def _profile(name: str) -> Profile:
+    profile = ProfileStore(data_folder()).get(name)
+    if not profile.base_url:
+        raise ConfigError("No base URL is set.", "Set NANOBANANA_BASE_URL and NANOBANANA_API_KEY.")
+    return profile
+
+
+def _produce(arguments: argparse.Namespace, ratio: str, inputs: SharedInputs | None) -> int:
+    profile = _profile(arguments.profile)
+    prompt = checked_prompt(arguments.prompt, profile)
+    check_choices(profile, arguments.model, ratio, arguments.format, arguments.count)
+    check_picture_count(arguments.model, len(inputs) if inputs else 0)
+    run = f"command-line-{time.time():.3f}"
+    order = Order(profile, arguments.model, prompt, ratio, arguments.format, arguments.seed, run, inputs)
+    with Journal(data_folder()) as journal:
+        studio = Studio(journal)
+        cancel = CancelToken()
+        calls = [studio.start(order, variation, cancel) for variation in range(arguments.count)]
+        try:
+            _follow(calls)
+        except KeyboardInterrupt:
+            cancel.cancel()
+            return 1
+        outcomes = [call.outcome for call in calls if call.outcome]
+        _save(journal, outcomes, arguments.output)
+    return 0 if any(outcome.pictures for outcome in outcomes) else 1
+
+
+def _follow(calls: Sequence[Call]) -> None:
+    said: dict[int, Report] = {}
+    while True:
+        for call in calls:
+            if said.get(call.variation) != call.report:
+                said[call.variation] = call.report
+                print(f"{call.variation}: {call.report.phase} {call.report.text}".rstrip(), file=sys.stderr)
+        if all(call.done for call in calls):
+            return
+        time.sleep(_POLL)
+
+
+def _save(journal: Journal, outcomes: Sequence[Outcome], folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for outcome in outcomes:
+        for warning in outcome.warnings:
+            print(warning, file=sys.stderr)
+        if outcome.error:
+            print(outcome.error, file=sys.stderr)
+        for delivered in outcome.pictures:
+            if not delivered.id:
+                continue
+            kept = journal.picture(delivered.id)
+            path = folder / f"{delivered.id}.{kept.extension}"
+            path.write_bytes(journal.read(kept))
+            height, width = delivered.picture.rgb.shape[:2]
+            print(f"{path}  {width}x{height}  {outcome.seconds:.1f} s  {outcome.source}")
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from .doctor import examine
+
+    verdict = examine(_profile(arguments.profile), cancel=CancelToken())
+    print(verdict.message if not verdict.hint else f"{verdict.message} {verdict.hint}")
+    return 0 if verdict.ok else 1
+
+
+def _simulate(arguments: argparse.Namespace) -> int:
+    from .simulator.__main__ import main as simulate
+
+    return simulate(arguments.options)
+
+
+def _journal_list(arguments: argparse.Namespace) -> int:
+    with Journal(data_folder()) as journal:
+        for call in journal.history(limit=arguments.most, search=arguments.search).calls:
+            when = time.strftime("%Y-%m-%d %H:%M", time.localtime(call.asked_at))
+            prompt = " ".join(call.details.prompt.split())[:60]
+            print(f"{when}  {call.state:<8}  {call.billed:<5}  {call.details.model:<18}  {prompt}")
+            for picture in call.pictures:
+                print(f"    {picture.id}  {picture.path}")
+    return 0
+
+
+def _journal_stats(_: argparse.Namespace) -> int:
+    with Journal(data_folder()) as journal:
+        stats = journal.stats()
+    for state, count in stats.calls.items():
+        print(f"{state:<10} {count} calls")
+    print(f"{stats.pictures} pictures, {stats.bytes / 1e6:.1f} of at most {stats.cap_bytes / 1e6:.0f} MB")
+    return 0
+
+
+def _journal_trim(_: argparse.Namespace) -> int:
+    with Journal(data_folder()) as journal:
+        gone = journal.trim()
+    print(f"{gone.pictures} pictures deleted, {gone.bytes / 1e6:.1f} MB")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
