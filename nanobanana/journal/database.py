@@ -14,15 +14,17 @@ from pathlib import Path
 from ..errors import JournalError
 from .failures import database_error, disk_error, is_corrupt, was_moved
 from .locks import exclusive
-from .schema import migrate
+from .schema import migrate, require_known
 
 _log = logging.getLogger(__name__)
 
 _BUSY_SECONDS = 15.0
 # Pages move from the log (-wal) into the database only between calls, or when the log has grown this large. So a
 # copy of the folder taken while calls run holds a database and a log that fit together.
+_LOG_BYTES_KEPT = 1 << 20
 _LOG_BYTES_IDLE = 4 << 20
 _LOG_BYTES_MOST = 64 << 20
+_ALWAYS_CHECKED_BYTES = 16 << 20
 
 # A forked child must neither use nor close its parent's connections: they are kept here, unused, for its lifetime.
 _inherited: list[sqlite3.Connection] = []
@@ -34,8 +36,9 @@ class Database:
     Safe for threads; each connection has a lock. Opened when first used. Every error is a `JournalError`.
     """
 
-    def __init__(self, path: Path, lock_path: Path) -> None:
+    def __init__(self, path: Path, lock_path: Path, busy_seconds: float = _BUSY_SECONDS) -> None:
         self.path = path
+        self._busy_seconds = busy_seconds
         self._lock_path = lock_path
         self._write_lock = threading.RLock()
         self._read_lock = threading.RLock()
@@ -148,7 +151,9 @@ class Database:
 
     def _connect(self) -> sqlite3.Connection:
         # Transactions are ours (isolation_level None); the locks above keep threads apart.
-        connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(
+            self.path, timeout=self._busy_seconds, isolation_level=None, check_same_thread=False
+        )
         connection.row_factory = sqlite3.Row
         return connection
 
@@ -163,17 +168,17 @@ class Database:
         return self._prepare()
 
     def _prepare(self) -> sqlite3.Connection:
-        # A log that was not moved into the database says that its process was killed, or that the folder is a copy.
-        log = Path(f"{self.path}-wal")
-        suspicious = self._damaged or (log.exists() and log.stat().st_size > 0)
+        to_check = self._damaged or self._is_to_be_checked()
         connection = self._connect()
         try:
+            require_known(connection, self.path)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA fullfsync = 1")  # macOS, where an ordinary sync stops at the drive's cache
             connection.execute("PRAGMA secure_delete = FAST")
             connection.execute("PRAGMA wal_autocheckpoint = 0")
-            if suspicious:
+            connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES_KEPT}")
+            if to_check:
                 found = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
                 if found != "ok":
                     raise sqlite3.DatabaseError(f"database disk image is malformed: {found}")
@@ -182,6 +187,12 @@ class Database:
             connection.close()
             raise
         return connection
+
+    def _is_to_be_checked(self) -> bool:
+        """Whether the whole file is read through at the opening: 10 ms for 5,000 calls, 110 ms for 100,000."""
+        # A log that was not moved into the database says that its process was killed, or that the folder is a copy.
+        sizes = [path.stat().st_size if path.exists() else 0 for path in (self.path, Path(f"{self.path}-wal"))]
+        return sizes[0] < _ALWAYS_CHECKED_BYTES or sizes[1] > 0
 
     def _put_aside(self, error: sqlite3.DatabaseError) -> None:
         stamp = time.strftime("%Y%m%d-%H%M%S")

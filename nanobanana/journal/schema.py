@@ -50,18 +50,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (_CREATE,)
 
 
 def migrate(connection: sqlite3.Connection, path: Path, migrations: tuple[tuple[str, ...], ...] = MIGRATIONS) -> None:
-    """Bring the database up to the newest version, in one transaction.
-
-    Raises `JournalError` when a newer version of this pack wrote it.
-    """
-    version = version_of(connection)
-    if version == len(migrations):
+    """Bring the database up to the newest version, in one transaction."""
+    require_known(connection, path, migrations)
+    if version_of(connection) == len(migrations):
         return
-    if version > len(migrations):
-        raise JournalError(
-            f"The journal {path} was written by a newer version of this pack.",
-            "Update the pack, or set NANOBANANA_HOME to another folder.",
-        )
     connection.execute("BEGIN IMMEDIATE")
     try:
         # Another process may have done it between the look and the lock.
@@ -73,6 +65,17 @@ def migrate(connection: sqlite3.Connection, path: Path, migrations: tuple[tuple[
     except BaseException:
         connection.execute("ROLLBACK")
         raise
+
+
+def require_known(
+    connection: sqlite3.Connection, path: Path, migrations: tuple[tuple[str, ...], ...] = MIGRATIONS
+) -> None:
+    """Raise `JournalError` when a newer version of this pack wrote the database."""
+    if version_of(connection) > len(migrations):
+        raise JournalError(
+            f"The journal {path} was written by a newer version of this pack.",
+            "Update the pack, or set NANOBANANA_HOME to another folder.",
+        )
 
 
 def version_of(connection: sqlite3.Connection) -> int:

