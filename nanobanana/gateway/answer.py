@@ -94,8 +94,10 @@ class AnswerReader:
             for event in self._sse.finish():
                 self._read_event(event, last=True)
         elif self._kind == "json":
-            self._read_json(b"".join(self._body))
-            self._body.clear()
+            self._body = [b"".join(self._body)]
+            self._read_json(self._body[0])
+            if not self._collector.payloads and not self._cut:
+                raise not_an_answer(self._body[0], request_id=self.request_id, redact=self._redact)
         elif self._body:
             raise not_an_answer(b"".join(self._body), request_id=self.request_id, redact=self._redact)
         for scanner in self._collector.found.texts.values():
@@ -131,6 +133,8 @@ class AnswerReader:
                 self._read_broken(b"".join(self._body))
         except GatewayError as error:
             _log.debug("the rest of a broken answer says: %s", type(error).__name__)
+        for scanner in self._collector.found.texts.values() if self.done else ():
+            scanner.finish()
         pictures = self._collector.found.chosen(with_open=True)
         return self._collector.answer(pictures) if pictures else None
 
@@ -199,8 +203,10 @@ class AnswerReader:
                 for line in lines:
                     events.extend(self._read_event(SseEvent("", line), last=last) if line.strip() else [])
                 return events
-            self._cut = self._cut or last
-            return self._read_broken(data)
+            value = load_partial(data, self._limits)
+            if value is not None:
+                self._cut = self._cut or last
+                return self._collector.read_value(value, certain=False)
         words = data[:KEPT_WORDS].decode("utf-8", "replace")
         if event.event == "error":
             return self._collector.read_value({"error": {"message": words}})

@@ -25,7 +25,7 @@ from .shapes import (
 )
 from .text_scanner import TextScanner
 from .values import Answer, AnswerEvent, AnswerLimits, Picture, PictureData, PictureUrl, Progress, Redact
-from .words import safe_id
+from .words import clean, safe_id
 
 KEPT_WORDS: Final = 2_000
 _MOST_TEXTS: Final = 64
@@ -34,7 +34,8 @@ _MOST_TEXTS: Final = 64
 class AnswerCollector:
     """The state of one answer, fed with JSON values. `request_id`: that of the answer's headers.
 
-    `found`: the pictures. `error`: the last one that an event named. `odd`: words that stand outside of any answer.
+    `payloads`: the JSON objects read. `found`: the pictures. `error`: the last one that an event named. `odd`: words
+    that stand outside of any answer.
     """
 
     def __init__(self, limits: AnswerLimits, *, request_id: str, key_is_set: bool, redact: Redact) -> None:
@@ -44,6 +45,7 @@ class AnswerCollector:
         self._redact = redact
         self.found = FoundPictures(limits.pictures)
         self.error: StatusError | None = None
+        self.payloads = 0
         self.refusal = ""
         self.odd = ""
         self.finish_reason = ""
@@ -61,7 +63,14 @@ class AnswerCollector:
 
     def answer(self, pictures: tuple[Picture, ...]) -> Answer:
         """The answer with these pictures."""
-        return Answer(pictures, self.found.words(), self.finish_reason, self._usage, self.request_id, self._model)
+        return Answer(
+            pictures,
+            self._redact(self.found.words()),
+            self.finish_reason,
+            self._usage,
+            self.request_id,
+            self._model,
+        )
 
     def add_odd(self, words: str) -> None:
         """Keep words that stand outside of any answer, to be quoted when no picture comes."""
@@ -76,9 +85,11 @@ class AnswerCollector:
         for item in as_list(value) or (value,):
             payload = as_mapping(item)
             if payload is None:
+                self.add_odd(as_text(item))
                 continue
-            self._id = self._id or safe_id(payload.get("id"))
-            self._model = self._model or as_text(payload.get("model"))[:200]
+            self.payloads += 1
+            self._id = self._id or self._redact(safe_id(payload.get("id")))
+            self._model = self._model or clean(as_text(payload.get("model")), self._redact, 200)
             usage = as_mapping(payload.get("usage"))
             if usage:
                 self._usage = dict(usage)
@@ -132,14 +143,14 @@ class AnswerCollector:
             sure = link.is_sure if self.found.fields.items else link.is_picture
             if sure and not self.found.media.items:
                 events.extend(self._give(picture_of(link)))
-        # Only a name's last characters tell whether the URL may be whole here; the rest of it is not joined each time.
-        if names_picture(piece.text[-16:]):
+        # The last characters tell whether the URL may be whole here; the rest of it is not joined each time.
+        if names_picture(scanner.open_tail):
             events.extend(self._give_open(scanner))
         return events
 
     def _read_finish(self, piece: FinishPiece) -> list[AnswerEvent]:
-        self.finish_reason = piece.reason[:100]
-        self.native_reason = piece.native[:100]
+        self.finish_reason = clean(piece.reason, self._redact, 100)
+        self.native_reason = clean(piece.native, self._redact, 100)
         events: list[AnswerEvent] = []
         for choice, scanner in self.found.texts.items():
             if choice[0] == piece.choice:

@@ -56,7 +56,7 @@ def read_body(body: bytes, redact: Redact) -> ErrorBody:
         text = payload
     is_page = looks_like_page(text)
     words, request_id = without_request_id(page_words(text) if is_page else text)
-    return ErrorBody(words=clean(words, redact), request_id=request_id, is_page=is_page)
+    return ErrorBody(words=clean(words, redact), request_id=redact(request_id), is_page=is_page)
 
 
 def read_payload(payload: Mapping[str, object], redact: Redact) -> ErrorBody:
@@ -78,7 +78,7 @@ def read_payload(payload: Mapping[str, object], redact: Redact) -> ErrorBody:
         type=clean(kind, redact, 100),
         number=number,
         words=clean(words, redact),
-        request_id=id_in_words or request_id,
+        request_id=redact(id_in_words or request_id),
     )
 
 

@@ -36,7 +36,7 @@ def status_error(
     fault = Fault(found, counts, status, key_is_set, redact(known.get("location", ""))[:200])
     return _error(
         fault,
-        request_id=header_request_id(headers) or found.request_id,
+        request_id=header_request_id(headers, redact) or found.request_id,
         retry_after=retry_after(known.get("retry-after", ""), now),
     )
 

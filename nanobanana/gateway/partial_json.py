@@ -20,11 +20,10 @@ def load(data: bytes, limits: AnswerLimits) -> object:
     a RecursionError or, in a thread with a small stack, worse.
     """
     brackets = data.count(b"[") + data.count(b"{")
-    if brackets > limits.json_depth:
-        if brackets + data.count(b",") > limits.json_values:
-            raise _over(f"more than {limits.json_values} values")
-        if _depth(data) > limits.json_depth:
-            raise _over(f"JSON nested more than {limits.json_depth} deep")
+    if brackets + data.count(b",") > limits.json_values:
+        raise _over(f"more than {limits.json_values} values")
+    if brackets > limits.json_depth and _depth(data) > limits.json_depth:
+        raise _over(f"JSON nested more than {limits.json_depth} deep")
     try:
         return cast("object", json.loads(data))
     except RecursionError:

@@ -39,8 +39,8 @@ def may_retry(error: GatewayError, attempt: int) -> bool:
     if isinstance(error, RateLimited):
         return attempt < MOST_POSTS_WHEN_LIMITED  # refused before the model: time heals it
     if isinstance(error, NotFound):
-        # No channel for the model at this moment (503); a plain 404 stays one.
-        return error.code == "model_not_found" and error.status == 503 and attempt < MOST_POSTS_WHEN_FAILED
+        # No channel for the model at this moment (503, or what it was remapped to); a 404 stays one.
+        return error.code == "model_not_found" and error.status >= 500 and attempt < MOST_POSTS_WHEN_FAILED
     if isinstance(error, ServerFailed):
         return error.status in _RETRIED_STATUSES and attempt < MOST_POSTS_WHEN_FAILED
     return False  # bad request, bad key, no credit, refused, too large: the same again gives the same

@@ -26,7 +26,8 @@ _VALUE_KEYS: Final = (
     "file_url",
 )
 _MOST_NESTED: Final = 4
-_PICTURE_TYPES: Final = ("image", "output_image", "image_url", "input_image", "inline_data", "image_file", "media")
+# Beside every type with "image" in its name.
+_PICTURE_TYPES: Final = ("", "inline_data", "inlinedata", "media", "picture")
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,8 @@ def pieces(payload: Mapping[str, object]) -> Iterator[Piece]:
     """The pieces of one payload, in the order in which they count."""
     media = as_mapping(payload.get("media"))
     if media is not None:
-        for value in as_list(media.get("outputs")):
+        outputs = media.get("outputs")
+        for value in as_list(outputs) or (outputs,):
             for picture in pictures_in(value):
                 yield MediaPiece(picture)
     for position, value in enumerate(as_list(payload.get("choices"))):
@@ -167,7 +169,7 @@ def _content_pieces(value: object, choice: tuple[int, str]) -> Iterator[Piece]:
     words = as_text(part.get("text"))
     if words:
         yield TextPiece(choice, words)
-    if not kind or kind in _PICTURE_TYPES:
+    if "image" in kind or kind in _PICTURE_TYPES:
         for picture in pictures_in(part):
             yield FieldPiece(picture)
 

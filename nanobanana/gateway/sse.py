@@ -48,38 +48,28 @@ class SseDecoder:
         self._id = ""
         self._data: list[bytes] = []
         self._data_size = 0
+        self._failure: BadAnswer | None = None
 
     def feed(self, data: bytes) -> list[SseEvent]:
-        """Take the next bytes, any number of them."""
-        if self._head is not None:
-            data = self._head + data
-            if len(data) < len(_BOM) and _BOM.startswith(data):
-                self._head = data
-                return []
-            self._head = None
-            data = data.removeprefix(_BOM)
-        if self._after_cr and data:
-            self._after_cr = False
-            data = data.removeprefix(b"\n")
-        if not data:
-            return []
+        """Take the next bytes, any number of them.
+
+        Events that were whole before a limit was met are still given; the next call raises then.
+        """
+        if self._failure is not None:
+            raise self._failure
         events: list[SseEvent] = []
-        if b"\n" not in data and b"\r" not in data:
-            self._hold(data)
-            return events
-        # bytes.splitlines knows LF, CR and CRLF only, which are the three line ends of the specification.
-        for piece in data.splitlines(keepends=True):
-            line = piece.rstrip(b"\r\n") if piece.endswith((b"\n", b"\r")) else None
-            if line is None:
-                self._hold(piece)
-            else:
-                self._hold(line)
-                self._end_line(events)
-        self._after_cr = data.endswith(b"\r")
+        try:
+            self._take(data, events)
+        except BadAnswer as failure:
+            if not events:
+                raise
+            self._failure = failure
         return events
 
     def finish(self) -> list[SseEvent]:
         """The stream has ended: deliver what lacks its line end or its blank line."""
+        if self._failure is not None:
+            raise self._failure
         events: list[SseEvent] = []
         if self._head:
             self._hold(self._head)
@@ -99,6 +89,32 @@ class SseDecoder:
         elif line.startswith(b"data:"):
             parts.append(_value(line[5:]))
         return b"\n".join(parts)
+
+    def _take(self, data: bytes, events: list[SseEvent]) -> None:
+        if self._head is not None:
+            data = self._head + data
+            if len(data) < len(_BOM) and _BOM.startswith(data):
+                self._head = data
+                return
+            self._head = None
+            data = data.removeprefix(_BOM)
+        if self._after_cr and data:
+            self._after_cr = False
+            data = data.removeprefix(b"\n")
+        if not data:
+            return
+        if b"\n" not in data and b"\r" not in data:
+            self._hold(data)
+            return
+        # bytes.splitlines knows LF, CR and CRLF only, which are the three line ends of the specification.
+        for piece in data.splitlines(keepends=True):
+            line = piece.rstrip(b"\r\n") if piece.endswith((b"\n", b"\r")) else None
+            if line is None:
+                self._hold(piece)
+            else:
+                self._hold(line)
+                self._end_line(events)
+        self._after_cr = data.endswith(b"\r")
 
     def _hold(self, piece: bytes) -> None:
         self._line_size += len(piece)

@@ -68,6 +68,7 @@ class TextScanner:
         self._depth = 0
         self._pieces: list[str] = []
         self._size = 0
+        self._url_tail = ""
 
     def feed(self, text: str) -> list[Link]:
         """Take the next piece of the text."""
@@ -91,6 +92,11 @@ class TextScanner:
         self._held = ""
         self._close()
         return self.links[seen:]
+
+    @property
+    def open_tail(self) -> str:
+        """The last characters, 16 at most, of the URL at the very end of the text; empty for words."""
+        return self._url_tail if self._kind not in (None, LinkKind.DATA) else ""
 
     @property
     def open_link(self) -> Link | None:
@@ -173,6 +179,7 @@ class TextScanner:
     def _begin(self, first: str) -> None:
         self._pieces = [first]
         self._size = len(first)
+        self._url_tail = ""
         self._depth = 0
 
     def _read_data(self, text: str, position: int) -> int:
@@ -191,6 +198,7 @@ class TextScanner:
             position = end + 1
             self._size += end - start
             self._pieces.append(text[start:end])
+            self._url_tail = (self._url_tail + text[max(start, end - 16) : end])[-16:]
             start = end
             if self._size > MOST_URL_CHARACTERS:
                 return end - self._give_up()

@@ -27,6 +27,9 @@ _REFUSALS: Final = frozenset(
 )
 _CUT_SHORT: Final = frozenset({"length", "max_tokens"})
 
+# Enough to find the title behind a long head.
+_MOST_READ: Final = 65_536
+
 _REPHRASE: Final = "Change the prompt or the input pictures."
 _CHECK_URL: Final = "Check the base URL in Settings > NanoBanana."
 
@@ -38,7 +41,7 @@ def without_picture(
 
     `words`: the text. `refusal`: the words of the field meant for it. `odd`: events that are no JSON.
     """
-    said = clean(refusal or words or odd, redact)
+    said = clean(refusal or words, redact)
     reasons = [clean(reason, redact, 60) for reason in (finish_reason, native_reason) if reason]
     named = f" (finish_reason: {', '.join(dict.fromkeys(reasons))})" if reasons else ""
     if refusal or _REFUSALS.intersection(reason.lower() for reason in reasons):
@@ -60,9 +63,10 @@ def without_picture(
             request_id=request_id,
             billed="yes",
         )
-    came = f'these words: "{said}"' if said else "nothing at all"
+    said = said or clean(odd, redact)
+    came = f'What came is: "{said}"' if said else "Nothing at all came."
     return BadAnswer(
-        f"The answer ended without a picture{named}; what came is {came}.",
+        f"The answer ended without a picture{named}. {came}",
         "Run it again; if it goes on, try another model or a shorter prompt.",
         request_id=request_id,
         billed="yes",
@@ -71,7 +75,7 @@ def without_picture(
 
 def not_an_answer(body: bytes, *, request_id: str, redact: Redact) -> GatewayError:
     """A 200 answer that is neither JSON nor a stream of events; `body`: its first bytes."""
-    text = body.decode("utf-8", "replace")
+    text = body[:_MOST_READ].decode("utf-8", "replace")
     if looks_like_page(text):
         title = clean(page_words(text), redact)
         what = f'a web page: "{title}"' if title else "an empty web page"

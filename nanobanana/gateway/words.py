@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from .values import Redact
+from .values import Redact, keep_as_is
 
 MOST_CHARACTERS: Final = 300
 # What is looked at of an endless message or page; enough to find a title behind a long head.
@@ -53,10 +53,10 @@ def lowered(headers: Mapping[str, str]) -> dict[str, str]:
     return {str(name).lower(): str(value) for name, value in headers.items()}
 
 
-def header_request_id(headers: Mapping[str, str]) -> str:
+def header_request_id(headers: Mapping[str, str], redact: Redact = keep_as_is) -> str:
     """The request id of an answer's headers, empty when there is none."""
     known = lowered(headers)
-    return next((found for name in _ID_HEADERS if (found := safe_id(known.get(name, "").strip()))), "")
+    return next((found for name in _ID_HEADERS if (found := redact(safe_id(known.get(name, "").strip())))), "")
 
 
 def page_words(page: str) -> str:

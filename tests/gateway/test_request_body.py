@@ -1,0 +1,177 @@
+"""The request, against the page's own examples."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+from gateway.samples import png
+from hypothesis import given
+from hypothesis import strategies as st
+from pack.nanobanana.catalog import DIALECTS
+from pack.nanobanana.errors import ConfigError, InputError
+from pack.nanobanana.gateway.request_body import PIECE_BYTES, RequestBody
+from pack.nanobanana.request import EncodedImage, PictureRequest
+
+# Both examples, as the endpoint's page prints them.
+TEXT_EXAMPLE = """
+{
+"model": "NanoBananaPro-1K",
+"messages": [
+{
+"role": "user",
+"content": "a cute cat"
+}
+],
+"extra_body": {
+"google": {
+"image_config": {
+"aspect_ratio": "16:9"
+}
+}
+},
+"stream": true
+}
+"""
+PICTURE_EXAMPLE = """
+{
+"model": "NanoBananaPro-1K",
+"messages": [
+{
+"role": "user",
+"content": [
+{
+"type": "text",
+"text": "\u5728\u540c\u4e00\u753b\u5e03\u4e0b\uff0c\u751f\u6210\u6b64\u7269\u54c1\u7684\u4e09\u89c6\u56fe\uff0c\u5fc5\u987b\u767d\u8272\u80cc\u666f"
+},
+{
+"type": "image_url",
+"image_url": {
+"url": "https://example.com/xxxxxxx.jpg"
+}
+}
+]
+}
+],
+"extra_body": {
+"google": {
+"image_config": {
+"aspect_ratio": "16:9"
+}
+}
+},
+"stream": true
+}
+"""
+THREE_VIEWS = json.loads(PICTURE_EXAMPLE)["messages"][0]["content"][0]["text"]
+CAT = PictureRequest("NanoBananaPro-1K", "a cute cat", "16:9", "png")
+VIEWS = PictureRequest("NanoBananaPro-1K", THREE_VIEWS, "16:9", "png", ("https://example.com/xxxxxxx.jpg",))
+
+
+def sent(request: PictureRequest, dialect: str = "documented", stream: bool = True) -> dict[str, object]:
+    body = RequestBody(request, dialect, stream)
+    pieces = list(body)
+    data = b"".join(pieces)
+    assert len(body) == len(data)
+    assert b"".join(body) == data, "the body can be sent again"
+    assert all(0 < len(piece) <= PIECE_BYTES for piece in pieces)
+    return json.loads(data)
+
+
+@pytest.mark.parametrize(
+    ("request_", "example"), [(CAT, TEXT_EXAMPLE), (VIEWS, PICTURE_EXAMPLE)], ids=["text", "picture"]
+)
+def test_extra_body_is_exactly_the_pages_example(request_: PictureRequest, example: str) -> None:
+    body = sent(request_, "extra_body")
+    assert body == json.loads(example)
+    assert list(body) == list(json.loads(example)), "in the page's order"
+
+
+@pytest.mark.parametrize(
+    ("request_", "example"), [(CAT, TEXT_EXAMPLE), (VIEWS, PICTURE_EXAMPLE)], ids=["text", "picture"]
+)
+def test_documented_adds_the_tables_keys_to_the_example(request_: PictureRequest, example: str) -> None:
+    assert sent(request_) == {**json.loads(example), "--aspect_ratio": "16:9", "--output_format": "png"}
+
+
+def test_prompt_flags_stand_behind_the_prompt() -> None:
+    body = sent(CAT, "prompt_flags")
+    expected = json.loads(TEXT_EXAMPLE)
+    expected["messages"][0]["content"] = "a cute cat --aspect_ratio 16:9 --output_format png"
+    assert body == expected
+    parts = sent(VIEWS, "prompt_flags")["messages"][0]["content"]  # type: ignore[index]
+    assert parts[0] == {"type": "text", "text": THREE_VIEWS + " --aspect_ratio 16:9 --output_format png"}
+
+
+@pytest.mark.parametrize(
+    ("model", "config"),
+    [
+        ("NanoBananaPro-4K", {"aspect_ratio": "16:9", "image_size": "4K"}),
+        ("NanoBanana", {"aspect_ratio": "16:9"}),
+        ("NanoBanana2-0.5K", {"aspect_ratio": "16:9"}),
+        ("a-model-of-the-settings", {"aspect_ratio": "16:9"}),
+    ],
+)
+def test_openrouter_names_ratio_and_size_at_the_top(model: str, config: dict[str, str]) -> None:
+    assert sent(PictureRequest(model, "a cute cat", "16:9", "png"), "openrouter") == {
+        "model": model,
+        "messages": [{"role": "user", "content": "a cute cat"}],
+        "modalities": ["image", "text"],
+        "image_config": config,
+        "stream": True,
+    }
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_stream_is_sent_as_it_is_set(dialect: str) -> None:
+    assert sent(CAT, dialect, stream=False)["stream"] is False
+
+
+def test_nothing_undocumented_is_sent() -> None:
+    allowed = {"model", "--aspect_ratio", "--output_format", "messages", "extra_body", "stream"}
+    assert set(sent(VIEWS)) == allowed
+
+
+def test_bytes_become_data_urls_and_urls_go_as_given() -> None:
+    first, second = png(1), b"\xff\xd8\xff" + b"x" * 1001
+    pictures = (
+        EncodedImage(first, "image/png"),
+        'https://e.com/a b.png?x=\u00e9&y="',
+        EncodedImage(second, "image/jpg"),
+    )
+    parts = sent(PictureRequest("NanoBanana", "p", "1:1", "png", pictures))["messages"][0]["content"]  # type: ignore[index]
+    assert parts == [
+        {"type": "text", "text": "p"},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64," + base64.b64encode(first).decode()}},
+        {"type": "image_url", "image_url": {"url": 'https://e.com/a b.png?x=\u00e9&y="'}},
+        {"type": "image_url", "image_url": {"url": "data:image/jpeg;base64," + base64.b64encode(second).decode()}},
+    ]
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 3, 196_607, 196_608, 196_609, 700_001])
+def test_pieces_join_to_the_picture_at_every_remainder(size: int) -> None:
+    data = bytes(position * 31 % 256 for position in range(size))
+    request = PictureRequest("NanoBanana", "p", "1:1", "png", (EncodedImage(data, "image/png"),))
+    parts = sent(request)["messages"][0]["content"]  # type: ignore[index]
+    assert base64.b64decode(parts[1]["image_url"]["url"].partition(",")[2], validate=True) == data
+
+
+@given(st.text(), st.sampled_from(DIALECTS))
+def test_any_prompt_arrives_as_it_was_typed(prompt: str, dialect: str) -> None:
+    content = sent(PictureRequest("NanoBanana", prompt, "1:1", "webp"), dialect)["messages"][0]["content"]  # type: ignore[index]
+    assert content == prompt + (" --aspect_ratio 1:1 --output_format webp" if dialect == "prompt_flags" else "")
+
+
+def test_chinese_is_sent_as_utf8_not_as_escapes() -> None:
+    assert THREE_VIEWS.encode() in b"".join(RequestBody(VIEWS, "documented", True))
+
+
+def test_half_a_character_is_an_input_error() -> None:
+    with pytest.raises(InputError, match="half a character"):
+        RequestBody(PictureRequest("NanoBanana", "a\ud83d cat", "1:1", "png"), "documented", True)
+
+
+def test_unknown_dialect_is_a_config_error() -> None:
+    with pytest.raises(ConfigError, match="dialect is 'klingon'"):
+        RequestBody(CAT, "klingon", True)
