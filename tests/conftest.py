@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from stand_in import StandIn
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -12,9 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 def _load_pack() -> None:
     if "pack" in sys.modules:
         return
-    spec = importlib.util.spec_from_file_location(
-        "pack", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)]
-    )
+    spec = importlib.util.spec_from_file_location("pack", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)])
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -23,3 +29,22 @@ def _load_pack() -> None:
 
 
 _load_pack()
+
+
+@pytest.fixture
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """No setting of this machine reaches the pack; the data folder is `tmp_path`/data, which is returned."""
+    for name in [name for name in os.environ if name.startswith("NANOBANANA_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("NANOBANANA_HOME", str(tmp_path / "data"))
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def stand_in(clean_environment: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[StandIn]:
+    """The pack in the stand-in host, against a simulator of its own."""
+    from stand_in import StandIn
+
+    monkeypatch.setenv("NANOBANANA_BASE_URL", "simulator")
+    with StandIn({"nanobanana-gateway": ROOT}, tmp_path / "host") as host:
+        yield host
