@@ -19,19 +19,27 @@ _INDEX_SECONDS = 0.25
 _INDEX_BATCH = 200
 # The index holds groups of three characters: it can't find shorter words.
 _SHORTEST_INDEXED = 3
+_NO_INDEX = "no such"  # "no such module: fts5", "no such tokenizer: trigram" (before SQLite 3.34)
 _SEARCHED = "(c.prompt || char(10) || c.model)"
 
 
 def page(
-    database: Database, files: PictureFiles, *, before: int | None = None, limit: int = 50, search: str = ""
+    database: Database,
+    files: PictureFiles,
+    *,
+    before: int | None = None,
+    limit: int = 50,
+    search: str = "",
+    index_seconds: float = _INDEX_SECONDS,
 ) -> HistoryPage:
     """At most `limit` calls older than the cursor `before`, newest first, that hold every word of `search`.
 
     Words are looked for in the prompt and the model's name, as parts of words too; ASCII letters without case.
+    `index_seconds`: how long this search may fill the index.
     """
     limit = max(1, min(limit, _MOST_ROWS))
     words = plain(search).replace("\0", " ").split()
-    mark = _fill_index(database) if any(len(word) >= _SHORTEST_INDEXED for word in words) else None
+    mark = _fill_index(database, index_seconds) if any(len(word) >= _SHORTEST_INDEXED for word in words) else None
     conditions = ["c.id < ?"] if before is not None else []
     values: list[object] = [before] if before is not None else []
     if mark is not None:
@@ -70,22 +78,28 @@ def totals_by_day(database: Database, days: int, now: float) -> tuple[DayTotal, 
 
 def drop_index(connection: sqlite3.Connection) -> None:
     """Forget the search index, deleted prompts included; the next search begins it anew."""
-    connection.execute("DELETE FROM marks WHERE name = 'indexed'")
-    if _has_index(connection):
+    if not _has_index(connection):
+        return
+    try:
         connection.execute("DROP TABLE prompt_index")
+    except sqlite3.OperationalError as error:
+        if _NO_INDEX not in str(error):
+            raise
+        return
+    connection.execute("DELETE FROM marks WHERE name = 'indexed'")
 
 
-def _fill_index(database: Database) -> int | None:
+def _fill_index(database: Database, seconds: float) -> int | None:
     """Take new calls into the index; the id up to which it reaches, None where this SQLite has no such index."""
-    end = time.monotonic() + _INDEX_SECONDS
+    end = time.monotonic() + seconds
     try:
         while True:
             with database.writing() as connection:
                 mark, taken = _fill_batch(connection)
-            if taken < _INDEX_BATCH or time.monotonic() > end:
+            if taken < _INDEX_BATCH or time.monotonic() >= end:
                 return mark
     except JournalError as error:
-        if isinstance(error.__cause__, sqlite3.OperationalError) and "no such" in str(error.__cause__):
+        if isinstance(error.__cause__, sqlite3.OperationalError) and _NO_INDEX in str(error.__cause__):
             return None
         raise
 
@@ -97,6 +111,8 @@ def _fill_batch(connection: sqlite3.Connection) -> tuple[int, int]:
         connection.execute(
             "CREATE VIRTUAL TABLE prompt_index USING fts5(words, content='', columnsize=0, tokenize='trigram')"
         )
+    # Another Python may have made the index: does this one know it?
+    connection.execute("SELECT rowid FROM prompt_index LIMIT 0")
     row = connection.execute("SELECT value FROM marks WHERE name = 'indexed'").fetchone()
     mark: int = row[0] if row is not None else 0
     rows = connection.execute(

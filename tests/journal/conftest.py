@@ -161,6 +161,6 @@ def worker(tmp_path: Path) -> Iterator[Callable[..., Worker]]:
         one.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def details() -> CallDetails:
     return DETAILS
