@@ -196,13 +196,15 @@ class AnswerReader:
 
     def _read_odd(self, event: SseEvent, data: bytes, *, last: bool) -> list[AnswerEvent]:
         """An event that is no JSON: words of an error, several values in one event, or one that was cut."""
-        if data.startswith(b"{"):
-            lines = data.split(b"\n")
-            if len(lines) > 1 and all(line.rstrip().endswith(b"}") for line in lines if line.strip()):
-                events: list[AnswerEvent] = []
-                for line in lines:
-                    events.extend(self._read_event(SseEvent("", line), last=last) if line.strip() else [])
-                return events
+        lines = [line for line in data.split(b"\n") if line.strip()]
+        if len(lines) > 1 and any(
+            line.startswith((b"{", b"[")) and line.rstrip().endswith((b"}", b"]")) for line in lines
+        ):
+            events: list[AnswerEvent] = []
+            for line in lines:
+                events.extend(self._read_event(SseEvent("", line), last=last))
+            return events
+        if data.startswith((b"{", b"[")):
             value = load_partial(data, self._limits)
             if value is not None:
                 self._cut = self._cut or last

@@ -8,7 +8,6 @@ from ..errors import StatusError
 from .error_body import read_payload
 from .faults import error_event
 from .found import FoundPictures, picture_of
-from .links import names_picture
 from .progress import ProgressWords, progress_line
 from .shapes import (
     FieldPiece,
@@ -29,6 +28,8 @@ from .words import clean, safe_id
 
 KEPT_WORDS: Final = 2_000
 _MOST_TEXTS: Final = 64
+# Before the path there are two: a host alone is no picture.
+_LEAST_SLASHES: Final = 3
 
 
 class AnswerCollector:
@@ -143,8 +144,7 @@ class AnswerCollector:
             sure = link.is_sure if self.found.fields.items else link.is_picture
             if sure and not self.found.media.items:
                 events.extend(self._give(picture_of(link)))
-        # The last characters tell whether the URL may be whole here; the rest of it is not joined each time.
-        if names_picture(scanner.open_tail):
+        if scanner.may_end_with(piece.text):
             events.extend(self._give_open(scanner))
         return events
 
@@ -159,7 +159,9 @@ class AnswerCollector:
 
     def _give_open(self, scanner: TextScanner) -> list[AnswerEvent]:
         link = self.found.open_picture(scanner)
-        return self._give(picture_of(link, certain=False)) if link is not None else []
+        if link is None or link.url.count("/") < _LEAST_SLASHES:
+            return []
+        return self._give(picture_of(link, certain=False))
 
     def _give(self, picture: Picture) -> list[AnswerEvent]:
         """The event of a picture, unless it was given before."""

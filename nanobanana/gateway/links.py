@@ -61,6 +61,11 @@ def names_picture(url: str) -> bool:
     return bool(_PICTURE.match(url) or _PICTURE_AT_END.search(url))
 
 
+def ends_as_picture(text: str) -> bool:
+    """Whether `text`, a URL or its last 16 characters, ends in a picture's extension."""
+    return bool(_PICTURE_AT_END.search(text))
+
+
 def cut_bare(text: str) -> tuple[str, str]:
     """Where a bare URL ends: (URL, what follows it). `text` holds no space and begins with the URL."""
     end = len(text)

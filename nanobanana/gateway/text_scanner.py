@@ -9,7 +9,7 @@ import re
 from typing import Final
 
 from .inline_data import MOST_URL_CHARACTERS, decode_base64, may_be_picture
-from .links import Link, LinkKind, cut_bare, unescape
+from .links import Link, LinkKind, cut_bare, ends_as_picture, unescape
 from .values import MIB
 
 _START: Final = re.compile(r"[hH][tT][tT][pP][sS]?://|[dD][aA][tT][aA]:[A-Za-z0-9.+/;=_-]{0,200},|!?\[|\]")
@@ -93,10 +93,14 @@ class TextScanner:
         self._close()
         return self.links[seen:]
 
-    @property
-    def open_tail(self) -> str:
-        """The last characters, 16 at most, of the URL at the very end of the text; empty for words."""
-        return self._url_tail if self._kind not in (None, LinkKind.DATA) else ""
+    def may_end_with(self, piece: str) -> bool:
+        """Whether a URL at the very end of the text may be whole, `piece` being the last one that was fed.
+
+        It may by its name; or because it began in this piece, and no bracket or quote is still to close it.
+        """
+        if self._kind in (None, LinkKind.DATA):
+            return False
+        return ends_as_picture(self._url_tail) or (self._kind is LinkKind.BARE and "://" in piece)
 
     @property
     def open_link(self) -> Link | None:

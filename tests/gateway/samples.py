@@ -7,6 +7,7 @@ import json
 import struct
 import zlib
 from collections.abc import Iterable
+from itertools import pairwise
 
 from pack.nanobanana.errors import GatewayError
 from pack.nanobanana.gateway.answer import Answer, AnswerEvent, AnswerReader
@@ -84,4 +85,4 @@ def outcome(data: bytes | Iterable[bytes], reader: AnswerReader | None = None) -
 def cut(data: bytes, places: Iterable[int]) -> list[bytes]:
     """`data` cut at `places` (any numbers; taken modulo its length)."""
     marks = sorted({0, len(data), *(place % (len(data) + 1) for place in places)})
-    return [data[start:stop] for start, stop in zip(marks, marks[1:], strict=False)]
+    return [data[start:stop] for start, stop in pairwise(marks)]

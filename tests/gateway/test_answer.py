@@ -219,13 +219,16 @@ def test_pictures_come_with_the_event_that_completes_them() -> None:
 
 def test_a_url_that_may_go_on_is_given_as_uncertain() -> None:
     reader = AnswerReader()
-    assert reader.feed(stream(chunk("https://x.cn/a.pn"), done=False)) == []
+    assert reader.feed(stream(chunk("https:"), chunk("//x.cn/a.pn"), done=False)) == []
     assert reader.feed(stream(chunk("g"), done=False)) == [PictureUrl("https://x.cn/a.png", certain=False)]
     assert reader.feed(stream(chunk("?sig=1"), done=False)) == []
     assert reader.feed(stream(chunk(finish="stop"), done=False)) == [
         PictureUrl("https://x.cn/a.png?sig=1", certain=False)
     ]
     assert reader.finish().pictures == url("https://x.cn/a.png?sig=1")
+    assert AnswerReader().feed(stream(chunk("https://x.cn/o/1?sig=1"), done=False)) == [
+        PictureUrl("https://x.cn/o/1?sig=1", certain=False)
+    ]
 
 
 def test_media_silence_the_text() -> None:

@@ -34,6 +34,10 @@ TEXT_EXAMPLE = """
 "stream": true
 }
 """
+THREE_VIEWS = (
+    "\u5728\u540c\u4e00\u753b\u5e03\u4e0b,\u751f\u6210\u6b64\u7269\u54c1\u7684"
+    "\u4e09\u89c6\u56fe,\u5fc5\u987b\u767d\u8272\u80cc\u666f"
+)
 PICTURE_EXAMPLE = """
 {
 "model": "NanoBananaPro-1K",
@@ -43,7 +47,7 @@ PICTURE_EXAMPLE = """
 "content": [
 {
 "type": "text",
-"text": "\u5728\u540c\u4e00\u753b\u5e03\u4e0b\uff0c\u751f\u6210\u6b64\u7269\u54c1\u7684\u4e09\u89c6\u56fe\uff0c\u5fc5\u987b\u767d\u8272\u80cc\u666f"
+"text": "THREE_VIEWS"
 },
 {
 "type": "image_url",
@@ -63,8 +67,7 @@ PICTURE_EXAMPLE = """
 },
 "stream": true
 }
-"""
-THREE_VIEWS = json.loads(PICTURE_EXAMPLE)["messages"][0]["content"][0]["text"]
+""".replace("THREE_VIEWS", THREE_VIEWS)
 CAT = PictureRequest("NanoBananaPro-1K", "a cute cat", "16:9", "png")
 VIEWS = PictureRequest("NanoBananaPro-1K", THREE_VIEWS, "16:9", "png", ("https://example.com/xxxxxxx.jpg",))
 

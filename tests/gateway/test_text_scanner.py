@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 
 import pytest
 from gateway.samples import b64, data_url, png
@@ -127,7 +128,7 @@ PARTS += [b64(A), "src=", '"', "<img ", ">", STOP, WORDS, "!", "h", "d", "<", "\
 def test_any_text_in_any_split(parts: list[str], places: list[int]) -> None:
     text = "".join(parts)
     marks = sorted({0, len(text), *(place % (len(text) + 1) for place in places)})
-    assert scanned([text[a:b] for a, b in zip(marks, marks[1:], strict=False)]) == scanned([text])
+    assert scanned([text[a:b] for a, b in pairwise(marks)]) == scanned([text])
 
 
 @given(st.text(max_size=300))
