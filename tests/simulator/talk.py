@@ -31,8 +31,8 @@ PICTURE_EXAMPLE: dict[str, Any] = {
             "content": [
                 {
                     "type": "text",
-                    "text": "\u5728\u540c\u4e00\u753b\u5e03\u4e0b,\u751f\u6210\u6b64\u7269\u54c1\u7684\u4e09\u89c6\u56fe,"
-                    "\u5fc5\u987b\u767d\u8272\u80cc\u666f",
+                    "text": "\u5728\u540c\u4e00\u753b\u5e03\u4e0b,"
+                    "\u751f\u6210\u6b64\u7269\u54c1\u7684\u4e09\u89c6\u56fe,\u5fc5\u987b\u767d\u8272\u80cc\u666f",
                 },
                 {"type": "image_url", "image_url": {"url": "https://example.com/xxxxxxx.jpg"}},
             ],

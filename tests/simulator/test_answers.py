@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from simulator.talk import Message, ask, gathered, get, opened, order
-
 from pack.nanobanana.simulator import Simulator, family
 from pack.nanobanana.simulator.answers import SHAPES, Identity, Picture, chunks, whole
+from simulator.talk import Message, ask, gathered, get, opened, order
 
 Finder = Callable[[Message], list[str]]
 

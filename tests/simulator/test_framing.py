@@ -6,11 +6,10 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from simulator.talk import ask, dechunked, drain, gathered, open_request, order, read_events
-
 from pack.nanobanana.simulator import Simulator, family
 from pack.nanobanana.simulator.answers import SHAPES, Identity, Picture, chunks
 from pack.nanobanana.simulator.framing import FRAMINGS, compose, stream
+from simulator.talk import ask, dechunked, drain, gathered, open_request, order, read_events
 
 
 @pytest.fixture(scope="module")
@@ -126,4 +125,6 @@ def test_framings_add_up(pair: tuple[str, str]) -> None:
     events = chunks(SHAPES["shape_markdown"][0]([Picture("http://h/output/1.png", b"x", "image/png")]), IDENTITY, 5)
     data = b"".join(piece.data for piece in stream(compose(pair), events, IDENTITY))
     texts = [text for text in read_events(data) if text not in ("", "[DONE]")]
-    assert gathered([json.loads(text) for text in texts]).content == "Here you are:\n\n![image](http://h/output/1.png)\n"
+    assert (
+        gathered([json.loads(text) for text in texts]).content == "Here you are:\n\n![image](http://h/output/1.png)\n"
+    )

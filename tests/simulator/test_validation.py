@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from pack.nanobanana.simulator import Simulator
 from PIL import Image
 from simulator.talk import PICTURE_EXAMPLE, TEXT_EXAMPLE, ask, data_url, edit, order
-
-from pack.nanobanana.simulator import Simulator
 
 PICTURE = data_url(Image.new("RGB", (6, 4), "red"))
 
