@@ -49,7 +49,7 @@ class TensorSource:
     def __init__(self, picture: Tensor, name: str) -> None:
         self._picture = picture.detach()
         self._name = name
-        self._made_at = time.monotonic()
+        self._made_at = time.perf_counter()
         self.height, self.width, self.channels = (int(side) for side in picture.shape)
 
     def digest(self, cancel: CancelToken, workers: int) -> str:
@@ -65,9 +65,9 @@ class TensorSource:
 
         def make() -> tuple[float, str]:
             name = pixel_digest(self, cancel, workers)
-            return time.monotonic(), name
+            return time.perf_counter(), name
 
-        return _digests.get(key, make, cancel, is_valid=lambda found: found[0] >= self._made_at)[1]
+        return _digests.get(key, make, cancel, is_valid=lambda found: found[0] > self._made_at)[1]
 
     def rows(self, start: int, stop: int) -> Pixels:
         """[stop - start, W, C] uint8, round(255 x) clamped. Raises `InputError` for NaN and infinity."""

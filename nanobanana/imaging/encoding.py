@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from typing import Final
 
@@ -10,6 +11,7 @@ from ..cancel import CancelToken
 from ..request import EncodedImage
 from . import jpeg, png
 from .sources import ArraySource, OpaqueSource, PixelSource, to_pillow
+from .workers import run_all
 
 WEBP_MOST_SIDE: Final = 16383
 # Lossless WebP needs the whole picture in memory several times over, about 20 bytes a pixel: for small ones only.
@@ -26,41 +28,42 @@ _HOPE: Final = 1.05
 class Plan:
     """What is known of a picture before it is encoded.
 
-    `source`: the picture, without an alpha channel that says nothing. `lossless_bytes`, `lossy_bytes`: estimates.
+    `is_opaque`: it has an alpha channel that says nothing. `lossless_bytes`, `lossy_bytes`: a file's, estimated.
     """
 
-    source: PixelSource
+    is_opaque: bool
     deflate: png.Deflate
     lossless_bytes: int
     lossy_bytes: int
 
+    def source(self, source: PixelSource) -> PixelSource:
+        """The planned picture as it is sent."""
+        return OpaqueSource(source) if self.is_opaque else source
 
-def plan(source: PixelSource, cancel: CancelToken) -> Plan:
+
+def plan(source: PixelSource, cancel: CancelToken, workers: int) -> Plan:
     """Look at about a hundred rows of `source`. Raises what reading them raises."""
-    if source.channels == 4 and _is_opaque(source, cancel):
+    is_opaque = source.channels == 4 and _is_opaque(source, cancel)
+    if is_opaque:
         source = OpaqueSource(source)
     samples = _sample_rows(source.height)
+    sizes = run_all([partial(_sample_sizes, source, *rows) for rows in samples], workers, cancel)
     scale = source.height / sum(stop - start for start, stop in samples)
-    runs = png.sample_bytes(source, png.RUNS, samples)
-    cancel.check()
-    repeats = png.sample_bytes(source, png.REPEATS, samples)
-    cancel.check()
+    runs, repeats, lossy_bytes = (sum(column) * scale for column in zip(*sizes, strict=True))
     # Looking for repeats takes a third more time, so it has to pay.
-    deflate, sampled = (png.REPEATS, repeats) if repeats < 0.93 * runs else (png.RUNS, runs)
-    lossy = sum(_lossy_sample_bytes(source, start, stop, cancel) for start, stop in samples)
-    return Plan(source, deflate, round(sampled * scale), round(lossy * scale) + _JPEG_HEADER_BYTES)
+    deflate, lossless_bytes = (png.REPEATS, repeats) if repeats < 0.93 * runs else (png.RUNS, runs)
+    return Plan(is_opaque, deflate, round(lossless_bytes), round(lossy_bytes) + _JPEG_HEADER_BYTES)
 
 
-def lossless(planned: Plan, limit: int, cancel: CancelToken, workers: int) -> EncodedImage | None:
-    """The picture bit-exact in at most `limit` bytes by the fastest way that can, or None."""
+def lossless(source: PixelSource, planned: Plan, limit: int, cancel: CancelToken, workers: int) -> EncodedImage | None:
+    """`source`, as its plan gives it, bit-exact in at most `limit` bytes by the fastest way that can, or None."""
     if planned.lossless_bytes <= limit * _HOPE:
         try:
-            data = png.encode_png(planned.source, deflate=planned.deflate, limit=limit, cancel=cancel, workers=workers)
+            data = png.encode_png(source, deflate=planned.deflate, limit=limit, cancel=cancel, workers=workers)
         except png.TooManyBytes:
             pass
         else:
             return EncodedImage(data, "image/png")
-    source = planned.source
     if not _webp_may_be_lossless(source) or planned.lossless_bytes > limit * 2:
         return None
     cancel.check()
@@ -106,9 +109,11 @@ def _webp(source: PixelSource, *, lossless: bool, quality: int) -> bytes:
     return out.getvalue()
 
 
-def _lossy_sample_bytes(source: PixelSource, start: int, stop: int, cancel: CancelToken) -> int:
+def _sample_sizes(source: PixelSource, start: int, stop: int) -> tuple[int, int, int]:
+    """What a few rows come to: deflated without and with a search for repeats, and lossy."""
     rows = ArraySource(source.rows(start, stop))
-    return max(0, len(lossy(rows, cancel, 1).data) - _JPEG_HEADER_BYTES)
+    lossy_bytes = len(lossy(rows, CancelToken(), 1).data) - _JPEG_HEADER_BYTES
+    return png.deflated_bytes(rows, png.RUNS), png.deflated_bytes(rows, png.REPEATS), max(0, lossy_bytes)
 
 
 def _sample_rows(height: int) -> list[tuple[int, int]]:

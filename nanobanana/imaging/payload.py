@@ -28,6 +28,7 @@ T = TypeVar("T")
 
 # The rest of the body: the prompt (thousands of characters of any script, escaped) and the JSON around it.
 _RESERVED_BYTES: Final = 64 * 1024
+_CACHED_PLANS: Final = 1000
 _CACHE_BYTES: Final = 64 * 1024 * 1024
 _SCALE_TRIES: Final = 6
 _LEAST_SIDE: Final = 32
@@ -62,6 +63,7 @@ class _Sent:
     is_lossless: bool
 
 
+_plans: SharedResults[encoding.Plan] = SharedResults(_CACHED_PLANS, lambda _: 1)
 _encoded: SharedResults[_Sent | None] = SharedResults(_CACHE_BYTES, lambda sent: len(sent.image.data) if sent else 64)
 
 
@@ -113,7 +115,8 @@ class _Call:
         workers: int,
         digests: Sequence[str],
     ) -> None:
-        self._sources = sources
+        self._given = sources
+        self._sources: list[PixelSource] = []
         self._limits = limits
         self._cancel = cancel
         self._digests = digests
@@ -124,8 +127,9 @@ class _Call:
         self._plans: list[encoding.Plan] = []
 
     def encode(self) -> list[_Sent]:
-        numbers = range(len(self._sources))
-        self._plans = self._each(numbers, lambda number: encoding.plan(self._sources[number], self._cancel))
+        numbers = range(len(self._given))
+        self._plans = self._each(numbers, self._plan)
+        self._sources = [plan.source(given) for plan, given in zip(self._plans, self._given, strict=True)]
         wanted = self._lossless_choice()
         sent = dict(zip(numbers, self._each(numbers, lambda n: self._first(n, n in wanted)), strict=True))
         while _total(sent.values()) > self._room:
@@ -143,9 +147,9 @@ class _Call:
         """What was done to picture `number` (0 for the first), or None where it is sent as it is."""
         if sent.is_lossless:
             return None
-        planned, kind = self._plans[number], sent.image.mime.removeprefix("image/").upper()
-        original = (planned.source.width, planned.source.height)
-        size, needed = _megabytes(len(sent.image.data)), _megabytes(planned.lossless_bytes)
+        source, kind = self._sources[number], sent.image.mime.removeprefix("image/").upper()
+        original = (source.width, source.height)
+        size, needed = _megabytes(len(sent.image.data)), _megabytes(self._plans[number].lossless_bytes)
         if sent.size != original:
             return (
                 f"Picture {number + 1} was scaled from {original[0]} x {original[1]} to {sent.size[0]} x "
@@ -159,6 +163,10 @@ class _Call:
     def _limit_words(self) -> str:
         limits = self._limits
         return f"{_megabytes(limits.picture_bytes)} a picture and {_megabytes(limits.body_bytes)} a request"
+
+    def _plan(self, number: int) -> encoding.Plan:
+        make = partial(encoding.plan, self._given[number], self._cancel, self._inner)
+        return _plans.get(self._digests[number], make, self._cancel) if self._digests else make()
 
     def _each(self, numbers: Sequence[int], work: Callable[[int], T]) -> list[T]:
         return run_all([partial(work, number) for number in numbers], self._outer, self._cancel)
@@ -182,24 +190,24 @@ class _Call:
 
     def _first(self, number: int, try_lossless: bool) -> _Sent:
         limit = min(self._limits.picture_bytes, self._room * 3 // 4)
-        planned = self._plans[number]
+        source, planned = self._sources[number], self._plans[number]
 
         def make() -> _Sent | None:
-            image = encoding.lossless(planned, limit, self._cancel, self._inner)
-            return _Sent(image, (planned.source.width, planned.source.height), True) if image else None
+            image = encoding.lossless(source, planned, limit, self._cancel, self._inner)
+            return _Sent(image, (source.width, source.height), True) if image else None
 
         found = self._cached(number, ("lossless", limit), make) if try_lossless else None
         return found or self._lossy(number)
 
     def _lossy(self, number: int) -> _Sent:
-        source = self._plans[number].source
+        source = self._sources[number]
         most = encoding.most_side(source)
         longest = max(source.width, source.height)
         factor = min(1.0, most / longest)
         return self._at_scale(number, factor)
 
     def _at_scale(self, number: int, factor: float) -> _Sent:
-        source = self._plans[number].source
+        source = self._sources[number]
         size = scaled(source.width, source.height, factor)
 
         def make() -> _Sent:
@@ -215,9 +223,9 @@ class _Call:
         room = self._room // 4 * 3
         for left, number in enumerate(sorted(sent, key=lambda number: len(sent[number].image.data))):
             share = min(room // (len(sent) - left), self._limits.picture_bytes)
-            # Base64 goes by threes: a few bytes a picture.
+            # Base64 goes by threes.
             shares[number] = share - share % 3
-            room -= min(len(sent[number].image.data) + 2, share)
+            room -= min(base64_length(len(sent[number].image.data)) // 4 * 3, shares[number])
         return shares
 
     def _scaled(self, number: int, sent: _Sent, share: int) -> _Sent:
@@ -248,7 +256,7 @@ class _Call:
         return fits
 
     def _least_side(self, number: int, factor: float) -> int:
-        source = self._plans[number].source
+        source = self._sources[number]
         return max(scaled(source.width, source.height, factor))
 
 

@@ -79,9 +79,9 @@ def encode_png(source: PixelSource, *, deflate: Deflate, limit: int | None, canc
     return b"".join(parts)
 
 
-def sample_bytes(source: PixelSource, deflate: Deflate, samples: list[tuple[int, int]]) -> int:
-    """The deflated bytes of the rows in `samples` (start, stop), each by itself: what to expect of the whole."""
-    return sum(len(_strip(source, start, stop, deflate, last=False).data) for start, stop in samples)
+def deflated_bytes(source: PixelSource, deflate: Deflate) -> int:
+    """What the pixels of `source`, a few rows, come to in one piece."""
+    return len(_strip(source, 0, source.height, deflate, last=False).data)
 
 
 class _Budget:

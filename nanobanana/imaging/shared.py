@@ -15,9 +15,11 @@ _POLL_SECONDS = 0.05
 
 
 class _Pending(Generic[T]):
+    """A result being made. `made` holds it once `done` is set, or nothing where `error` says why there is none."""
+
     def __init__(self) -> None:
         self.done = threading.Event()
-        self.value: T | None = None
+        self.made: list[T] = []
         self.error: BaseException | None = None
 
 
@@ -32,15 +34,22 @@ class SharedResults(Generic[T]):
         self._pending: dict[Hashable, _Pending[T]] = {}
         self._total = 0
 
-    def get(self, key: Hashable, make: Callable[[], T], cancel: CancelToken) -> T:
-        """The value of `key`, from `make` where nobody has made it yet.
+    def get(
+        self,
+        key: Hashable,
+        make: Callable[[], T],
+        cancel: CancelToken,
+        *,
+        is_valid: Callable[[T], bool] = lambda _: True,
+    ) -> T:
+        """The value of `key`, from `make` where nobody has made it yet, or where `is_valid` says no to what is kept.
 
-        Whoever comes while it is being made waits. An error of `make` is raised to everyone who waited, but for a
-        cancel: that one was the maker's alone, and one of those who waited makes it again.
+        Whoever comes while it is being made waits for it. An error of `make` is raised to everyone who waited, but
+        for a cancel: that one was the maker's alone, and one of those who waited makes it instead.
         """
         while True:
             with self._lock:
-                if key in self._kept:
+                if key in self._kept and is_valid(self._kept[key]):
                     self._kept.move_to_end(key)
                     return self._kept[key]
                 pending = self._pending.get(key)
@@ -49,10 +58,9 @@ class SharedResults(Generic[T]):
                     break
             while not pending.done.wait(_POLL_SECONDS):
                 cancel.check()
-            if pending.error is None:
-                # The event is set after the value.
-                return pending.value  # pyright: ignore[reportReturnType]
-            if not isinstance(pending.error, Cancelled):
+            if pending.made and is_valid(pending.made[0]):
+                return pending.made[0]
+            if pending.error is not None and not isinstance(pending.error, Cancelled):
                 raise pending.error
         return self._made(key, mine, make)
 
@@ -64,19 +72,22 @@ class SharedResults(Generic[T]):
 
     def _made(self, key: Hashable, mine: _Pending[T], make: Callable[[], T]) -> T:
         try:
-            value = mine.value = make()
+            value = make()
+            mine.made.append(value)
         except BaseException as error:
             mine.error = error
             raise
         finally:
             with self._lock:
                 del self._pending[key]
-                if mine.error is None:
-                    self._keep(key, mine.value)  # pyright: ignore[reportArgumentType]
+                for made in mine.made:
+                    self._keep(key, made)
             mine.done.set()
         return value
 
     def _keep(self, key: Hashable, value: T) -> None:
+        if key in self._kept:
+            self._total -= self._weight(self._kept.pop(key))
         weight = self._weight(value)
         if weight > self._most:
             return

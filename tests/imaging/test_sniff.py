@@ -3,9 +3,8 @@ from __future__ import annotations
 from io import BytesIO
 
 import pytest
-from PIL import Image
-
 from pack.nanobanana.imaging import extension, sniff
+from PIL import Image
 
 KINDS = {"PNG": "png", "JPEG": "jpeg", "WEBP": "webp", "GIF": "gif", "TIFF": "tiff", "BMP": "bmp", "AVIF": "avif"}
 

@@ -1,0 +1,360 @@
+"""Every kind of file that gateways are seen to send becomes the right pixels, and every broken one a clear error."""
+
+from __future__ import annotations
+
+import struct
+import threading
+import warnings
+import zlib
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from pack.nanobanana.errors import ImageError
+from pack.nanobanana.imaging import decode, size_of
+from PIL import Image, ImageFile
+
+from .samples import photo
+
+TRANSPOSES = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def saved(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    out = BytesIO()
+    image.save(out, kind, **options)
+    return out.getvalue()
+
+
+def rgb_of(array: NDArray[np.uint8], kind: str = "PNG", **options: Any) -> NDArray[np.uint8]:
+    return decode(saved(Image.fromarray(array), kind, **options)).rgb
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def raw_png(width: int, height: int, depth: int, colour: int, rows: bytes, *extra: tuple[bytes, bytes]) -> bytes:
+    """A PNG written by hand: `rows` hold the filter bytes too."""
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    chunks = [chunk(b"IHDR", header), *(chunk(*one) for one in extra), chunk(b"IDAT", zlib.compress(rows))]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks) + chunk(b"IEND", b"")
+
+
+def unfiltered(levels: NDArray[np.uint8]) -> bytes:
+    return b"".join(b"\x00" + row.tobytes() for row in levels.reshape(len(levels), -1))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (37, 53), (900, 700)])
+@pytest.mark.parametrize(("kind", "options"), [("PNG", {}), ("WEBP", {"lossless": True}), ("BMP", {}), ("TIFF", {})])
+def test_lossless_files_keep_every_level(shape: tuple[int, int], kind: str, options: dict[str, Any]) -> None:
+    pixels = photo(*shape)
+    picture = decode(saved(Image.fromarray(pixels), kind, **options))
+    np.testing.assert_array_equal(picture.rgb, pixels)
+    assert picture.alpha is None
+    assert (picture.height, picture.width) == shape
+    assert picture.rgb.flags.c_contiguous
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "AVIF"])
+def test_lossy_files_give_what_pillow_gives(kind: str) -> None:
+    data = saved(Image.fromarray(photo(120, 90)), kind, quality=80)
+    with Image.open(BytesIO(data)) as image:
+        np.testing.assert_array_equal(decode(data).rgb, np.asarray(image.convert("RGB")))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF"])
+def test_alpha_is_given_apart_and_colour_is_not_multiplied(kind: str) -> None:
+    pixels = photo(40, 30, 4)
+    pixels[:10, :, 3] = 0
+    options = {"lossless": True, "exact": True} if kind == "WEBP" else {}
+    picture = decode(saved(Image.fromarray(pixels), kind, **options))
+    np.testing.assert_array_equal(picture.rgb, pixels[:, :, :3])
+    assert picture.alpha is not None
+    np.testing.assert_array_equal(picture.alpha, pixels[:, :, 3])
+
+
+def test_grey_and_grey_with_alpha() -> None:
+    grey = photo(20, 30, 1)[:, :, 0]
+    np.testing.assert_array_equal(rgb_of(grey), np.stack([grey] * 3, axis=-1))
+    alpha = photo(20, 30, 1, seed=2)[:, :, 0]
+    picture = decode(saved(Image.merge("LA", (Image.fromarray(grey), Image.fromarray(alpha)))))
+    np.testing.assert_array_equal(picture.rgb, np.stack([grey] * 3, axis=-1))
+    assert picture.alpha is not None
+    np.testing.assert_array_equal(picture.alpha, alpha)
+
+
+def test_one_bit() -> None:
+    bits = np.indices((9, 13)).sum(axis=0) % 2 == 0
+    expected = np.where(bits, 255, 0).astype(np.uint8)
+    np.testing.assert_array_equal(decode(saved(Image.fromarray(bits))).rgb[:, :, 1], expected)
+
+
+def test_palette_with_and_without_transparency() -> None:
+    index = np.arange(12, dtype=np.uint8).reshape(3, 4) % 3
+    image = Image.fromarray(index)
+    image.putpalette([255, 0, 0, 0, 255, 0, 10, 20, 30])
+    colours = np.array([[255, 0, 0], [0, 255, 0], [10, 20, 30]], np.uint8)
+    plain = decode(saved(image))
+    np.testing.assert_array_equal(plain.rgb, colours[index])
+    assert plain.alpha is None
+    for transparency, alpha in ((1, [255, 0, 255]), (bytes((0, 128, 255)), [0, 128, 255])):
+        picture = decode(saved(image, transparency=transparency))
+        np.testing.assert_array_equal(picture.rgb, colours[index])
+        assert picture.alpha is not None
+        np.testing.assert_array_equal(picture.alpha, np.array(alpha, np.uint8)[index])
+
+
+def test_a_transparent_colour_of_rgb_and_grey() -> None:
+    pixels = np.array([[[1, 2, 3], [1, 2, 4]], [[9, 9, 9], [1, 2, 3]]], np.uint8)
+    picture = decode(saved(Image.fromarray(pixels), transparency=(1, 2, 3)))
+    assert picture.alpha is not None
+    assert picture.alpha.tolist() == [[0, 255], [255, 0]]
+    np.testing.assert_array_equal(picture.rgb, pixels)
+    grey = decode(saved(Image.fromarray(pixels[:, :, 0]), transparency=9))
+    assert grey.alpha is not None
+    assert grey.alpha.tolist() == [[255, 255], [0, 255]]
+
+
+@pytest.mark.parametrize(("depth", "byte", "levels"), [(2, 0b00011011, [0, 85, 170, 255]), (4, 0x0F, [0, 255])])
+def test_shallow_grey_with_a_transparent_level(depth: int, byte: int, levels: list[int]) -> None:
+    data = raw_png(len(levels), 1, depth, 0, bytes((0, byte)), (b"tRNS", struct.pack(">H", 2**depth - 1)))
+    picture = decode(data)
+    assert picture.rgb[0, :, 0].tolist() == levels
+    assert picture.alpha is not None
+    assert picture.alpha[0].tolist() == [255] * (len(levels) - 1) + [0]
+
+
+def rounded(levels: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    return np.rint(levels.astype(np.float64) / 257).astype(np.uint8)
+
+
+ALL_LEVELS = np.arange(65536, dtype=np.uint16).reshape(256, 256)
+
+
+@pytest.mark.parametrize(("colour", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
+def test_every_16_bit_level_is_rounded(colour: int, channels: int) -> None:
+    levels = np.stack([np.roll(ALL_LEVELS, 1000 * c) for c in range(channels)], axis=-1)
+    picture = decode(raw_png(256, 256, 16, colour, unfiltered(levels.astype(">u2").view(np.uint8))))
+    expected = rounded(levels)
+    colours = expected[:, :, :3] if channels >= 3 else expected[:, :, [0, 0, 0]]
+    np.testing.assert_array_equal(picture.rgb, colours)
+    if channels % 2:
+        assert picture.alpha is None
+    else:
+        assert picture.alpha is not None
+        np.testing.assert_array_equal(picture.alpha, expected[:, :, -1])
+
+
+def test_a_transparent_16_bit_colour_is_compared_in_16_bits() -> None:
+    levels = np.array([[[1000, 2000, 3000], [1001, 2000, 3000]]], np.uint16)
+    key = struct.pack(">HHH", 1000, 2000, 3000)
+    picture = decode(raw_png(2, 1, 16, 2, unfiltered(levels.astype(">u2").view(np.uint8)), (b"tRNS", key)))
+    assert picture.alpha is not None
+    assert picture.alpha.tolist() == [[0, 255]]
+    grey = levels[:, :, :1].astype(">u2").view(np.uint8)
+    picture = decode(raw_png(2, 1, 16, 0, unfiltered(grey), (b"tRNS", struct.pack(">H", 1001))))
+    assert picture.alpha is not None
+    assert picture.alpha.tolist() == [[255, 0]]
+
+
+def test_16_bit_tiff() -> None:
+    np.testing.assert_array_equal(decode(saved(Image.fromarray(ALL_LEVELS), "TIFF")).rgb[:, :, 0], rounded(ALL_LEVELS))
+
+
+def test_cmyk_jpeg_with_levels_inverted_as_adobe_does() -> None:
+    red = Image.new("CMYK", (16, 16), (0, 255, 255, 0))
+    data = saved(red, "JPEG", quality=100)
+    assert b"Adobe" in data
+    np.testing.assert_allclose(decode(data).rgb[8, 8], (255, 0, 0), atol=4)
+
+
+def test_ycck_jpeg() -> None:
+    # Adobe's transform 2: the first three channels are YCC of inverted CMY.
+    data = bytearray(saved(Image.new("CMYK", (16, 16), (0, 0, 0, 0)), "JPEG", quality=100))
+    at = data.index(b"Adobe")
+    data[at + 11] = 2
+    picture = decode(bytes(data))
+    assert picture.rgb.shape == (16, 16, 3)
+    with Image.open(BytesIO(bytes(data))) as image:
+        np.testing.assert_array_equal(picture.rgb, np.asarray(image.convert("RGB")))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF"])
+def test_exif_orientation(orientation: int, kind: str) -> None:
+    image = Image.fromarray(photo(24, 40))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options: dict[str, Any] = {"exif": exif}
+    if kind == "WEBP":
+        options["lossless"] = True
+    if kind == "JPEG":
+        options["quality"] = 90
+    data = saved(image, kind, **options)
+    stored = decode(saved(image, kind, **(options | {"exif": Image.Exif()}))).rgb
+    upright = Image.fromarray(stored)
+    if orientation in TRANSPOSES:
+        upright = upright.transpose(TRANSPOSES[orientation])
+    picture = decode(data)
+    np.testing.assert_array_equal(picture.rgb, np.asarray(upright))
+    assert size_of(data) == upright.size == ((40, 24) if orientation < 5 else (24, 40))
+
+
+def test_exif_orientation_of_16_bit_and_alpha() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    levels = np.stack([ALL_LEVELS] * 3, axis=-1)[:2, :3].astype(">u2").view(np.uint8)
+    data = raw_png(3, 2, 16, 2, unfiltered(levels), (b"eXIf", exif.tobytes()[6:]))
+    assert decode(data).rgb.shape == (3, 2, 3)
+    pixels = photo(5, 9, 4)
+    turned = decode(saved(Image.fromarray(pixels), exif=exif))
+    assert turned.alpha is not None
+    np.testing.assert_array_equal(turned.alpha, np.rot90(pixels[:, :, 3], -1))
+
+
+def test_broken_exif_does_not_stop_the_picture() -> None:
+    pixels = photo(8, 8)
+    data = saved(Image.fromarray(pixels), exif=b"Exif\x00\x00II*\x00\xff\xff\xff\xff nonsense")
+    np.testing.assert_array_equal(decode(data).rgb, pixels)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])
+def test_of_an_animation_the_first_frame_is_taken(kind: str) -> None:
+    frames = [Image.new("RGB", (20, 10), colour) for colour in ((200, 10, 10), (10, 200, 10))]
+    options = {"lossless": True} if kind == "WEBP" else {}
+    data = saved(frames[0], kind, save_all=True, append_images=frames[1:], **options)
+    assert decode(data).rgb[5, 5].tolist() == [200, 10, 10]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
+def test_a_truncated_file_is_a_clear_error(kind: str) -> None:
+    data = saved(Image.fromarray(photo(64, 64)), kind)
+    for keep in (len(data) // 2, len(data) - 40, 30):
+        with pytest.raises(ImageError) as caught:
+            decode(data[:keep])
+        assert "picture" in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_truncated_even_while_another_part_of_the_process_allows_it(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The host sets this flag for a moment when a file of its own is broken.
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    data = saved(Image.fromarray(photo(64, 64)), kind)
+    with pytest.raises(ImageError, match="cut short"):
+        decode(data[: len(data) // 2])
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"<html>502 Bad Gateway</html>", b'{"error":1}', b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"]
+)
+def test_what_is_no_picture_is_a_clear_error(data: bytes) -> None:
+    with pytest.raises(ImageError):
+        decode(data)
+    with pytest.raises(ImageError):
+        size_of(data)
+
+
+def test_the_error_shows_the_first_bytes_of_what_came_instead() -> None:
+    with pytest.raises(ImageError, match="502 Bad Gateway"):
+        decode(b"<html>502 Bad Gateway</html>")
+
+
+@given(st.binary(max_size=300), st.sampled_from(["PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP"]), st.integers(8, 400))
+@settings(max_examples=150, deadline=None)
+def test_hostile_bytes_are_a_picture_or_an_image_error(noise: bytes, kind: str, at: int) -> None:
+    data = saved(Image.fromarray(photo(16, 16)), kind)
+    hostile = data[:at] + noise + data[at + len(noise) :]
+    with warnings.catch_warnings():
+        # Pillow warns of odd metadata in its own words.
+        warnings.simplefilter("ignore")
+        try:
+            picture = decode(hostile, max_pixels=1_000_000)
+        except ImageError as error:
+            assert error.message
+        else:
+            assert picture.rgb.dtype == np.uint8
+
+
+def bomb(kind: str, width: int, height: int) -> bytes:
+    """A tiny file that claims to be huge."""
+    if kind == "png":
+        return raw_png(width, height, 8, 2, b"\x00" * 100)
+    if kind == "gif":
+        return b"GIF89a" + struct.pack("<HH", width, height) + b"\x00" * 40
+    if kind == "jpeg":
+        data = bytearray(saved(Image.new("RGB", (8, 8)), "JPEG"))
+        at = data.index(b"\xff\xc0")
+        data[at + 5 : at + 9] = struct.pack(">HH", height, width)
+        return bytes(data)
+    if kind == "bmp":
+        data = bytearray(saved(Image.new("RGB", (8, 8)), "BMP"))
+        data[18:26] = struct.pack("<ii", width, height)
+        return bytes(data)
+    data = bytearray(saved(Image.new("RGB", (8, 8)), "WEBP", lossless=True))
+    bits = (width - 1) | (height - 1) << 14
+    data[21:25] = struct.pack("<I", bits | int.from_bytes(data[21:25], "little") & 0xF0000000)
+    return bytes(data)
+
+
+@pytest.mark.parametrize("kind", ["png", "gif", "jpeg", "webp", "bmp"])
+def test_too_many_pixels_are_refused_by_the_header_alone(kind: str) -> None:
+    with pytest.raises(ImageError, match="at most 200 megapixels"):
+        decode(bomb(kind, 16000, 16000))
+    with pytest.raises(ImageError, match="at most 200 megapixels"):
+        size_of(bomb(kind, 16000, 16000))
+
+
+def test_too_many_bytes_are_refused_unread() -> None:
+    with pytest.raises(ImageError, match="too large"):
+        decode(b"\x89PNG\r\n\x1a\n" + b"\x00" * 200, max_bytes=100)
+
+
+@pytest.mark.parametrize(("width", "height"), [(9500, 9500), (13000, 14000)])
+def test_sizes_that_pillow_warns_of_or_refuses_are_decoded_without_a_warning(width: int, height: int) -> None:
+    # 90 and 182 megapixels, in one bit each: above Pillow's two limits, below ours.
+    limit = Image.MAX_IMAGE_PIXELS
+    rows = (b"\x00" + b"\x00" * ((width + 7) // 8)) * height
+    picture_size = size_of(raw_png(width, height, 1, 0, rows))
+    assert picture_size == (width, height)
+    if width < 10000:
+        assert decode(raw_png(width, height, 1, 0, rows)).rgb.shape == (height, width, 3)
+    assert limit == Image.MAX_IMAGE_PIXELS
+
+
+def test_empty_pictures_are_refused() -> None:
+    with pytest.raises(ImageError):
+        decode(raw_png(0, 10, 8, 2, b""))
+
+
+def test_unsupported_pixels_are_a_clear_error() -> None:
+    data = saved(Image.fromarray(np.zeros((4, 4), np.float32)), "TIFF")
+    with pytest.raises(ImageError, match="not supported"):
+        decode(data)
+
+
+def test_many_threads_decode_at_once() -> None:
+    pixels = [photo(200, 300, seed=seed) for seed in range(4)]
+    files = [saved(Image.fromarray(one)) for one in pixels]
+    right: list[bool] = []
+
+    def work(number: int) -> None:
+        right.append(np.array_equal(decode(files[number]).rgb, pixels[number]))
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert right == [True] * 4
