@@ -18,7 +18,7 @@ from pathlib import Path
 from comfy_process import PACK_NAME, HostFailed, find_installation, running_host
 from outcome import Host
 from report import Row, contact_sheet, table, write_pictures
-from workflow_graph import Graph, WorkflowError, read_workflow, to_api_graph
+from workflow_graph import Graph, WorkflowError, missing_model, read_workflow, to_api_graph
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -71,8 +71,13 @@ def run_workflows(host: Host, paths: list[Path], output: Path) -> tuple[list[Row
     info = host.object_info()
     for number, path in enumerate(paths, 1):
         print(f"[{number}/{len(paths)}] {path.stem}", flush=True)
+        workflow = read_workflow(path)
+        model = missing_model(workflow, info)
+        if model:
+            print(f"  not run: it loads the model file {model}, which this host doesn't have", flush=True)
+            continue
         try:
-            graph = to_api_graph(read_workflow(path), info)
+            graph = to_api_graph(workflow, info)
         except WorkflowError as error:
             failures.append(f"{path.stem}: {error}")
             continue

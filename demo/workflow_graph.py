@@ -11,6 +11,8 @@ ObjectInfo = Mapping[str, Any]
 Graph = dict[str, dict[str, Any]]
 
 ON_CANVAS_ONLY: Final = frozenset({"Note", "MarkdownNote"})
+# Nodes that load a model file of the person's own, and the input that names the file.
+MODEL_LOADERS: Final = {"UpscaleModelLoader": "model_name", "CheckpointLoaderSimple": "ckpt_name"}
 _WIDGET_TYPES: Final = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"})
 _MUTED: Final = 2
 _ALWAYS: Final = 0
@@ -44,6 +46,19 @@ def widget_names(info: Mapping[str, Any]) -> list[str]:
             if options.get("image_upload"):
                 names.append(f"{name}.upload")
     return names
+
+
+def missing_model(workflow: Mapping[str, Any], object_info: ObjectInfo) -> str:
+    """The name of a model file that the workflow loads and the host doesn't have; empty when it has all of them."""
+    for node in workflow["nodes"]:
+        name = MODEL_LOADERS.get(node["type"])
+        if name is not None:
+            wanted = str(node["widgets_values"][0])
+            spec = object_info.get(node["type"], {}).get("input", {}).get("required", {}).get(name, [[]])
+            files = spec[0] if isinstance(spec[0], list) else spec[1]["options"]
+            if wanted not in files:
+                return wanted
+    return ""
 
 
 def to_api_graph(workflow: Mapping[str, Any], object_info: ObjectInfo) -> Graph:

@@ -1,0 +1,245 @@
+"""The example workflows fit the nodes, hold nothing private, and make pictures; the demo that runs them works."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT
+from outcome import Outcome
+from PIL import Image
+from report import contact_sheet, table, write_pictures
+from stand_in import StandIn
+from stand_in_runner import StandInRunner
+from workflow_graph import (
+    MODEL_LOADERS,
+    ON_CANVAS_ONLY,
+    WorkflowError,
+    missing_model,
+    read_workflow,
+    to_api_graph,
+    widget_names,
+)
+
+WORKFLOWS = sorted((ROOT / "example_workflows").glob("*.json"))
+NAMES = [path.stem for path in WORKFLOWS]
+# These load a model file, so the stand-in can't run them; the real host's tests do.
+WITH_MODEL = {
+    path for path in WORKFLOWS if {node["type"] for node in read_workflow(path)["nodes"]} & set(MODEL_LOADERS)
+}
+MODEL_FREE = [path for path in WORKFLOWS if path not in WITH_MODEL]
+
+
+def test_the_documented_examples_are_there() -> None:
+    assert {"text_to_picture", "edit_with_references", "edit_with_mask", "list_of_prompts"} <= set(NAMES)
+    assert not (ROOT / "example_workflows" / "index.json").exists(), "it would show as a template"
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=NAMES)
+def test_links_agree_from_both_ends(path: Path) -> None:
+    workflow = read_workflow(path)
+    assert workflow["version"] == 0.4
+    nodes = {node["id"]: node for node in workflow["nodes"]}
+    assert len(nodes) == len(workflow["nodes"])
+    assert workflow["last_node_id"] == max(nodes)
+    assert workflow["last_link_id"] == max(link[0] for link in workflow["links"])
+    for link_id, source, output, target, socket, io_type in workflow["links"]:
+        assert link_id in nodes[source]["outputs"][output]["links"]
+        assert nodes[source]["outputs"][output]["type"] == io_type
+        assert nodes[target]["inputs"][socket]["link"] == link_id
+    wired = {socket["link"] for node in nodes.values() for socket in node.get("inputs", []) if socket["link"]}
+    assert wired == {link[0] for link in workflow["links"]}
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=NAMES)
+def test_nodes_are_tidy_and_explained(path: Path) -> None:
+    nodes = read_workflow(path)["nodes"]
+    assert any(node["type"] == "MarkdownNote" and node["widgets_values"][0].strip() for node in nodes)
+    boxes = [(*node["pos"], *node["size"], node["id"]) for node in nodes]
+    for i, (x, y, width, height, one) in enumerate(boxes):
+        for other_x, other_y, other_width, other_height, other in boxes[i + 1 :]:
+            apart = x + width <= other_x or other_x + other_width <= x
+            # A node's title bar stands 30 pixels above its position.
+            apart |= y + height <= other_y - 30 or other_y + other_height <= y - 30
+            assert apart, f"nodes {one} and {other} overlap"
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=NAMES)
+def test_sockets_and_values_are_those_of_the_schema(path: Path, stand_in: StandIn) -> None:
+    info = stand_in.object_info()
+    for node in read_workflow(path)["nodes"]:
+        ours = node["type"].startswith("NanoBananaGateway")
+        if node["type"] in ON_CANVAS_ONLY or (path in WITH_MODEL and not ours):
+            continue
+        known = info[node["type"]]
+        assert node["properties"]["Node name for S&R"] == node["type"]
+        assert node["properties"]["cnr_id"] == ("nanobanana-gateway" if ours else "comfy-core")
+        outputs = [(one["name"], one["type"]) for one in node["outputs"]]
+        assert outputs == list(zip(known["output_name"], known["output"], strict=True))
+        inputs = {**known["input"]["required"], **known["input"].get("optional", {})}
+        for socket in node["inputs"]:
+            name, _, grown = socket["name"].partition(".")
+            options = inputs[name][1]
+            assert not grown or grown in options["template"]["names"]
+        for name, value in zip(widget_names(known), node["widgets_values"], strict=True):
+            options = inputs[name.split(".")[0]][1]
+            if name.endswith(".control_after_generate"):
+                assert value == "fixed", "a template that buys another picture on every run surprises people"
+            elif "options" in options:
+                assert value in options["options"], f"{node['id']}.{name}"
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=NAMES)
+def test_no_key_and_no_address_is_in_it(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert not re.search(r"https?://|sk-|AIza|Bearer|api_key|base_url", text)
+
+
+@pytest.mark.parametrize("path", MODEL_FREE, ids=[path.stem for path in MODEL_FREE])
+def test_it_makes_its_pictures(path: Path, stand_in: StandIn, tmp_path: Path) -> None:
+    graph = to_api_graph(read_workflow(path), stand_in.object_info())
+    said: list[str] = []
+    outcome = StandInRunner(stand_in, tmp_path / "host").run(graph, lambda _, text: said.append(text))
+    assert (outcome.status, outcome.message) == ("success", "")
+    assert said
+    rows = write_pictures(path.stem, graph, outcome, tmp_path / "output")
+    makers = {node_id for node_id, node in graph.items() if node["class_type"] in MAKERS}
+    assert {row.node.rsplit("#", 1)[1] for row in rows} >= makers
+    for row in rows:
+        maker = row.node.rsplit("#", 1)[1]
+        if maker in makers and graph[maker]["class_type"] != "NanoBananaGatewayRecall":
+            count = graph[maker]["inputs"]["count"] * prompts_of(graph, maker)
+            assert len(row.files) == count
+        for file in row.files:
+            with Image.open(file) as picture:
+                low, high = picture.convert("L").getextrema()
+            assert high - low > 64, "a blank picture is no picture"
+
+
+MAKERS = {"NanoBananaGatewayGenerate", "NanoBananaGatewayEdit"}
+
+
+def prompts_of(graph: dict[str, dict[str, Any]], node_id: str) -> int:
+    """How many prompts a node gets: those of the list that is wired to it, else one."""
+    prompt = graph[node_id]["inputs"]["prompt"]
+    if not isinstance(prompt, list):
+        return 1
+    lines = graph[prompt[0]]["inputs"]["text"].split("\n")
+    return len([line for line in lines if line.strip() and not line.startswith("#")])
+
+
+def test_a_masked_edit_leaves_the_rest_bit_identical(stand_in: StandIn, tmp_path: Path) -> None:
+    graph = to_api_graph(read_workflow(ROOT / "example_workflows/edit_with_mask.json"), stand_in.object_info())
+    edit = next(key for key, node in graph.items() if node["class_type"] == "NanoBananaGatewayEdit")
+    graph_inputs = graph[edit]["inputs"]
+    run = stand_in.run({key: {k: v for k, v in node.items() if k != "_meta"} for key, node in graph.items()})
+    before = run.outputs[graph_inputs["images.image_1"][0]][0][0]
+    mask = run.outputs[graph_inputs["mask"][0]][0][0]
+    after = run.outputs[edit][0][0]
+    assert before.shape == after.shape
+    assert mask.shape[1:] == before.shape[1:3], "the example's mask is as large as its picture"
+    outside = mask[0] == 0
+    assert bool((before[0][outside] == after[0][outside]).all())
+    assert bool((before[0][~outside] != after[0][~outside]).any())
+
+
+def tiny(**changes: Any) -> dict[str, Any]:
+    node = {"id": 1, "type": "EmptyImage", "mode": 0, "inputs": [], "widgets_values": [8, 8, 1, 0]}
+    return {"nodes": [node | changes], "links": []}
+
+
+@pytest.mark.parametrize(
+    ("workflow", "reason"),
+    [
+        (tiny(type="Nowhere"), "not known"),
+        (tiny(widgets_values=[8, 8]), "2 widget values"),
+        (tiny(mode=4), "bypassed"),
+        (tiny(inputs=[{"name": "width", "link": 7}]), "from nowhere"),
+    ],
+)
+def test_a_workflow_that_does_not_fit_is_refused(stand_in: StandIn, workflow: dict[str, Any], reason: str) -> None:
+    with pytest.raises(WorkflowError, match=reason):
+        to_api_graph(workflow, stand_in.object_info())
+
+
+def test_a_model_file_that_is_not_there_is_named() -> None:
+    loader = {"id": 1, "type": "UpscaleModelLoader", "inputs": [], "widgets_values": ["a.pth"]}
+    info = {"UpscaleModelLoader": {"input": {"required": {"model_name": [["b.pth", "a.pth"]]}}}}
+    assert missing_model({"nodes": [loader]}, {}) == "a.pth"
+    assert missing_model({"nodes": [loader]}, info) == ""
+    assert missing_model({"nodes": [loader | {"widgets_values": ["c.pth"]}]}, info) == "c.pth"
+
+
+def test_muted_nodes_are_left_out_and_wires_win_over_widgets(stand_in: StandIn) -> None:
+    workflow = read_workflow(ROOT / "example_workflows/list_of_prompts.json")
+    graph = to_api_graph(workflow, stand_in.object_info())
+    source = next(key for key, node in graph.items() if node["class_type"] == "NanoBananaGatewayPrompts")
+    target = next(key for key, node in graph.items() if node["class_type"] == "NanoBananaGatewayGenerate")
+    assert graph[target]["inputs"]["prompt"] == [source, 0]
+    for node in workflow["nodes"]:
+        if str(node["id"]) == source:
+            node["mode"] = 2
+    assert to_api_graph(workflow, stand_in.object_info())[target]["inputs"]["prompt"] == ""
+
+
+def test_the_report_counts_each_nodes_pictures_once(tmp_path: Path) -> None:
+    file = tmp_path / "picture.png"
+    Image.new("RGB", (30, 20), "red").save(file)
+    graph = {
+        "4": {"class_type": "X", "inputs": {}, "_meta": {"title": "A Node"}},
+        "5": {"class_type": "SaveImage", "inputs": {"images": ["4", 0]}, "_meta": {"title": "Save"}},
+        "6": {"class_type": "PreviewImage", "inputs": {"images": ["4", 0]}, "_meta": {"title": "Preview"}},
+    }
+    data = file.read_bytes()
+    outcome = Outcome("success", 1.0, "", {"4": 0.5}, {"5": [data, data], "6": [data, data]})
+    rows = write_pictures("flow", graph, outcome, tmp_path / "out")
+    assert [(row.node, len(row.files), row.pixels, row.seconds) for row in rows] == [("A Node #4", 2, "30x20", 0.5)]
+    assert sorted(path.name for path in (tmp_path / "out/flow").iterdir()) == ["04-a-node-1.png", "04-a-node-2.png"]
+    contact_sheet(rows, tmp_path / "sheet.jpg")
+    with Image.open(tmp_path / "sheet.jpg") as sheet:
+        assert sheet.convert("RGB").getpixel((20, 14 + 150)) != (255, 255, 255)
+    assert re.search(r"A Node #4 +2 +30x20 +0\.50", table(rows))
+
+
+def demo(tmp_path: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "demo", "--output", str(tmp_path / "out"), *arguments],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8", "HOME": str(tmp_path), "USERPROFILE": str(tmp_path), **environ},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+        timeout=90,
+    )
+
+
+def test_the_demo_leaves_pictures_a_sheet_and_nothing_else(tmp_path: Path) -> None:
+    done = demo(tmp_path, "--stand-in", str(ROOT / "example_workflows/text_to_picture.json"))
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"NanoBanana Generate #\d+ +2 +1376x768 +\d+\.\d\d", done.stdout)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["contact_sheet.jpg", "text_to_picture"]
+    assert len(list((tmp_path / "out/text_to_picture").iterdir())) == 2
+
+
+def test_the_demo_fails_aloud(tmp_path: Path) -> None:
+    workflow = read_workflow(ROOT / "example_workflows/text_to_picture.json")
+    for node in workflow["nodes"]:
+        if node["type"] == "NanoBananaGatewayGenerate":
+            node["widgets_values"][0] = " "
+    broken = tmp_path / "blank.json"
+    broken.write_text(json.dumps(workflow), encoding="utf-8")
+    done = demo(tmp_path, "--stand-in", str(broken))
+    assert done.returncode == 1
+    assert "FAILED: blank: error: The prompt is empty." in done.stderr
+
+
+def test_the_demo_says_when_no_host_is_found(tmp_path: Path) -> None:
+    done = demo(tmp_path, "--host", COMFYUI_PATH=str(tmp_path))
+    assert done.returncode == 1
+    assert "COMFYUI_PATH" in done.stderr
