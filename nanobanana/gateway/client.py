@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,12 +15,16 @@ from ..report import Report, Reporter
 from .answer import AnswerReader
 from .faults import status_error
 from .request_body import RequestBody
-from .transport import Exchange, arriving, authorization, plain_headers
+from .transport import Exchange, authorization
+from .transport_body import plain_headers
 from .transport_errors import network_error, network_exceptions
 from .values import Answer, AnswerEvent, PictureUrl, Progress
 from .words import header_request_id
 
 _ERROR_BODY_LIMIT = 65536
+_ERROR_BODY_SECONDS = 5.0
+# Requests that cost nothing are answered at once, or not at all.
+_FREE_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -83,42 +87,53 @@ class Gateway:
         callbacks.report(Report("connecting"))
         with Exchange(cancel, deadline, self.profile.connect_timeout) as exchange:
             try:
-                response = exchange.session.post(
+                response = exchange.request(
+                    "POST",
                     self._url,
                     data=upload,
                     headers=self._headers(),
                     auth=authorization(self.profile.api_key),
-                    stream=True,
-                    allow_redirects=False,
-                    timeout=(self.profile.connect_timeout, None),
                 )
                 if response.status_code != 200:
-                    raise self._status_error(response)
-                return self._read(response, upload, callbacks)
+                    raise self._status_error(response, exchange)
+                return self._read(response, exchange, upload, callbacks)
             except network_exceptions() as error:
                 cancel.check()
                 raise self._network_error(error, upload.stage, exchange) from None
 
-    def models(self, *, cancel: CancelToken) -> tuple[int, bytes]:
-        """(status, body up to 64 KiB) of `GET /v1/models`, which is free. Raises `GatewayError` or `Cancelled`."""
-        deadline = Deadline(min(30.0, self.profile.total_timeout))
-        with Exchange(cancel, deadline, self.profile.connect_timeout) as exchange:
+    def models(self, *, cancel: CancelToken) -> tuple[int, Mapping[str, str], bytes]:
+        """(status, headers, body up to 64 KiB) of `GET /v1/models`, which is free.
+
+        Raises `GatewayError` or `Cancelled`.
+        """
+        return self._free("GET", self._url.removesuffix("/chat/completions") + "/models", None, cancel)
+
+    def refused_request(self, *, cancel: CancelToken) -> tuple[int, Mapping[str, str], bytes]:
+        """The same of a POST that names no model and holds no message: it reaches the endpoint and can't be billed."""
+        return self._free("POST", self._url, b"{}", cancel)
+
+    def _free(
+        self, method: str, url: str, body: bytes | None, cancel: CancelToken
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        seconds = min(_FREE_SECONDS, self.profile.total_timeout)
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+        with Exchange(cancel, Deadline(seconds), self.profile.connect_timeout) as exchange:
             stage = "connecting"
             try:
-                response = exchange.session.get(
-                    self._url.removesuffix("/chat/completions") + "/models",
-                    headers={"Accept": "application/json", "Accept-Encoding": "identity"},
+                response = exchange.request(
+                    method,
+                    url,
+                    data=body,
+                    headers=headers if body is None else {**headers, "Content-Type": "application/json"},
                     auth=authorization(self.profile.api_key),
-                    stream=True,
-                    allow_redirects=False,
-                    timeout=(self.profile.connect_timeout, None),
                 )
                 stage = "streaming"
-                return response.status_code, _bounded(response)
+                return response.status_code, plain_headers(response), _bounded(response, exchange)
             except network_exceptions() as error:
                 cancel.check()
-                stage = "waiting" if exchange.connected and stage == "connecting" else stage
-                failure = self._network_error(error, stage, exchange)
+                if stage == "connecting" and exchange.connected:
+                    stage = "waiting"
+                failure = self._network_error(error, stage, exchange, seconds)
                 failure.billed = "no"
                 raise failure from None
 
@@ -126,7 +141,7 @@ class Gateway:
         accept = "text/event-stream, application/json" if self.profile.stream else "application/json"
         return {"Content-Type": "application/json", "Accept": accept, "Accept-Encoding": "identity"}
 
-    def _read(self, response: Any, upload: _Upload, callbacks: Callbacks) -> Asked:
+    def _read(self, response: Any, exchange: Exchange, upload: _Upload, callbacks: Callbacks) -> Asked:
         upload.stage = "streaming"
         reader = AnswerReader(
             request_id=header_request_id(plain_headers(response)),
@@ -134,7 +149,7 @@ class Gateway:
             redact=self.redact,
         )
         try:
-            for piece in arriving(response):
+            for piece in exchange.arriving(response):
                 for event in reader.feed(piece):
                     _deliver(event, callbacks)
                 if reader.done:
@@ -148,24 +163,26 @@ class Gateway:
             return Asked(salvaged, "The gateway's answer was cut off after the picture had come.")
         return Asked(answer)
 
-    def _status_error(self, response: Any) -> StatusError:
+    def _status_error(self, response: Any, exchange: Exchange) -> StatusError:
         return status_error(
             response.status_code,
             plain_headers(response),
-            _bounded(response),
+            _bounded(response, exchange),
             key_is_set=bool(self.profile.api_key),
             now=time.time(),
             redact=self.redact,
         )
 
-    def _network_error(self, error: Exception, stage: str, exchange: Exchange) -> GatewayError:
+    def _network_error(
+        self, error: Exception, stage: str, exchange: Exchange, seconds: float | None = None
+    ) -> GatewayError:
         return network_error(
             error,
             host=self._host,
             stage=stage,
-            expired=exchange.expired,
+            expired=exchange.expired or exchange.connect_expired,
             connect_timeout=self.profile.connect_timeout,
-            seconds=self.profile.total_timeout,
+            seconds=self.profile.total_timeout if seconds is None else seconds,
         )
 
 
@@ -177,11 +194,12 @@ def _deliver(event: AnswerEvent, callbacks: Callbacks) -> None:
         callbacks.report(Report("streaming", text=event.text))
 
 
-def _bounded(response: Any) -> bytes:
-    """The first 64 KiB of an error's body; what can't be read of it is left out, its status says enough."""
+def _bounded(response: Any, exchange: Exchange) -> bytes:
+    """The first 64 KiB of an error's body; what can't be read of it soon is left out, its status says enough."""
+    exchange.hurry(_ERROR_BODY_SECONDS)
     body = b""
     try:
-        for piece in arriving(response):
+        for piece in exchange.arriving(response):
             body += piece
             if len(body) >= _ERROR_BODY_LIMIT:
                 break

@@ -46,6 +46,13 @@ def find(error: BaseException, kind: type[_E]) -> _E | None:
     return next((item for item in _chain(error) if isinstance(item, kind)), None)
 
 
+def is_handshake(error: BaseException) -> bool:
+    """Whether TLS, or a proxy, stood in the way of a connection whose socket was open already."""
+    from requests.exceptions import ProxyError
+
+    return find(error, ssl.SSLError) is not None or find(error, ProxyError) is not None
+
+
 def describe(error: BaseException, host: str) -> tuple[str, str]:
     """(what happened, one thing to do) for a connection that could not be made."""
     from requests.exceptions import ProxyError
@@ -114,6 +121,9 @@ def network_error(
 
 def _timed_out(error: BaseException) -> bool:
     from requests.exceptions import Timeout
+    from urllib3.exceptions import NewConnectionError
     from urllib3.exceptions import TimeoutError as PoolTimeout
 
-    return any(isinstance(item, TimeoutError | Timeout | PoolTimeout) for item in _chain(error))
+    # urllib3 counts every connection that could not be made among its timeouts, a refused one too.
+    kinds = (TimeoutError, Timeout, PoolTimeout)
+    return any(isinstance(item, kinds) and not isinstance(item, NewConnectionError) for item in _chain(error))
