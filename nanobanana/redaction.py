@@ -71,8 +71,8 @@ def _replacement(match: re.Match[str]) -> str:
 def _is_random(match: re.Match[str]) -> bool:
     """Whether a run that begins like a key is one, and not words joined by hyphens."""
     if match.lastgroup == "sk":
-        body = match.group("sk")[3:]
-        return len(body) >= 40 or any(len(part) >= 10 and _has_digit(part) for part in re.split("[-_]", body))
+        parts = re.split("[-_]", match.group("sk")[3:])
+        return any(len(part) >= 24 or (len(part) >= 10 and _has_digit(part)) for part in parts)
     if match.lastgroup == "bearer":
         return _has_digit(match.group("bearer"))
     return True
