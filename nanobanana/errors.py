@@ -206,6 +206,10 @@ class DownloadFailed(GatewayError):
         self.url = url
 
 
+def _by_cost(billed: Billed) -> int:
+    return ("no", "maybe", "yes").index(billed)
+
+
 def merged(errors: Iterable[NanoBananaError]) -> list[NanoBananaError]:
     """`errors` with those that say the same put together: one error, its request id listing all of theirs.
 
@@ -219,5 +223,5 @@ def merged(errors: Iterable[NanoBananaError]) -> list[NanoBananaError]:
             found[key] = copy.copy(error)
         elif isinstance(first, GatewayError) and isinstance(error, GatewayError):
             first.request_id = ", ".join(part for part in (first.request_id, error.request_id) if part)
-            first.billed = max(first.billed, error.billed, key=("no", "maybe", "yes").index)
+            first.billed = max(first.billed, error.billed, key=_by_cost)
     return list(found.values())

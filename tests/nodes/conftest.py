@@ -1,0 +1,49 @@
+"""The pack in the stand-in host, against a simulator whose ledger a test can read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from graphs import Picture, Sleep
+from pack.nanobanana.simulator import Simulator
+from stand_in import StandIn
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def gateway() -> Iterator[Simulator]:
+    with Simulator(latency=0.05) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def open_host(
+    gateway: Simulator, clean_environment: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[[], StandIn]:
+    """A new host over the same data folder each time, as after a restart."""
+    monkeypatch.setenv("NANOBANANA_BASE_URL", gateway.base_url)
+    return lambda: StandIn({"nanobanana-gateway": ROOT}, tmp_path / "host", extra_nodes=[Sleep, Picture])
+
+
+@pytest.fixture
+def host(open_host: Callable[[], StandIn]) -> Iterator[StandIn]:
+    with open_host() as opened:
+        yield opened
+
+
+@pytest.fixture
+def hand_over() -> Iterator[Callable[[torch.Tensor], dict[str, Any]]]:
+    """Makes a graph node that gives the tensor."""
+
+    def node(tensor: torch.Tensor) -> dict[str, Any]:
+        number = len(Picture.given)
+        Picture.given[number] = tensor
+        return {"class_type": "TestPicture", "inputs": {"which": number}}
+
+    yield node
+    Picture.given.clear()

@@ -1,0 +1,219 @@
+"""NanoBanana Generate in a graph: pictures, what they cost, and what is said when something is wrong."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from graphs import generate, pictures, run, shown
+from pack.nanobanana.simulator import Simulator
+from PIL import Image
+from stand_in import StandIn
+
+
+def test_a_picture_arrives_exactly_as_its_file_says(host: StandIn, gateway: Simulator, clean_environment: Path) -> None:
+    result = run(host, generate("a cute cat"))
+    [image] = pictures(result)
+    [file] = list((clean_environment / "pictures").glob("*.png"))
+    expected = np.asarray(Image.open(io.BytesIO(file.read_bytes())).convert("RGB"))
+    assert image.shape == (1, 768, 1376, 3)
+    assert image.dtype == torch.float32
+    assert np.array_equal(image[0].numpy(), expected.astype(np.float32) / np.float32(255))
+    [mask] = result.outputs["1"][1]
+    assert mask.shape == (1, 768, 1376)
+    assert not mask.any()
+
+
+def test_info_says_what_was_asked_and_what_came(host: StandIn, gateway: Simulator) -> None:
+    [text] = run(host, generate("a cute cat", output_format="webp")).outputs["1"][3]
+    info = json.loads(text)
+    [post] = gateway.ledger.posts
+    assert info["model"] == "NanoBananaPro-1K"
+    assert info["ratio"] == "16:9"
+    assert info["format"] == "webp"
+    assert info["pixels"] == "1376x768"
+    assert info["url"] == post.picture_urls[0]
+    assert info["request_id"] == post.request_id
+    assert info["bytes"] > 1000
+    assert 0 < info["seconds"] < 30
+    assert (info["billed"], info["source"], info["warnings"]) == ("yes", "gateway", [])
+
+
+def test_raising_the_count_buys_only_what_is_missing(host: StandIn, gateway: Simulator) -> None:
+    two = pictures(run(host, generate("birds", count=2)))
+    four = pictures(run(host, generate("birds", count=4)))
+    assert len(gateway.ledger.billed) == 4
+    assert [torch.equal(old, new) for old, new in zip(two, four, strict=False)] == [True, True]
+
+
+def test_the_same_inputs_and_seed_are_free_after_a_restart(
+    open_host: Callable[[], StandIn], gateway: Simulator
+) -> None:
+    with open_host() as first:
+        [before] = pictures(run(first, generate("a house")))
+    with open_host() as second:
+        result = run(second, generate("a house"))
+        assert torch.equal(pictures(result)[0], before)
+        info = json.loads(result.outputs["1"][3][0])
+        assert (info["source"], info["billed"]) == ("journal", "no")
+        run(second, generate("a house", seed=2))
+    assert len(gateway.ledger.posts) == 2
+
+
+@pytest.mark.parametrize(
+    ("inputs", "words"),
+    [
+        ({"prompt": "  \n"}, "The prompt is empty"),
+        ({"prompt": "use sk-proj-abcdefghijklmnop1234567890ABCD"}, "looks like a secret key"),
+    ],
+)
+def test_bad_input_is_an_error_before_anything_is_sent(
+    host: StandIn, gateway: Simulator, inputs: dict[str, str], words: str
+) -> None:
+    result = run(host, generate(**inputs))
+    assert result.status == "error"
+    assert result.failure is not None
+    assert words in str(result.failure.exception)
+    assert gateway.ledger.posts == []
+
+
+@pytest.mark.parametrize(
+    ("base_url", "words"),
+    [("", "no base URL is set"), ("not a url", "base URL"), ("ftp://gateway.test", "base URL")],
+)
+def test_a_base_url_that_is_missing_or_malformed_is_said(
+    host: StandIn, gateway: Simulator, monkeypatch: pytest.MonkeyPatch, base_url: str, words: str
+) -> None:
+    monkeypatch.setenv("NANOBANANA_BASE_URL", base_url)
+    result = run(host, generate("x"))
+    assert result.failure is not None
+    assert words in str(result.failure.exception)
+    assert gateway.ledger.posts == []
+
+
+def test_k_of_n_are_delivered_and_the_rest_is_asked_again_by_the_next_run(host: StandIn, gateway: Simulator) -> None:
+    graph = generate("[fault:http_400][times:1] three", count=3)
+    result = run(host, graph)
+    assert len(pictures(result)) == 2
+    info = json.loads(result.outputs["1"][3][0])
+    [failure] = info["failures"]
+    assert "400" in failure["error"]
+    assert failure["billed"] == "no"
+    texts = [event.data for event in host.events if "1 of 3 failed" in str(event.data)]
+    assert texts, "the node says how many failed"
+    assert len(pictures(run(host, graph))) == 3
+    assert len(gateway.ledger.billed) == 3
+
+
+def test_the_node_fails_only_when_nothing_came(host: StandIn) -> None:
+    result = run(host, generate("[fault:http_400] none", count=3))
+    assert result.status == "error"
+    assert result.failure is not None
+    assert "All 3 calls failed" in str(result.failure.exception)
+    assert str(result.failure.exception).count("HTTP 400") == 1
+
+
+def test_a_list_of_prompts_goes_on_without_those_that_fail(host: StandIn) -> None:
+    lines = [("[fault:http_400] " if number in (0, 5, 9) else "") + f"prompt {number}" for number in range(12)]
+    text = {"class_type": "NanoBananaGatewayPrompts", "inputs": {"text": "\n".join(lines)}}
+    result = host.run({"0": text, "1": generate(["0", 0]), "out": shown("1")})
+    assert len(pictures(result)) == 9
+    infos = [json.loads(info) for info in result.outputs["1"][3]]
+    assert [number for number, info in enumerate(infos) if info["failures"]] == [0, 5, 9]
+
+
+def test_a_list_of_which_everything_fails_is_an_error_with_the_reason_once(host: StandIn) -> None:
+    lines = "\n".join(f"[fault:http_400] {number}" for number in range(4))
+    text = {"class_type": "NanoBananaGatewayPrompts", "inputs": {"text": lines}}
+    result = host.run({"0": text, "1": generate(["0", 0]), "out": shown("1")})
+    assert result.failure is not None
+    assert "All 4 calls failed" in str(result.failure.exception)
+
+
+def test_two_nodes_that_want_the_same_picture_pay_once(host: StandIn, gateway: Simulator) -> None:
+    result = run(host, generate("twins"), **{"2": generate("twins"), "out2": shown("2")})
+    assert torch.equal(pictures(result)[0], pictures(result, "2")[0])
+    assert len(gateway.ledger.posts) == 1
+
+
+def interrupted(host: StandIn, after: float, **nodes: dict) -> tuple[float, str]:
+    """Run, press cancel after `after` seconds: (seconds from cancel to the prompt's end, its status)."""
+    pressed: list[float] = []
+
+    def press() -> None:
+        pressed.append(time.monotonic())
+        host.interrupt()
+
+    timer = threading.Timer(after, press)
+    timer.start()
+    result = host.run(nodes)
+    ended = time.monotonic()
+    timer.join()
+    return ended - pressed[0], result.status
+
+
+@pytest.mark.parametrize(
+    "marker", ["[latency:20]", "[fault:hang:after_headers]", "[fault:slow_download:1000]", "[fault:http_429]"]
+)
+def test_cancel_ends_the_prompt_and_closes_the_connection(host: StandIn, gateway: Simulator, marker: str) -> None:
+    seconds, status = interrupted(host, 0.6, **{"1": generate(f"{marker} x", count=6), "out": shown("1")})
+    closed_by = time.monotonic() + 1.0
+    assert status == "interrupted"
+    assert seconds < 0.5
+    while time.monotonic() < closed_by and any(
+        request.finished is None and request.closed_early is None for request in gateway.ledger.requests
+    ):
+        time.sleep(0.02)
+    assert all(request.finished is not None or request.closed_early is not None for request in gateway.ledger.requests)
+    assert len(pictures(run(host, generate("afterwards")))) == 1
+
+
+def test_cancel_reaches_the_gateway_while_a_local_node_blocks_the_loop(host: StandIn, gateway: Simulator) -> None:
+    sleep = {"class_type": "TestSleep", "inputs": {"seconds": 1.5, "fail": 0, "tag": 1}}
+    nodes = {"1": generate("[latency:20] x"), "out": shown("1"), "2": sleep, "out2": shown("2")}
+    pressed = time.monotonic() + 0.4
+    _, status = interrupted(host, 0.4, **nodes)
+    assert status == "interrupted"
+    [post] = gateway.ledger.posts
+    assert post.closed_early is not None
+    assert post.closed_early - pressed < 1.0
+
+
+def test_a_neighbours_failure_lets_the_paid_call_finish_for_the_next_run(host: StandIn, gateway: Simulator) -> None:
+    sleep = {"class_type": "TestSleep", "inputs": {"seconds": 0.5, "fail": 1, "tag": 2}}
+    failed = run(host, generate("[latency:1] worth keeping"), **{"2": sleep, "out2": shown("2")})
+    assert failed.status == "error"
+    result = run(host, generate("[latency:1] worth keeping"))
+    assert len(pictures(result)) == 1
+    assert json.loads(result.outputs["1"][3][0])["source"] == "journal"
+    assert len(gateway.ledger.posts) == 1
+
+
+def test_gateway_calls_overlap_a_blocking_local_node(host: StandIn) -> None:
+    sleep = {"class_type": "TestSleep", "inputs": {"seconds": 1.5, "fail": 0, "tag": 3}}
+    result = run(host, generate("[latency:1.2] beside"), **{"2": sleep, "out2": shown("2")})
+    assert len(pictures(result)) == 1
+    assert result.seconds < 2.2
+
+
+def test_the_limit_of_parallel_calls_holds_for_the_process(host: StandIn, gateway: Simulator) -> None:
+    run(
+        host, generate("[latency:0.3] many", count=6), **{"2": generate("[latency:0.3] more", count=6), "o": shown("2")}
+    )
+    events = sorted(
+        [(post.arrived, 1) for post in gateway.ledger.posts]
+        + [(post.finished, -1) for post in gateway.ledger.posts if post.finished]
+    )
+    running = most = 0
+    for _, step in events:
+        running += step
+        most = max(most, running)
+    assert len(gateway.ledger.posts) == 12
+    assert 2 <= most <= 4
