@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
 
 from .cancel import CancelToken
 from .errors import GatewayError, JournalError, RateLimited, TooLarge
 from .gate import Gate
 from .gateway.client import Asked, Callbacks, Gateway
+from .gateway.pacing import Pacing
 from .gateway.request_body import RequestBody
-from .gateway.retry import delay, may_retry
+from .gateway.retry import may_retry
 from .imaging.payload import FittedPictures, PayloadLimits, shrunk
 from .journal import Journal
 from .orders import Order
@@ -24,14 +24,12 @@ _log = logging.getLogger(__name__)
 class Asking:
     """One journalled call from `asked` to an answer. Use once. `notes` says afterwards how the pictures were fitted."""
 
-    def __init__(
-        self, journal: Journal, call_id: int, order: Order, gateway: Gateway, random: Callable[[], float]
-    ) -> None:
+    def __init__(self, journal: Journal, call_id: int, order: Order, gateway: Gateway, pacing: Pacing) -> None:
         self._journal = journal
         self._call_id = call_id
         self._order = order
         self._gateway = gateway
-        self._random = random
+        self._pacing = pacing
         self._sent = False
         self._urls = 0
         self.notes: tuple[str, ...] = ()
@@ -107,7 +105,7 @@ class Asking:
             self._sent = False
 
     def _pause(self, error: GatewayError, attempts: int, gate: Gate, cancel: CancelToken, report: Reporter) -> None:
-        seconds = delay(error, attempts, self._random)
+        seconds = self._pacing.before_post(error, attempts)
         if isinstance(error, RateLimited):
             gate.slow_down(seconds)
         report(Report("pausing", attempts, text=error.message, until=time.monotonic() + seconds))

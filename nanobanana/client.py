@@ -8,7 +8,6 @@ before its bytes are kept.
 from __future__ import annotations
 
 import logging
-import random as random_module
 import threading
 import time
 from collections.abc import Callable
@@ -24,6 +23,8 @@ from .gate import Gate, Gates
 from .gateway.addresses import DownloadPolicy
 from .gateway.client import Gateway
 from .gateway.download import Downloader
+from .gateway.pacing import Pacing
+from .imaging.headers import is_cut_short
 from .imaging.sniff import sniff
 from .journal import CallDetails, CallKey, CallRecord, Claim, Journal
 from .orders import Order, Outcome
@@ -75,14 +76,14 @@ class Studio:
         journal: Journal,
         *,
         clock: Clock = time.monotonic,
-        random: Callable[[], float] = random_module.random,
+        pacing: Pacing | None = None,
         resolve_base_url: Callable[[str], str] | None = None,
     ) -> None:
         self.journal = journal
         self._clock = clock
-        self._random = random
+        self._pacing = pacing or Pacing()
         self._gates = Gates(lambda limit: Gate(limit, clock))
-        self._resolve_base_url = resolve_base_url or _resolve_base_url
+        self._resolve_base_url = resolve_base_url or reachable
 
     def start(
         self,
@@ -157,7 +158,7 @@ class Studio:
         downloader = self._downloader(profile)
         if claim.what == "answered":
             return collecting.remaining(claim.record, downloader, order, call.variation)
-        asking = Asking(self.journal, claim.record.id, order, Gateway(profile), self._random)
+        asking = Asking(self.journal, claim.record.id, order, Gateway(profile), self._pacing)
         gate = self._gates.of(profile.base_url, profile.concurrency)
         asked = asking.ask(gate, call.cancel, call.say)
         warnings = (*_about_earlier(claim.earlier), *asking.notes, *((asked.warning,) if asked.warning else ()))
@@ -172,13 +173,15 @@ class Studio:
         return Downloader(
             DownloadPolicy.for_gateway(profile.base_url, profile.private_hosts),
             is_picture=lambda data: sniff(data) is not None,
+            is_whole=lambda data: not is_cut_short(data, sniff(data) or ""),
             connect_timeout=profile.connect_timeout,
             seconds=profile.total_timeout,
-            random=self._random,
+            pacing=self._pacing,
         )
 
 
-def _resolve_base_url(base_url: str) -> str:
+def reachable(base_url: str) -> str:
+    """`base_url` as an address: `simulator` starts the built-in one, in this process."""
     if base_url != "simulator":
         return base_url
     from .simulator import in_process
@@ -215,4 +218,4 @@ def _about_earlier(earlier: CallRecord | None) -> tuple[str, ...]:
     return (f"An earlier call for this picture, on {when}{which}, brought no picture and may have been billed.",)
 
 
-__all__ = ["Call", "Order", "Outcome", "Studio"]
+__all__ = ["Call", "Order", "Outcome", "Studio", "reachable"]

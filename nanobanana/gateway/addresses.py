@@ -7,14 +7,21 @@ computer, the home network or a cloud machine's metadata service.
 from __future__ import annotations
 
 import ipaddress
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
 from ..errors import ConfigError
 
+_LOCAL_NAMES = (".localhost", ".local", ".internal")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
+# ::a.b.c.d, deprecated and still understood by some systems; :: and ::1 are their own.
+_COMPATIBLE = ipaddress.ip_network("::/96")
+# Set aside for benchmarks, so that nothing of anyone's is there. Proxy programs that work as a network card (Clash,
+# Surge) give every name an address of this range: refusing it would refuse every download behind them.
+_STAND_INS = ipaddress.ip_network("198.18.0.0/15")
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Origin = tuple[str, str, int]
@@ -58,9 +65,22 @@ def embedded_ipv4(address: Address) -> Address:
         return address.sixtofour
     if address.teredo is not None:
         return address.teredo[1]
-    if address in _NAT64:
+    compatible = address in _COMPATIBLE and int(address) > 1
+    if compatible or any(address in network for network in _NAT64):
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return address
+
+
+def _literal(host: str) -> Address | None:
+    """The address that `host` is, also in the forms that the system's look-up takes for one: 2130706433, 0x7f.1."""
+    try:
+        return ipaddress.ip_address(host.split("%", 1)[0])
+    except ValueError:
+        pass
+    try:
+        return ipaddress.IPv4Address(socket.inet_aton(host))
+    except (OSError, ValueError):
+        return None
 
 
 @dataclass(frozen=True)
@@ -87,11 +107,16 @@ class DownloadPolicy:
         parts = _split(url)
         if came_from and urlsplit(came_from).scheme == "https" and parts.scheme != "https":
             raise RefusedAddress("it was redirected from https to http")
-        try:
-            literal = ipaddress.ip_address(parts.hostname or "")
-        except ValueError:
-            return
-        self.check_address(str(literal), origin(url))
+        target = origin(url)
+        host = target[1]
+        literal = _literal(host)
+        if literal is not None:
+            self.check_address(str(literal), target)
+            if literal in _STAND_INS and not self._trusted(target):
+                raise RefusedAddress(f"its host {host} is a private address ({literal})")
+        elif f".{host}".rstrip(".").endswith(_LOCAL_NAMES) and not self._trusted(target):
+            # Behind a proxy the name is resolved out of our sight, maybe on this very machine.
+            raise RefusedAddress(f"its host {host} is this computer or its network")
 
     def check_address(self, address: str, target: Origin) -> None:
         """Raise `RefusedAddress` when `address`, to which `target`'s host resolved, may not be connected to."""
@@ -101,6 +126,8 @@ class DownloadPolicy:
         if parsed.is_multicast or parsed.is_unspecified:
             raise RefusedAddress(f"its host {target[1]} is no single machine ({parsed})")
         if self._trusted(target):
+            return
+        if parsed in _STAND_INS:
             return
         if not parsed.is_global or parsed.is_reserved:
             raise RefusedAddress(f"its host {target[1]} is a private address ({parsed})")

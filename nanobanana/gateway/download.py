@@ -10,12 +10,13 @@ from ..cancel import CancelToken, Deadline
 from ..errors import DownloadFailed, GatewayError
 from ..report import Report, Reporter
 from .addresses import DownloadPolicy, RefusedAddress, origin
-from .retry import DOWNLOAD_TRIES, download_delay
-from .transport import Exchange, arriving, authorization
+from .pacing import Pacing
+from .retry import DOWNLOAD_TRIES
+from .transport import Exchange, authorization
+from .transport_body import ends_with_connection
 from .transport_errors import describe, find, network_exceptions
 
 MOST_BYTES = 128 * 1024 * 1024
-IDLE_SECONDS = 60.0
 _MOST_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
 _WORTH_ANOTHER_TRY = (403, 404, 408, 425, 429)
@@ -30,9 +31,10 @@ class _Unfetched(Exception):
 
 
 class Downloader:
-    """Downloads of one gateway's results. `is_picture` sniffs bytes; `seconds` bounds one try in all.
+    """Downloads of one gateway's results. `seconds` bounds one try in all, `most_bytes` is the largest picture taken.
 
-    `idle_seconds` is the longest silence between two bytes, `most_bytes` the largest picture taken.
+    `is_picture` sniffs bytes. `is_whole` tells whether a picture's own end is there; it is asked where the server gave
+    no length, so that a connection cut early looks like a picture's end.
     """
 
     def __init__(
@@ -40,18 +42,18 @@ class Downloader:
         policy: DownloadPolicy,
         *,
         is_picture: Callable[[bytes], bool],
+        is_whole: Callable[[bytes], bool],
         connect_timeout: float,
         seconds: float,
-        random: Callable[[], float],
-        idle_seconds: float = IDLE_SECONDS,
+        pacing: Pacing | None = None,
         most_bytes: int = MOST_BYTES,
     ) -> None:
         self._policy = policy
         self._is_picture = is_picture
+        self._is_whole = is_whole
         self._connect_timeout = connect_timeout
         self._seconds = seconds
-        self._random = random
-        self._idle_seconds = idle_seconds
+        self._pacing = pacing or Pacing()
         self._most_bytes = most_bytes
 
     def fetch(self, url: str, *, cancel: CancelToken, report: Reporter) -> bytes:
@@ -64,7 +66,7 @@ class Downloader:
                 reason = str(failure)
                 if not failure.again or attempt == DOWNLOAD_TRIES:
                     break
-                seconds = download_delay(attempt, self._random)
+                seconds = self._pacing.before_download(attempt)
                 report(Report("pausing", attempt, DOWNLOAD_TRIES, text=f"the download failed: {reason}"))
                 cancel.wait(seconds)
         raise DownloadFailed(
@@ -92,24 +94,24 @@ class Downloader:
         except RefusedAddress as refused:
             raise _Unfetched(f"{refused}, which is not allowed", again=False) from None
 
-        def check(addresses: list[str]) -> None:
+        def check(host: str, port: int, addresses: list[str]) -> None:
+            # What is connected to counts, not how we read the URL.
             for address in addresses:
-                self._policy.check_address(address, target)
+                self._policy.check_address(address, (target[0], host.lower(), port))
 
         report(Report("downloading"))
         with Exchange(cancel, deadline, self._connect_timeout, check) as exchange:
             try:
-                response = exchange.session.get(
+                response = exchange.request(
+                    "GET",
                     url,
+                    idle_seconds=self._pacing.idle_seconds,
                     headers={"Accept": "image/*,*/*;q=0.5", "Accept-Encoding": "identity"},
                     auth=authorization(""),
-                    stream=True,
-                    allow_redirects=False,
-                    timeout=(self._connect_timeout, self._idle_seconds),
                 )
                 if response.status_code in _REDIRECTS and response.headers.get("Location"):
                     return response.headers["Location"]
-                return self._body(response, report)
+                return self._body(response, exchange, report)
             except RefusedAddress as refused:
                 raise _Unfetched(f"{refused}, which is not allowed", again=False) from None
             except GatewayError as error:
@@ -118,7 +120,7 @@ class Downloader:
                 cancel.check()
                 raise _Unfetched(self._words(error, url, exchange), again=not exchange.expired) from None
 
-    def _body(self, response: Any, report: Reporter) -> bytes:
+    def _body(self, response: Any, exchange: Exchange, report: Reporter) -> bytes:
         status = response.status_code
         if status != 200:
             raise _Unfetched(f"its server answered {status}", again=status in _WORTH_ANOTHER_TRY or status >= 500)
@@ -127,7 +129,7 @@ class Downloader:
             raise _Unfetched(f"it is {total / 1e6:.0f} MB, more than {self._most_bytes / 1e6:.0f} MB", again=False)
         pieces: list[bytes] = []
         got = 0
-        for piece in arriving(response):
+        for piece in exchange.arriving(response):
             pieces.append(piece)
             got += len(piece)
             if got > self._most_bytes:
@@ -137,6 +139,8 @@ class Downloader:
         if not self._is_picture(data):
             what = "nothing" if not data else "something that is no picture"
             raise _Unfetched(f"its server sent {what}", again=True)
+        if ends_with_connection(response) and not self._is_whole(data):
+            raise _Unfetched("the connection was closed before the picture was whole", again=True)
         return data
 
     def _words(self, error: Exception, url: str, exchange: Exchange) -> str:
@@ -144,7 +148,7 @@ class Downloader:
         if exchange.expired:
             return f"{host} took longer than {self._seconds:g} seconds"
         if find(error, TimeoutError) is not None:
-            waited = self._idle_seconds if exchange.connected else self._connect_timeout
+            waited = self._pacing.idle_seconds if exchange.connected else self._connect_timeout
             return f"{host} sent nothing for {waited:g} seconds"
         if not exchange.connected:
             return describe(error, host)[0].rstrip(".")

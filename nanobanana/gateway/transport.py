@@ -1,4 +1,4 @@
-"""HTTP exchanges that can be stopped from another thread. The only importer of requests and urllib3.
+"""HTTP exchanges that can be stopped from another thread. Only `transport*` import requests and urllib3.
 
 An `Exchange` owns one `requests.Session` whose connections are opened by us: the host is resolved under the
 connect timeout, the address is checked and then connected to (so no second look-up can give another one), and the
@@ -10,31 +10,30 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..cancel import Cancelled, CancelToken, Deadline
-from ..errors import BadAnswer
+from ..cancel import CancelToken, Deadline
+from .connecting import connect
 from .resolver import resolve
+from .transport_adapter import make_session
+from .transport_body import arriving
 
 if TYPE_CHECKING:
-    from requests import Response, Session
-    from requests.adapters import HTTPAdapter
-    from urllib3 import HTTPResponse
+    from requests import Response
 
-# Raises for an address that may not be connected to.
-AddressCheck = Callable[[list[str]], None]
+# Is given host, port and the addresses it resolved to; raises for one that may not be connected to.
+AddressCheck = Callable[[str, int, list[str]], None]
 
-_READ_PIECE = 65536
-_INFLATE_PIECE = 1 << 20
-_USER_AGENT = "NanoBanana-for-ComfyUI"
+# A timeout of 0 would mean "don't block at all".
+_SHORTEST = 0.001
 
 
 class Exchange:
     """One session under a cancel token, a deadline and a connect timeout (seconds). Use as a context manager.
 
-    `expired` tells afterwards whether the deadline ended it, `connected` whether a socket was ever open.
+    `expired` tells afterwards whether the deadline ended it, `connect_expired` whether the connect timeout did,
+    `connected` whether a connection was ever open.
     """
 
     def __init__(
@@ -47,149 +46,124 @@ class Exchange:
         self._cancel = cancel
         self._deadline = deadline
         self._connect_timeout = connect_timeout
+        self._connect_limit = deadline
         self._check_addresses = check_addresses
         # Duplicates of the sockets in use: TLS takes the original apart, and a duplicate still shuts the connection.
         self._handles: list[socket.socket] = []
+        self._responses: list[Response] = []
         self._lock = threading.Lock()
         self._stopped = False
         self.expired = False
+        self.connect_expired = False
         self.connected = False
 
     def __enter__(self) -> Exchange:
-        self._timer = threading.Timer(self._deadline.remaining, self._expire)
-        self._timer.daemon = True
-        self._timer.start()
-        self._forget = self._cancel.on_cancel(self.stop)
-        self.session = _session(self)
+        self._ending = contextlib.ExitStack()
+        with contextlib.ExitStack() as ending:
+            self.session = make_session(self)
+            ending.callback(self._close)
+            ending.enter_context(_timer(self._deadline.remaining, self._expire))
+            ending.callback(self._cancel.on_cancel(self.stop))
+            self._ending = ending.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
-        self._forget()
-        self.session.close()
+        self._ending.close()
+
+    def _close(self) -> None:
+        # Shut first: a body that is still coming is not waited for.
         self.stop()
-        for handle in self._handles:
-            handle.close()
+        for response in self._responses:
+            response.close()
+        self.session.close()
+        with self._lock:
+            for handle in self._handles:
+                handle.close()
+            self._handles.clear()
 
     def _expire(self) -> None:
         self.expired = True
         self.stop()
 
+    def _expire_connecting(self) -> None:
+        self.connect_expired = True
+        self.stop()
+
     def stop(self) -> None:
-        """Shut every socket; a thread blocked in send, receive or connect wakes with an error."""
+        """Shut every socket; a thread blocked in send or receive wakes with an error."""
         with self._lock:
             self._stopped = True
             for handle in self._handles:
                 with contextlib.suppress(OSError):
                     handle.shutdown(socket.SHUT_RDWR)
 
+    def request(self, method: str, url: str, *, idle_seconds: float | None = None, **arguments: Any) -> Response:
+        """The answer, its body not read yet. Follows no redirect. `idle_seconds`: the longest silence, None for any.
+
+        `arguments` are those of `requests.Session.request`.
+        """
+        timeout = (self._connect_timeout, idle_seconds)
+        response = self.session.request(method, url, stream=True, allow_redirects=False, timeout=timeout, **arguments)
+        self._responses.append(response)
+        return response
+
+    def arriving(self, response: Response) -> Iterator[bytes]:
+        """The body's bytes as they arrive. Raises what the socket raises, `Cancelled`, and TimeoutError when stopped.
+
+        A connection that we shut ourselves looks like a body that has ended.
+        """
+        yield from arriving(response)
+        self._cancel.check()
+        if self._stopped:
+            raise TimeoutError("stopped")
+
+    def hurry(self, seconds: float) -> None:
+        """End in `seconds` from now at the latest, without being `expired` by it."""
+        self._ending.enter_context(_timer(seconds, self.stop))
+
+    @contextlib.contextmanager
+    def connecting(self) -> Generator[None]:
+        """The connect timeout runs: over look-up, TCP, the proxy's handshake and TLS together."""
+        self._connect_limit = Deadline(min(self._connect_timeout, self._deadline.remaining))
+        with _timer(self._connect_limit.remaining, self._expire_connecting):
+            yield
+        self.connected = True
+
     def open_socket(self, host: str, port: int, options: Any, *, checked: bool) -> socket.socket:
-        """A connected socket to `host`. Raises OSError, `RefusedAddress` (from the check) or `Cancelled`."""
-        limit = Deadline(min(self._connect_timeout, self._deadline.remaining))
-        addresses = resolve(host, port, self._cancel, limit)
+        """A connected socket to `host`. Raises OSError, what the check raises, or `Cancelled`."""
+        addresses = resolve(host, port, self._cancel, self._connect_limit)
         if checked and self._check_addresses is not None:
-            self._check_addresses([address[0] for _, address in addresses])
-        failure: OSError = OSError(f"no address for {host}")
-        for family, address in addresses:
-            sock = socket.socket(family, socket.SOCK_STREAM)
-            try:
-                for option in options or ():
-                    sock.setsockopt(*option)
-                self._register(sock)
-                if limit.passed:
-                    raise TimeoutError("timed out")
-                sock.settimeout(limit.remaining)
-                sock.connect(address)
-            except OSError as error:
-                sock.close()
-                failure = error
-                self._cancel.check()
-                continue
-            # What is left of the connect timeout is the TLS handshake's.
-            sock.settimeout(limit.remaining or 0.001)
-            self.connected = True
-            return sock
-        raise failure
+            self._check_addresses(host, port, [address[0] for _, address in addresses])
+        sock = connect(addresses, options, self._cancel, self._connect_limit)
+        # What is left of the connect timeout is the TLS handshake's.
+        sock.settimeout(self._connect_limit.remaining or _SHORTEST)
+        self.adopt(sock)
+        return sock
 
     @property
     def patience(self) -> float:
         """Seconds a single send may block: the deadline's, since sending a large body takes its time."""
-        return self._deadline.remaining or 0.001
+        return self._deadline.remaining or _SHORTEST
 
-    def _register(self, sock: socket.socket) -> None:
+    def adopt(self, sock: socket.socket) -> None:
+        """Shut `sock` too when this ends. Raises TimeoutError, and closes it, when it has ended already."""
         with self._lock:
-            if self._stopped:
-                raise TimeoutError("stopped")
-            self._handles.append(sock.dup())
+            if not self._stopped:
+                self._handles.append(sock.dup())
+                return
+        sock.close()
+        raise TimeoutError("stopped")
 
 
-def _session(exchange: Exchange) -> Session:
-    # requests takes tens of milliseconds to import, so it waits for the first call.
-    import requests
-
-    session = requests.Session()
-    session.headers.clear()
-    session.headers["User-Agent"] = _USER_AGENT
-    adapter = _adapter(exchange)
-    session.mount("http://", adapter)
-    session.mount("https://", adapter)
-    return session
-
-
-def _adapter(exchange: Exchange) -> HTTPAdapter:
-    from requests.adapters import HTTPAdapter
-    from urllib3.connection import HTTPConnection, HTTPSConnection
-    from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-    from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
-
-    def connect(connection: HTTPConnection) -> socket.socket:
-        # A proxy is the user's own choice and is not checked; what lies behind it is out of our sight.
-        host, port = str(connection._dns_host), connection.port  # pyright: ignore[reportPrivateUsage]
-        try:
-            return exchange.open_socket(
-                host, port or connection.default_port, connection.socket_options, checked=connection.proxy is None
-            )
-        except TimeoutError as error:
-            raise ConnectTimeoutError(connection, f"Connection to {host} timed out.") from error
-        except OSError as error:
-            raise NewConnectionError(connection, f"Failed to establish a new connection: {error}") from error
-
-    class PlainConnection(HTTPConnection):
-        def _new_conn(self) -> socket.socket:
-            return connect(self)
-
-        def connect(self) -> None:
-            super().connect()
-            self.sock.settimeout(exchange.patience)
-
-    class SecureConnection(HTTPSConnection):
-        def _new_conn(self) -> socket.socket:
-            return connect(self)
-
-        def connect(self) -> None:
-            super().connect()
-            self.sock.settimeout(exchange.patience)
-
-    class PlainPool(HTTPConnectionPool):
-        ConnectionCls = PlainConnection  # pyright: ignore[reportAssignmentType]
-
-    class SecurePool(HTTPSConnectionPool):
-        ConnectionCls = SecureConnection  # pyright: ignore[reportAssignmentType]
-
-    pools = {"http": PlainPool, "https": SecurePool}
-
-    class Adapter(HTTPAdapter):
-        def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-            super().init_poolmanager(*args, **kwargs)
-            self.poolmanager.pool_classes_by_scheme = pools
-
-        def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-            manager: Any = super().proxy_manager_for(proxy, **kwargs)
-            if not proxy.lower().startswith("socks"):
-                manager.pool_classes_by_scheme = pools
-            return manager
-
-    return Adapter(max_retries=0)
+@contextlib.contextmanager
+def _timer(seconds: float, action: Callable[[], None]) -> Generator[None]:
+    timer = threading.Timer(seconds, action)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def authorization(key: str) -> Callable[[Any], Any]:
@@ -204,48 +178,3 @@ def authorization(key: str) -> Callable[[Any], Any]:
         return prepared
 
     return apply
-
-
-def arriving(response: Response) -> Iterator[bytes]:
-    """The body's bytes as they arrive, decompressed. Each piece is at most 1 MiB, so no bomb unpacks at once.
-
-    Raises what the socket raises, `BadAnswer` for a compression that wasn't offered.
-    """
-    raw: HTTPResponse = response.raw
-    encoding = response.headers.get("Content-Encoding", "").strip().lower()
-    inflate = _inflater(encoding)
-    while True:
-        data = raw.read1(_READ_PIECE, decode_content=False)
-        if not data:
-            return
-        yield from inflate(data)
-
-
-def _inflater(encoding: str) -> Callable[[bytes], Iterator[bytes]]:
-    if encoding in ("", "identity"):
-        return lambda data: iter((data,))
-    if encoding not in ("gzip", "x-gzip", "deflate"):
-        words = f"The gateway compressed its answer in a way nobody asked for ({encoding[:20]})."
-        raise BadAnswer(words, billed="maybe")
-    # 32 + 15 lets zlib tell gzip from zlib by its header.
-    unpacker = zlib.decompressobj(47)
-
-    def inflate(data: bytes) -> Iterator[bytes]:
-        while data:
-            try:
-                piece = unpacker.decompress(data, _INFLATE_PIECE)
-            except zlib.error as error:
-                raise BadAnswer("The gateway's compressed answer is damaged.", billed="maybe") from error
-            data = unpacker.unconsumed_tail
-            if piece:
-                yield piece
-
-    return inflate
-
-
-def plain_headers(response: Response) -> Mapping[str, str]:
-    """The answer's headers with lower-case names."""
-    return {name.lower(): value for name, value in response.headers.items()}
-
-
-__all__ = ["AddressCheck", "Cancelled", "Exchange", "arriving", "authorization", "plain_headers"]

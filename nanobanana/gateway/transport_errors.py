@@ -6,12 +6,13 @@ come, never from the exception's text.
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 from collections.abc import Iterator
 from typing import TypeVar
 
-from ..errors import Billed, GatewayError, StreamBroken, TimedOut, Unreachable
+from ..errors import BadAnswer, Billed, GatewayError, StreamBroken, TimedOut, Unreachable
 
 _E = TypeVar("_E", bound=BaseException)
 Stage = str  # connecting, uploading, waiting, streaming
@@ -46,21 +47,20 @@ def find(error: BaseException, kind: type[_E]) -> _E | None:
     return next((item for item in _chain(error) if isinstance(item, kind)), None)
 
 
-def is_handshake(error: BaseException) -> bool:
-    """Whether TLS, or a proxy, stood in the way of a connection whose socket was open already."""
-    from requests.exceptions import ProxyError
-
-    return find(error, ssl.SSLError) is not None or find(error, ProxyError) is not None
-
-
 def describe(error: BaseException, host: str) -> tuple[str, str]:
     """(what happened, one thing to do) for a connection that could not be made."""
-    from requests.exceptions import ProxyError
+    from requests.exceptions import InvalidProxyURL, InvalidSchema, ProxyError
     from urllib3.exceptions import ProxyError as PoolProxyError
 
-    if find(error, ProxyError) or find(error, PoolProxyError):
+    if find(error, InvalidSchema):
+        # The only scheme that gets this far and isn't known is that of a SOCKS proxy.
         return (
-            f"The proxy on the way to {host} did not let the request through.",
+            f"The way to {host} leads through a SOCKS proxy, for which the Python package PySocks is missing.",
+            "Install PySocks into ComfyUI's Python, or set HTTPS_PROXY to the proxy's http:// address.",
+        )
+    if find(error, ProxyError) or find(error, PoolProxyError) or find(error, InvalidProxyURL) or _is_socks(error):
+        return (
+            f"The proxy on the way to {host} did not let the request through{_refusal(error)}.",
             "Check HTTPS_PROXY and HTTP_PROXY, or add the host to NO_PROXY.",
         )
     if certificate := find(error, ssl.SSLCertVerificationError):
@@ -111,6 +111,12 @@ def network_error(
             f"The connection to {host} was lost while the request was being sent.",
             "Check the internet connection; if it happens again, send fewer or smaller pictures.",
         )
+    if _is_no_http(error):
+        return BadAnswer(
+            f"What {host} sent is no HTTP answer.",
+            "Check the base URL: another kind of server may listen there.",
+            billed="maybe",
+        )
     what = "before its answer began" if stage == "waiting" else "before its answer was whole"
     return StreamBroken(
         f"{host} closed the connection {what}.",
@@ -127,3 +133,25 @@ def _timed_out(error: BaseException) -> bool:
     # urllib3 counts every connection that could not be made among its timeouts, a refused one too.
     kinds = (TimeoutError, Timeout, PoolTimeout)
     return any(isinstance(item, kinds) and not isinstance(item, NewConnectionError) for item in _chain(error))
+
+
+def _is_no_http(error: BaseException) -> bool:
+    """Whether something came, and it was not HTTP; a connection that ended early is something else."""
+    from http.client import HTTPException, IncompleteRead, RemoteDisconnected
+
+    found = find(error, HTTPException)
+    return found is not None and not isinstance(found, (RemoteDisconnected, IncompleteRead))
+
+
+def _is_socks(error: BaseException) -> bool:
+    """PySocks is an optional library: its errors are known by where they come from."""
+    return any(type(item).__module__ == "socks" for item in _chain(error))
+
+
+def _refusal(error: BaseException) -> str:
+    """The proxy's status, where it answered with one."""
+    for item in _chain(error):
+        status = re.search(r"Tunnel connection failed: (\d{3})", str(item))
+        if status:
+            return f" (it answered {status.group(1)})"
+    return ""
