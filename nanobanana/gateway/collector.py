@@ -20,6 +20,7 @@ from .shapes import (
     as_list,
     as_mapping,
     as_text,
+    counts,
     pieces,
 )
 from .text_scanner import TextScanner
@@ -93,7 +94,7 @@ class AnswerCollector:
             self._model = self._model or clean(as_text(payload.get("model")), self._redact, 200)
             usage = as_mapping(payload.get("usage"))
             if usage:
-                self._usage = dict(usage)
+                self._usage = counts(usage)
             for piece in pieces(payload):
                 events.extend(self._read_piece(piece, certain=certain))
             error = error_event(payload, key_is_set=self._key_is_set, request_id=self.request_id, redact=self._redact)

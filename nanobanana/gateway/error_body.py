@@ -12,6 +12,7 @@ from .values import Redact
 from .words import clean, looks_like_page, page_words, safe_id, without_request_id
 
 _MOST_READ: Final = 262_144
+_NO_JSON: Final = object()
 _MESSAGE_KEYS: Final = ("message", "msg", "err", "error_msg", "error_message", "errmsg", "detail", "reason", "error")
 _CODE_KEYS: Final = ("code", "error_code", "errcode", "status_code", "status", "http_status")
 _ID_KEYS: Final = ("request_id", "requestId", "req_id", "trace_id")
@@ -38,12 +39,12 @@ class ErrorBody:
 def read_body(body: bytes, redact: Redact) -> ErrorBody:
     """The error of an HTTP answer's body; of a body that says nothing, an empty one."""
     text = body[:_MOST_READ].decode("utf-8", "replace")
-    payload: object = None
-    if text.lstrip("\ufeff \t\r\n").startswith(("{", "[", '"')):
+    payload: object = _NO_JSON
+    if text.lstrip("\ufeff \t\r\n").startswith(("{", "[", '"', "null")):
         try:
             payload = json.loads(text.lstrip("\ufeff"))
         except (ValueError, RecursionError):
-            payload = None
+            payload = _NO_JSON
     elif text.lstrip("\ufeff \t\r\n").startswith(("data:", "event:", ":")):
         payload = _first_event(text)
     items = as_list(payload)
@@ -54,6 +55,8 @@ def read_body(body: bytes, redact: Redact) -> ErrorBody:
         return read_payload(mapping, redact)
     if isinstance(payload, str):
         text = payload
+    elif payload is not _NO_JSON:
+        return ErrorBody()
     is_page = looks_like_page(text)
     words, request_id = without_request_id(page_words(text) if is_page else text)
     return ErrorBody(words=clean(words, redact), request_id=redact(request_id), is_page=is_page)
@@ -105,7 +108,7 @@ def _first_event(text: str) -> object:
                 return cast("object", json.loads(line[5:]))
             except (ValueError, RecursionError):
                 return line[5:]
-    return None
+    return _NO_JSON
 
 
 def _places(payload: Mapping[str, object]) -> Iterator[Mapping[str, object]]:

@@ -8,6 +8,7 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from .values import Picture, PictureData, PictureUrl
+from .words import mended
 
 _STANDARD: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _WHITESPACE: Final = b" \t\r\n\f\v"
@@ -81,7 +82,7 @@ def read_url(text: str) -> str | None:
     """`text` as an http or https URL, or None. Line breaks and tabs inside are dropped, as browsers do."""
     if len(text) > MOST_URL_CHARACTERS:
         return None
-    url = _CONTROLS.sub("", text).strip()
+    url = mended(_CONTROLS.sub("", text).strip())
     if url.startswith("//"):
         url = "https:" + url
     scheme, separator, rest = url.partition("://")

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from .words import mended
+
 _EXTENSIONS: Final = "png|jpe?g|jfif|webp|gif|bmp|avif|tiff?|heic|heif"
 
 # The path may go on behind the extension with an object store's style: `a.png!thumb`, `a.png@2x`.
@@ -85,4 +87,4 @@ def cut_bare(text: str) -> tuple[str, str]:
 
 def unescape(url: str) -> str:
     """A URL out of HTML: `&amp;` is `&`."""
-    return html.unescape(url) if "&" in url else url
+    return mended(html.unescape(url) if "&" in url else url)

@@ -58,7 +58,7 @@ def _depth(data: bytes) -> int:
 def load_partial(data: bytes, limits: AnswerLimits) -> object:
     """The value that `data`, JSON cut off anywhere, begins with; None when nothing can be made of it.
 
-    A string that was cut is kept only where it may hold a URL: half a base64 text is no picture.
+    A string that was cut is kept only where it holds words or a URL: half a base64 text is no picture.
     """
     stack: list[bytes] = []
     in_string = False
@@ -85,7 +85,7 @@ def load_partial(data: bytes, limits: AnswerLimits) -> object:
     candidates = [data[: safe[0]] + safe[1]]
     if in_string:
         cut = re.sub(rb"\\(?:u[0-9a-fA-F]{0,3})?\Z", b"", data[string_start:])
-        kept = cut if b":/" in cut or b":\\/" in cut else b""
+        kept = b"" if b" " not in cut and b":/" not in cut and b":\\/" not in cut else cut
         candidates.insert(0, data[:string_start] + kept + b'"' + _closers(stack))
     else:
         candidates.insert(0, data + _closers(stack))

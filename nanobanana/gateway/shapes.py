@@ -26,6 +26,9 @@ _VALUE_KEYS: Final = (
     "file_url",
 )
 _MOST_NESTED: Final = 4
+_MOST_COUNTS: Final = 50
+# Also keeps NaN, infinity and integers that no database takes out.
+_LARGEST_COUNT: Final = 2**53
 # Beside every type with "image" in its name.
 _PICTURE_TYPES: Final = ("", "inline_data", "inlinedata", "media", "picture")
 
@@ -91,6 +94,20 @@ def as_list(value: object) -> Sequence[object]:
 def as_text(value: object) -> str:
     """`value` as a string; anything else is an empty one."""
     return value if isinstance(value, str) else ""
+
+
+def counts(usage: Mapping[str, object], depth: int = 0) -> dict[str, object]:
+    """The numbers of a `usage` object and of the objects in it; at most 50 each, nothing but numbers."""
+    found: dict[str, object] = {}
+    for key, value in usage.items():
+        inner = as_mapping(value)
+        if len(found) >= _MOST_COUNTS:
+            break
+        if inner is not None and depth == 0:
+            found[key[:100]] = counts(inner, depth + 1)
+        elif isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < _LARGEST_COUNT:
+            found[key[:100]] = value
+    return found
 
 
 def pieces(payload: Mapping[str, object]) -> Iterator[Piece]:

@@ -11,6 +11,7 @@ from typing import Final
 from .inline_data import MOST_URL_CHARACTERS, decode_base64, may_be_picture
 from .links import Link, LinkKind, cut_bare, ends_as_picture, unescape
 from .values import MIB
+from .words import mended
 
 _START: Final = re.compile(r"[hH][tT][tT][pP][sS]?://|[dD][aA][tT][aA]:[A-Za-z0-9.+/;=_-]{0,200},|!?\[|\]")
 # The beginning of one of those at the end of a piece: it waits for the next piece, at most 206 characters.
@@ -123,7 +124,7 @@ class TextScanner:
         text = "".join(pieces)
         if _MARK in text:
             text = _MARKED_TAG.sub("", _MARKED_IMAGE.sub("", text)).replace(_MARK, "")
-        return text.strip()
+        return mended(text).strip()
 
     def _say(self, text: str) -> None:
         if not text:

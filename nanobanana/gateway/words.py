@@ -14,6 +14,7 @@ _MOST_READ: Final = 65_536
 
 # C0 and C1 controls, zero-width and direction marks, line separators, byte-order mark, lone surrogates.
 _UNSEEN: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]+")
+_HALVES: Final = re.compile(r"[\ud800-\udfff]")
 _TAG: Final = re.compile(r"<[^<>]{0,2000}>")
 _ENTITY: Final = {"&amp;": "&", "&lt;": "<", "&gt;": ">", "&quot;": '"', "&#39;": "'", "&nbsp;": " "}
 _REQUEST_ID: Final = re.compile(
@@ -41,6 +42,13 @@ def without_request_id(text: str) -> tuple[str, str]:
     if match is None:
         return text, ""
     return (text[: match.start()] + text[match.end() :]).strip(), match.group(1)
+
+
+def mended(text: str) -> str:
+    """`text` with the halves of characters joined (they come apart over two chunks), lone halves replaced."""
+    if _HALVES.search(text):
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
 
 
 def safe_id(value: object) -> str:

@@ -202,6 +202,31 @@ def test_words_usage_and_ids() -> None:
     assert read(data, AnswerReader(request_id="from-the-header"))[1].request_id == "from-the-header"
 
 
+def test_a_character_that_came_in_halves_is_joined() -> None:
+    halves = stream(chunk("a \ud83d"), chunk("\ude00"), chunk(media={"outputs": [U]}))
+    assert read(halves)[1].text == "a \U0001f600"
+    lone = read(
+        b'data: {"choices":[{"delta":{"content":"a \\ud83d b"}}],"media":{"outputs":["https://x.cn/\\ud83d"]}}\n\n'
+    )[1]
+    assert lone.text == "a \ufffd b"
+    assert lone.pictures == url("https://x.cn/\ufffd")
+
+
+def test_usage_holds_numbers_only() -> None:
+    usage = {
+        "total": 3,
+        "cost": 0.5,
+        "details": {"image": 1, "deep": {"x": 1}},
+        "x": "words",
+        "b": True,
+        "n": None,
+        "h": 10**400,
+        "i": float("nan"),
+    }
+    answer = read(stream(chunk(U, usage=usage)))[1]
+    assert answer.usage == {"total": 3, "cost": 0.5, "details": {"image": 1}}
+
+
 def test_what_links_to_no_picture_stays_in_the_words() -> None:
     answer = read(stream(chunk(f"See [help](https://x.cn/help) {U}", media={"outputs": [V]})))[1]
     assert answer.text == f"See https://x.cn/help {U}".replace("https://x.cn/help", "[help](https://x.cn/help)")
