@@ -16,6 +16,7 @@ from .errors import ConfigError
 _log = logging.getLogger(__name__)
 
 _OWNER_ONLY: Final = 0o600
+_CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 _STALE_SECONDS: Final = 60.0
 
 
@@ -57,7 +58,7 @@ class ProfilesFile:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._remove_leftovers()
-            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY)
+            descriptor = os.open(part, _CREATE, _OWNER_ONLY)
             with os.fdopen(descriptor, "wb") as file:
                 # Half a character becomes its \\uXXXX, which is what JSON writes for it.
                 file.write(text.encode("utf-8", "backslashreplace"))

@@ -81,6 +81,18 @@ def decide(
     return _ask(connection, files, key, details, claimant)
 
 
+def reopen(connection: sqlite3.Connection, files: PictureFiles, call_id: int, claimant: Claimant) -> Claim | None:
+    """Take up a call whose pictures can be fetched again; None when it has no URL or someone is at work on it."""
+    row: sqlite3.Row | None = connection.execute("SELECT * FROM calls WHERE id = ?", (call_id,)).fetchone()
+    record = load_call(connection, files, call_id)
+    if row is None or record is None or is_taken(row, claimant.works_on):
+        return None
+    _forget_lost_pictures(connection, files, record)
+    if not record.urls:
+        return None
+    return _take_over(connection, files, record.key, record, "answered", claimant)
+
+
 def fail(
     connection: sqlite3.Connection, call_id: int, *, error: str, billed: Billed, request_id: str, now: float
 ) -> int:

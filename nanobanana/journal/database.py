@@ -19,11 +19,12 @@ from .schema import migrate, require_known
 _log = logging.getLogger(__name__)
 
 _BUSY_SECONDS = 15.0
-# Pages move from the log (-wal) into the database only between calls, or when the log has grown this large. So a
-# copy of the folder taken while calls run holds a database and a log that fit together.
+# Pages move from the log (-wal) into the database at the opening, and later only when the log is large: at the lower
+# limit between calls, at the upper one anyway. So a copy of the folder taken while calls run holds a database and a
+# log that fit together. A call writes some 100 KB of log.
 _LOG_BYTES_KEPT = 1 << 20
-_LOG_BYTES_IDLE = 4 << 20
-_LOG_BYTES_MOST = 64 << 20
+_LOG_BYTES_IDLE = 32 << 20
+_LOG_BYTES_MOST = 256 << 20
 _ALWAYS_CHECKED_BYTES = 16 << 20
 
 # A forked child must neither use nor close its parent's connections: they are kept here, unused, for its lifetime.
@@ -36,8 +37,16 @@ class Database:
     Safe for threads; each connection has a lock. Opened when first used. Every error is a `JournalError`.
     """
 
-    def __init__(self, path: Path, lock_path: Path, busy_seconds: float = _BUSY_SECONDS) -> None:
+    def __init__(
+        self,
+        path: Path,
+        lock_path: Path,
+        *,
+        busy_seconds: float = _BUSY_SECONDS,
+        idle_log_bytes: int = _LOG_BYTES_IDLE,
+    ) -> None:
         self.path = path
+        self._idle_log_bytes = idle_log_bytes
         self._busy_seconds = busy_seconds
         self._lock_path = lock_path
         self._write_lock = threading.RLock()
@@ -81,7 +90,7 @@ class Database:
             size = Path(f"{self.path}-wal").stat().st_size
         except OSError:
             return
-        if size > (_LOG_BYTES_IDLE if idle else _LOG_BYTES_MOST):
+        if size > (self._idle_log_bytes if idle else _LOG_BYTES_MOST):
             with self._write_lock, self._explained():
                 self._open_writer().execute("PRAGMA wal_checkpoint(PASSIVE)")
 
@@ -107,6 +116,8 @@ class Database:
             elif was_moved(error) and self._is_elsewhere():
                 self._drop()
             raise database_error(error, self.path) from error
+        except OSError as error:
+            raise disk_error(error, Path(str(error.filename or self.path))) from error
 
     def _is_elsewhere(self) -> bool:
         """Whether the name leads to another file than the one that was opened."""
@@ -124,12 +135,9 @@ class Database:
             if self._damaged:
                 self._drop()
             if self._writer is None:
-                try:
-                    with exclusive(self._lock_path):
-                        self._writer = self._connect_checked()
-                        self._file = self.path.stat()
-                except OSError as error:
-                    raise disk_error(error, self.path) from error
+                with exclusive(self._lock_path):
+                    self._writer = self._connect_checked()
+                    self._file = self.path.stat()
                 self._damaged = False
             return self._writer
 
@@ -183,6 +191,7 @@ class Database:
                 if found != "ok":
                     raise sqlite3.DatabaseError(f"database disk image is malformed: {found}")
             migrate(connection, self.path)
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
         except BaseException:
             connection.close()
             raise

@@ -86,6 +86,13 @@ class Journal(Archive):
                     # The call is let go of all the same, and what left the block matters more.
                     _log.warning("Call %d could not be released: %s", claim.record.id, error)
 
+    def reopen(self, call_id: int, *, run: str) -> Claim | None:
+        """Take up a call by its id, to fetch its pictures again at no cost; None where there is nothing to fetch.
+
+        For an answered or failed call that has a URL and that nobody is at work on. Owned, like `claim`'s.
+        """
+        return self._owning(lambda connection: claims.reopen(connection, self._files, call_id, self._claimant(run)))
+
     def holds(self, call_id: int) -> bool:
         """Whether the call was claimed here and not let go of yet."""
         return self._ownership.holds(call_id)
@@ -221,12 +228,19 @@ class Journal(Archive):
             require_row(connection.execute(statement, (*values, call_id)).rowcount, call_id)
 
     def _decide(self, key: CallKey, details: CallDetails, run: str) -> Claim | None:
-        self._prepare()
-        claimant = claims.Claimant(self._ownership.id, run, self._clock(), self._ownership.works_on)
+        return self._owning(
+            lambda connection: claims.decide(connection, self._files, key, details, self._claimant(run))
+        )
+
+    def _claimant(self, run: str) -> claims.Claimant:
+        return claims.Claimant(self._ownership.id, run, self._clock(), self._ownership.works_on)
+
+    def _owning(self, take: Callable[[sqlite3.Connection], Claim | None]) -> Claim | None:
+        """Run `take` in a transaction, and hold the call that it claims."""
         claim: Claim | None = None
         try:
-            with self._database.writing() as connection:
-                claim = claims.decide(connection, self._files, key, details, claimant)
+            with self._writing() as connection:
+                claim = take(connection)
                 if claim is not None and claim.owned:
                     # Before the commit: whoever sees the row must see that it is being worked on.
                     self._ownership.hold(claim.record.id)

@@ -241,6 +241,28 @@ def test_any_text_can_be_stored(steps, journal, details):
     assert record.text == "?"
 
 
+def test_a_failed_call_with_a_url_can_be_reopened(steps, journal):
+    call = steps.answer("a", url="https://cdn/1.png")
+    journal.failed(call, error="gone", billed="yes")
+    claim = journal.reopen(call, run="run 2")
+    assert (claim.what, claim.record.id, claim.record.urls) == ("answered", call, ("https://cdn/1.png",))
+    assert journal.holds(call)
+    assert journal.reopen(call, run="run 3") is None
+    journal.keep(call, 0, b"x", extension="png")
+    journal.kept(call)
+    assert journal.call(call).error == ""
+    assert steps.claim("a", run="run 2").what == "kept"
+
+
+def test_nothing_to_fetch_is_not_reopened(steps, journal):
+    call = steps.send("a")
+    journal.failed(call, error="e", billed="maybe")
+    assert journal.reopen(call, run="run 2") is None
+    assert journal.reopen(999, run="run 2") is None
+    assert not journal.holds(call)
+    assert journal.call(call).state == "failed"
+
+
 def in_thread(claim) -> tuple[threading.Thread, list[Claim | BaseException]]:
     results: list[Claim | BaseException] = []
 

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import resource
+import shutil
 import sqlite3
 import threading
 from pathlib import Path
@@ -184,14 +186,50 @@ def test_many_threads_write_and_read(steps, journal):
     assert journal.stats().calls == {"kept": 40}
 
 
-def test_the_log_is_moved_into_the_database_between_calls(steps, journal):
-    log = Path(f"{database_of(journal.folder)}-wal")
-    main = database_of(journal.folder)
-    call = steps.answer("held")
-    size = main.stat().st_size
-    for number in range(120):
-        steps.make(f"call{number}", b"%d" % number)
-    assert log.stat().st_size > 4 << 20
-    assert main.stat().st_size == size
-    journal.release(call)
-    assert main.stat().st_size > size
+def test_the_log_is_moved_into_the_database_between_calls_only(tmp_path):
+    path, log = tmp_path / "x.sqlite3", tmp_path / "x.sqlite3-wal"
+    database = Database(path, tmp_path / "x.lock", idle_log_bytes=100_000)
+
+    def write(name: str) -> None:
+        with database.writing() as connection:
+            connection.execute("INSERT INTO marks VALUES (?, 1)", (name + "x" * 200_000,))
+
+    write("a")
+    size = path.stat().st_size
+    database.tidy(idle=False)
+    assert path.stat().st_size == size
+    database.tidy(idle=True)
+    assert path.stat().st_size > size + 190_000
+    write("b")
+    # The log is begun anew, and small again: not every later call moves it once more.
+    database.tidy(idle=True)
+    with database.writing() as connection:
+        connection.execute("INSERT INTO marks VALUES ('c', 1)")
+    assert log.stat().st_size <= 1 << 20
+    size = path.stat().st_size
+    database.tidy(idle=True)
+    assert path.stat().st_size == size
+    database.close()
+
+
+def test_the_log_of_a_killed_process_is_moved_at_the_next_opening(tmp_path, worker, make_steps):
+    dead = worker("die", "posted", "a", "run 1")
+    assert dead.wait() == -9
+    make_steps(tmp_path / "data").journal.history()
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    shutil.copy(database_of(tmp_path / "data"), alone)
+    assert [call.state for call in make_steps(alone).journal.history().calls] == ["sent"]
+
+
+def test_a_shortage_of_open_files_is_an_error_in_words(tmp_path, make_steps):
+    steps = make_steps(tmp_path)
+    call = steps.send("a")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+    try:
+        with pytest.raises(JournalError, match="Too many open files"):
+            steps.journal.keep(call, 0, b"x", extension="png")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    steps.journal.keep(call, 0, b"x", extension="png")

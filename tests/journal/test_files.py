@@ -173,6 +173,7 @@ try:
         journal.failed(claim(number).record.id, error="e", billed="no")
 except JournalError as error:
     print("DATABASE", error)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 300_000))
 try:
     journal.release(first.record.id)
 except JournalError as error:
