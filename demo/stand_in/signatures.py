@@ -23,7 +23,8 @@ async def signatures(prompt: Prompt, nodes: Nodes) -> dict[str, Any]:
         if node_id not in found:
             node, inputs = nodes[prompt[node_id]["class_type"]], prompt[node_id]["inputs"]
             schema = node.GET_SCHEMA()
-            own = node_id if schema.not_idempotent or Hidden.unique_id in schema.hidden else ""
+            # Not for a node that asks for its id, though the host means to: it looks for V1's form of hidden inputs.
+            own = node_id if schema.not_idempotent else ""
             parts: list[Any] = [schema.node_id, own, await _fingerprint(node, schema, node_id, prompt)]
             for key, value in sorted(inputs.items()):
                 parts.append((key, (await signature(value[0]), value[1]) if is_link(value) else repr(value)))

@@ -1,0 +1,66 @@
+"""A real ComfyUI, started once for all tests of this folder; without one they skip."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from comfy_process import Installation, RunningHost, find_installation, running_host
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+NO_HOST = "no ComfyUI found: set COMFYUI_PATH"
+
+# A node that holds the host's loop as a sampler does, for the tests of what runs beside it.
+BLOCKING_PACK = """
+import time
+
+import torch
+
+
+class BlockingSleep:
+    RETURN_TYPES = ("IMAGE",)
+    FUNCTION = "sleep"
+    CATEGORY = "test"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"seconds": ("FLOAT", {"min": 0, "max": 60}), "salt": ("INT", {"default": 0})}}
+
+    def sleep(self, seconds, salt):
+        time.sleep(seconds)
+        return (torch.zeros(1, 8, 8, 3),)
+
+
+NODE_CLASS_MAPPINGS = {"TestBlockingSleep": BlockingSleep}
+"""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One worker runs all of these, so that they share one host."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.host)
+            item.add_marker(pytest.mark.xdist_group("host"))
+
+
+@pytest.fixture(scope="session")
+def installation() -> Installation:
+    found = find_installation(os.environ)
+    if found is None:
+        pytest.skip(NO_HOST)
+    return found
+
+
+@pytest.fixture(scope="session")
+def host(installation: Installation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHost]:
+    """The host with this pack and a blocking node, against the pack's own simulator."""
+    base = tmp_path_factory.mktemp("comfyui")
+    blocking = base / "custom_nodes" / "test-blocking"
+    blocking.mkdir(parents=True)
+    (blocking / "__init__.py").write_text(BLOCKING_PACK, encoding="utf-8")
+    environ = {"NANOBANANA_BASE_URL": "simulator", "NANOBANANA_API_KEY": "", "NANOBANANA_HOME": str(base / "data")}
+    with running_host(installation, base, ROOT, environ) as running:
+        yield running

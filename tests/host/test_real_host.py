@@ -1,0 +1,145 @@
+"""The pack in a real ComfyUI: it loads, serves what the stand-in derives, runs, overlaps, and stops when told to."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from comfy_client import ComfyClient
+from comfy_process import RunningHost
+from conftest import ROOT
+from outcome import Outcome
+from report import write_pictures
+from stand_in import StandIn
+from workflow_graph import Graph, missing_model, read_workflow, to_api_graph
+
+WORKFLOWS = sorted((ROOT / "example_workflows").glob("*.json"))
+
+
+def nothing(_node_id: str, _text: str) -> None:
+    """For runs whose words don't matter."""
+
+
+def generate(prompt: str, seed: int = 1, **inputs: Any) -> dict[str, Any]:
+    defaults = {"model": "NanoBanana2-0.5K", "aspect_ratio": "1:1", "output_format": "png", "count": 1, "seed": seed}
+    return {"class_type": "NanoBananaGatewayGenerate", "inputs": {"prompt": prompt, **defaults, **inputs}}
+
+
+def preview(node_id: str) -> dict[str, Any]:
+    return {"class_type": "PreviewImage", "inputs": {"images": [node_id, 0]}}
+
+
+def sleep(seconds: float, salt: int) -> dict[str, Any]:
+    return {"class_type": "TestBlockingSleep", "inputs": {"seconds": seconds, "salt": salt}}
+
+
+def test_the_pack_loads_without_a_complaint(host: RunningHost) -> None:
+    log = host.log_text()
+    assert "IMPORT FAILED" not in log
+    assert re.search(r"\d seconds: .*nanobanana-gateway", log)
+    ours = [line for line in log.splitlines() if "nanobanana" in line.lower()]
+    assert not [line for line in ours if re.search(r"error|warning|traceback|exception", line, re.IGNORECASE)]
+
+
+def test_object_info_equals_what_the_stand_in_derives(host: RunningHost, stand_in: StandIn) -> None:
+    real, derived = host.object_info(), stand_in.object_info()
+    names = {name for name, info in real.items() if info["python_module"] == "custom_nodes.nanobanana-gateway"}
+    assert len(names) == 5
+    assert {name: derived.get(name) for name in names} == {name: real[name] for name in names}
+
+
+def test_the_stand_ins_core_nodes_take_the_hosts_inputs(host: RunningHost, stand_in: StandIn) -> None:
+    real = host.object_info()
+    core = {name: info for name, info in stand_in.object_info().items() if info["python_module"] == "nodes"}
+    assert len(core) >= 9
+    for name, info in core.items():
+        assert info["input_order"]["required"] == real[name]["input_order"]["required"], name
+        assert info["output"] == real[name]["output"] or name == "PreviewImage", name
+        for key, (io_type, _) in info["input"]["required"].items():
+            real_type = real[name]["input"]["required"][key][0]
+            assert io_type == ("COMBO" if isinstance(real_type, list) else real_type), f"{name}.{key}"
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=[path.stem for path in WORKFLOWS])
+def test_an_example_runs_through_the_real_queue(host: RunningHost, path: Path, tmp_path: Path) -> None:
+    info = host.object_info()
+    workflow = read_workflow(path)
+    model = missing_model(workflow, info)
+    if model:
+        pytest.skip(f"this ComfyUI has no model file {model}")
+    graph = to_api_graph(workflow, info)
+    said: list[str] = []
+    outcome = host.run(graph, lambda _, text: said.append(text))
+    assert (outcome.status, outcome.message) == ("success", "")
+    assert said
+    assert write_pictures(path.stem, graph, outcome, tmp_path)
+
+
+def test_gateway_nodes_overlap_each_other(host: RunningHost) -> None:
+    graph: Graph = {str(n): generate(f"[latency:1] sibling {n}", seed=60) for n in range(1, 4)}
+    graph |= {str(n + 10): preview(str(n)) for n in range(1, 4)}
+    outcome = host.run(graph, nothing)
+    assert outcome.status == "success"
+    assert len(outcome.pictures) == 3
+    # One after the other it would be 3 s of the gateway's time alone.
+    assert 1 < outcome.seconds < 2.5
+
+
+@pytest.mark.parametrize("sleeper_first", [True, False], ids=["sleeper_first", "gateway_first"])
+def test_a_gateway_node_overlaps_a_blocking_local_node(host: RunningHost, sleeper_first: bool) -> None:
+    blocking = {"1": sleep(2.5, sleeper_first)}
+    call = {"5": generate("[latency:2] beside", seed=80 + sleeper_first)}
+    graph: Graph = {**blocking, **call} if sleeper_first else {**call, **blocking}
+    outcome = host.run(graph | {"6": preview("5"), "7": preview("1")}, nothing)
+    assert outcome.status == "success"
+    assert outcome.pictures["6"]
+    # One after the other it would be 4.5 s.
+    assert 2.5 < outcome.seconds < 3.6
+
+
+def test_the_same_request_costs_nothing_the_second_time(host: RunningHost) -> None:
+    graph: Graph = {"1": generate("twice", seed=90), "2": preview("1"), "3": info_of("1")}
+    first = host.run(graph, nothing)
+    # A connection to the profile that is used anyway: the same request, and the host's own cache doesn't answer.
+    connection = {"class_type": "NanoBananaGatewayConnection", "inputs": {"profile": "default"}}
+    graph = {"10": connection, "11": generate("twice", seed=90, connection=["10", 0])}
+    second = host.run(graph | {"12": preview("11"), "13": info_of("11")}, nothing)
+    assert '"source": "gateway"' in first.texts["3"][0]
+    assert '"source": "journal"' in second.texts["13"][0]
+
+
+def info_of(node_id: str) -> dict[str, Any]:
+    return {"class_type": "PreviewAny", "inputs": {"source": [node_id, 3]}}
+
+
+def test_interrupt_ends_the_prompt_as_a_cancel_and_the_next_one_runs(host: RunningHost) -> None:
+    async def cancelled() -> tuple[Outcome, float]:
+        async with ComfyClient(host.url) as client:
+            said = asyncio.Event()
+            graph: Graph = {
+                "1": generate("[latency:20] to be cancelled", seed=100, count=8),
+                "2": generate("[latency:20] its sibling", seed=101, count=8),
+                "3": preview("1"),
+                "4": preview("2"),
+            }
+            running = asyncio.create_task(client.run(graph, lambda *_: said.set()))
+            await asyncio.wait_for(said.wait(), 10)
+            clicked = time.perf_counter()
+            await client.interrupt()
+            return await running, time.perf_counter() - clicked
+
+    outcome, seconds = asyncio.run(cancelled())
+    assert outcome.status == "interrupted"
+    assert seconds < 0.5
+    after = host.run({"1": generate("after the cancel", seed=102), "2": preview("1")}, nothing)
+    assert after.status == "success"
+
+
+def test_a_bad_input_is_said_in_the_hosts_own_error(host: RunningHost) -> None:
+    outcome = host.run({"1": generate("  "), "2": preview("1")}, nothing)
+    assert outcome.status == "error"
+    assert outcome.message.startswith("The prompt is empty.")
