@@ -13,16 +13,18 @@ from .links import Link, LinkKind, cut_bare, ends_as_picture, unescape
 from .values import MIB
 from .words import mended
 
-_START: Final = re.compile(r"[hH][tT][tT][pP][sS]?://|[dD][aA][tT][aA]:[A-Za-z0-9.+/;=_-]{0,200},|!?\[|\]")
+_START: Final = re.compile(r"[hH][tT][tT][pP][sS]?://|[dD][aA][tT][aA]:[A-Za-z0-9.+/;=_-]{0,200},")
 # The beginning of one of those at the end of a piece: it waits for the next piece, at most 206 characters.
 _HELD: Final = re.compile(
-    r"(?:h(?:t(?:t(?:ps?(?::/?)?)?)?)?|d(?:a(?:t(?:a(?::[A-Za-z0-9.+/;=_-]{0,200})?)?)?)?|!)\Z", re.IGNORECASE
+    r"(?:h(?:t(?:t(?:ps?(?::/?)?)?)?)?|d(?:a(?:t(?:a(?::[A-Za-z0-9.+/;=_-]{0,200})?)?)?)?)\Z", re.IGNORECASE
 )
 _MOST_HELD: Final = 206
 
 _MARKDOWN_BEFORE: Final = re.compile(r"\]\(\s*<?\Z")
 _QUOTE_BEFORE: Final = re.compile(r"(src|href)\s*=\s*[\"']?\Z", re.IGNORECASE)
-_BEFORE: Final = 24
+# How far back a Markdown image's `![` is looked for: relays write the whole prompt between it and the `](`.
+_BEFORE: Final = 4_096
+_JUST_BEFORE: Final = 24
 _PAREN_BEFORE: Final = re.compile(r"[(\"'<]\s*\Z")
 
 # CJK and typographic punctuation that is no part of a URL: ideographic comma and full stop, brackets, full-width
@@ -39,7 +41,7 @@ _DATA_RUN: Final = re.compile(r"[A-Za-z0-9+/=_%-]*")
 _DELIMITED_DATA_RUN: Final = re.compile(r"[A-Za-z0-9+/=_%\s-]*")
 _IPV6_HOST: Final = re.compile(r"https?://(?:\[[0-9a-f:.%]*)?\Z", re.IGNORECASE)
 
-_MOST_BRACKETS: Final = 32
+_MOST_BRACKETS: Final = 16
 # Stands in the kept words where a link was.
 _MARK: Final = "\x01"
 _MARKED_IMAGE: Final = re.compile(r"!?\[[^\[\]\n\x01]{0,500}\]\(\s{0,8}<?\x01>?[^()\n\x01]{0,200}\)")
@@ -62,8 +64,6 @@ class TextScanner:
         self._parts: list[str | Link] = []
         self._held = ""
         self._before = ""
-        self._brackets: list[bool] = []
-        self._bracket_is_image = False
         self._kind: LinkKind | None = None
         self._end = _BARE_END
         self._depth = 0
@@ -146,14 +146,7 @@ class TextScanner:
             return len(text)
         self._say(text[position : match.start()])
         token = match.group()
-        if token.endswith("["):
-            self._say(token)
-            if len(self._brackets) < _MOST_BRACKETS:
-                self._brackets.append(len(token) == 2)
-        elif token == "]":
-            self._say(token)
-            self._bracket_is_image = self._brackets.pop() if self._brackets else False
-        elif token.endswith(","):
+        if token.endswith(","):
             self._open_data(token)
         else:
             self._open_url(token)
@@ -165,13 +158,14 @@ class TextScanner:
             self._say(header)
             return
         self._kind = LinkKind.DATA
-        self._end = _DELIMITED_DATA_RUN if _PAREN_BEFORE.search(self._before) else _DATA_RUN
+        self._end = _DELIMITED_DATA_RUN if _PAREN_BEFORE.search(self._before[-_JUST_BEFORE:]) else _DATA_RUN
         self._begin(header)
 
     def _open_url(self, scheme: str) -> None:
-        quote = _QUOTE_BEFORE.search(self._before)
-        if _MARKDOWN_BEFORE.search(self._before):
-            self._kind = LinkKind.IMAGE if self._bracket_is_image else LinkKind.LINK
+        just_before = self._before[-_JUST_BEFORE:]
+        quote = _QUOTE_BEFORE.search(just_before)
+        if _MARKDOWN_BEFORE.search(just_before):
+            self._kind = LinkKind.IMAGE if _opens_image(self._before) else LinkKind.LINK
             self._end = _MARKDOWN_END
         elif quote:
             self._kind = LinkKind.IMAGE if quote.group(1).lower() == "src" else LinkKind.LINK
@@ -263,3 +257,20 @@ class TextScanner:
             self._before = ""
         else:
             self._say(link.url)
+
+
+def _opens_image(before: str) -> bool:
+    """Whether the brackets that `before` closes at its end, with `](`, were opened by `![`."""
+    end = before.rfind("]")
+    depth = 1
+    for _ in range(_MOST_BRACKETS):
+        opened = before.rfind("[", 0, end)
+        closed = before.rfind("]", 0, end)
+        if opened < 0:
+            break
+        end = max(opened, closed)
+        depth += 1 if closed > opened else -1
+        if depth == 0:
+            return before.startswith("!", opened - 1) if opened else False
+    # A label of thousands of characters is a prompt, and stands before a picture.
+    return len(before) >= _BEFORE

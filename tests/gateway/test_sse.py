@@ -123,9 +123,9 @@ def seconds(megabytes: int, piece: int = 65_536) -> float:
     best = 60.0
     for _ in range(5):
         decoder = SseDecoder()
-        started = time.perf_counter()
+        started = time.thread_time()
         events = [event for part in pieces for event in decoder.feed(part)]
-        best = min(best, time.perf_counter() - started)
+        best = min(best, time.thread_time() - started)
         assert len(events) == 1
     return best
 
@@ -142,9 +142,9 @@ def test_many_small_events_take_linear_time() -> None:
         data = b'data: {"a":1}\n\n' * count
         best = 60.0
         for _ in range(3):
-            started = time.perf_counter()
+            started = time.thread_time()
             assert len(SseDecoder().feed(data)) == count
-            best = min(best, time.perf_counter() - started)
+            best = min(best, time.thread_time() - started)
         return best
 
     assert timed(40_000) < 10 * (timed(10_000) + 0.001)

@@ -71,6 +71,10 @@ CASES: list[tuple[str, list[Link]]] = [
     ("![a](<https://x.cn/a>)", [image("https://x.cn/a")]),
     ("![a](\nhttps://x.cn/a)", [image("https://x.cn/a")]),
     ("![a](https://x.cn/a_(1))b", [image("https://x.cn/a_(1)")]),
+    (f"![{'prompt ' * 2_000}](https://x.cn/a)", [image("https://x.cn/a")]),
+    (f"![{'prompt ' * 500}](https://x.cn/a)", [image("https://x.cn/a")]),
+    (f"[{'label ' * 500}](https://x.cn/a)", [link("https://x.cn/a")]),
+    ("](https://x.cn/a)", [link("https://x.cn/a")]),
     ("![a [b] c](https://x.cn/a)", [image("https://x.cn/a")]),
     ("[more](https://x.cn/page)", [link("https://x.cn/page")]),
     ("[![a](https://x.cn/a)](https://x.cn/b.png)", [image("https://x.cn/a"), link("https://x.cn/b.png")]),
@@ -100,7 +104,7 @@ def test_every_split_finds_the_same_links(text: str, links: list[Link]) -> None:
     whole = scanned([text])
     assert whole[0] == links
     assert scanned(list(text)) == whole
-    for place in range(len(text) + 1):
+    for place in range(0, len(text) + 1, 1 + len(text) // 200):
         assert scanned([text[:place], text[place:]]) == whole, place
 
 
@@ -231,12 +235,12 @@ def test_hostile_texts_take_linear_time(part: str) -> None:
         best = 60.0
         for _ in range(3):
             scanner = TextScanner()
-            started = time.perf_counter()
+            started = time.thread_time()
             for start in range(0, characters, 5_000):
                 scanner.feed(text[start : start + 5_000])
             scanner.finish()
             scanner.words(frozenset(scanner.links))
-            best = min(best, time.perf_counter() - started)
+            best = min(best, time.thread_time() - started)
         return best
 
     small, large = timed(100_000), timed(400_000)
