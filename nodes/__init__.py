@@ -21,6 +21,12 @@ _NODES = (
 class NanoBananaExtension(ComfyExtension):
     """What the host gets from `comfy_entrypoint`."""
 
+    async def on_load(self) -> None:
+        try:
+            importlib.import_module("._routes", __package__).register()
+        except Exception:  # noqa: BLE001
+            _log.exception("NanoBanana: settings and history are not there in the browser; the nodes work")
+
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         nodes: list[type[io.ComfyNode]] = []
         for module, name in _NODES:

@@ -10,7 +10,7 @@ import inspect
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 try:
     from comfy_api.v0_0_2 import ComfyExtension, io
@@ -73,6 +73,35 @@ def server() -> Any:
     return None
 
 
+def client_id() -> str:
+    """The page that started what is being executed; empty where there is none."""
+    return str(getattr(server(), "client_id", None) or "")
+
+
+def is_multi_user() -> bool:
+    """Whether several people share this host, each with files of their own."""
+    with contextlib.suppress(ImportError):
+        from comfy.cli_args import args
+
+        return bool(getattr(args, "multi_user", False))
+    return False
+
+
+def workflow_id(run: str) -> str:
+    """The id of the workflow that the prompt `run` was made from, as its page sent it; empty where none did."""
+    queue = getattr(server(), "prompt_queue", None)
+    running: Any = getattr(queue, "currently_running", None)
+    if not isinstance(running, dict):
+        return ""
+    try:
+        for item in list(cast("dict[Any, Any]", running).values()):
+            if str(item[1]) == run:
+                return str(item[3]["extra_pnginfo"]["workflow"]["id"])
+    except (LookupError, TypeError, RuntimeError):
+        return ""
+    return ""
+
+
 def send_text(node_id: str, text: str) -> None:
     """Show `text` on the node. May be called from any thread."""
     instance = server()
@@ -102,14 +131,17 @@ async def set_progress(node_id: str, value: float, most: float, preview: Image |
 
 __all__ = [
     "ComfyExtension",
+    "client_id",
     "data_folder",
     "interruption",
     "io",
     "is_interrupted",
+    "is_multi_user",
     "run_id",
     "schema",
     "send_event",
     "send_text",
     "server",
     "set_progress",
+    "workflow_id",
 ]

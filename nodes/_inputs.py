@@ -25,7 +25,7 @@ def model_names() -> list[str]:
     try:
         store = profiles()
         for name in store.names():
-            extra.extend(store.get(name).extra_models)
+            extra.extend(store.stored(name).extra_models)
     except (ConfigError, OSError):
         # Settings that can't be read are said when a node runs; the menu still opens.
         _log.warning("The extra models of the settings could not be read", exc_info=True)
@@ -118,11 +118,4 @@ def picture_outputs() -> list[Any]:
 
 def chosen_profile(connection: str | None) -> Profile:
     """The profile that the connection names, else the default one. Raises `ConfigError`."""
-    profile = profiles().get(connection or "default")
-    if not profile.base_url:
-        raise ConfigError(
-            "NanoBanana is not set up yet: no base URL is set.",
-            "Open Settings > NanoBanana and fill in the base URL and the key, or set NANOBANANA_BASE_URL. "
-            "The base URL 'simulator' tries everything out at no cost.",
-        )
-    return profile
+    return profiles().get(connection or "default")

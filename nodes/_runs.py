@@ -18,10 +18,12 @@ from ..nanobanana.cancel import CancelToken
 from ..nanobanana.client import Call, Studio
 from ..nanobanana.errors import NanoBananaError, merged
 from ..nanobanana.imaging.codec import Picture
+from ..nanobanana.imaging.thumbnail import thumbnail
 from ..nanobanana.orders import Order, Outcome
-from ._host import interruption, is_interrupted, run_id, send_text, set_progress
+from ._host import client_id, interruption, is_interrupted, run_id, send_event, send_text, set_progress, workflow_id
+from ._live import Live
 from ._status import final_text, progress, running_text
-from ._thumbnail import thumbnail
+from ._viewers import Viewers
 from ._watch import Watch
 
 if TYPE_CHECKING:
@@ -88,7 +90,7 @@ class Execution:
         """In the call's thread: the tensors are made there, while other calls still run."""
         self._tensors[outcome.variation] = [self._convert(one.picture) for one in outcome.pictures]
         if outcome.pictures:
-            self._group.preview = thumbnail(outcome.pictures[-1].picture.rgb)
+            self._group.came(outcome)
 
     def _awake(self) -> None:
         # The loop is closed when the host gave up on this run; the call still ends in the journal.
@@ -156,7 +158,10 @@ class NodeRun:
         self.node_id = node_id
         self.token = CancelToken()
         self.executions: list[Execution] = []
-        self.preview: Image | None = None
+        self.live = Live(send_event, node_id=node_id, run=run, workflow=workflow_id(run))
+        # A page with our own panel shows text and pictures there, and nothing twice.
+        self._has_panel = runs.viewers.watches(client_id())
+        self._preview: Image | None = None
         self._began = time.monotonic()
         self._said = ""
         self._shown = -1.0
@@ -180,17 +185,25 @@ class NodeRun:
         """Show where the calls stand, when that has changed. Called from the watching thread."""
         calls = self.calls
         if calls:
+            self.live.running(calls, time.monotonic())
             self._send(running_text(calls, time.monotonic()))
+
+    def came(self, outcome: Outcome) -> None:
+        """Show what a call brought. Called in the call's thread."""
+        self.live.pictures(outcome)
+        if not self._has_panel:
+            self._preview = thumbnail(outcome.pictures[-1].picture.rgb)
 
     def _send(self, text: str) -> None:
         if text and text != self._said:
             self._said = text
-            send_text(self.node_id, text)
+            if not self._has_panel:
+                send_text(self.node_id, text)
 
     async def show_progress(self) -> None:
         calls = self.calls
         value = round(progress([call.report for call in calls]) * 100 * len(calls))
-        preview, self.preview = self.preview, None
+        preview, self._preview = self._preview, None
         if calls and (value != self._shown or preview is not None):
             self._shown = value
             await set_progress(self.node_id, value, 100 * len(calls), preview)
@@ -213,19 +226,22 @@ class NodeRun:
             return
         self._runs.forget(self)
         outcomes = [call.outcome for call in self.calls if call.outcome]
+        unmade = [execution.error for execution in self.executions if execution.error]
+        seconds = time.monotonic() - self._began
         await self.show_progress()
+        self.live.ended(self.calls, unmade, seconds, cancelled=self.token.cancelled)
         if not self.token.cancelled:
-            errors = [str(execution.error) for execution in self.executions if execution.error]
-            words = [final_text(outcomes, time.monotonic() - self._began), *dict.fromkeys(errors)]
+            words = [final_text(outcomes, seconds), *dict.fromkeys(str(error) for error in unmade)]
             self._send("\n".join(line for line in words if line))
-        if any(outcome.error for outcome in outcomes) or any(execution.error for execution in self.executions):
+        if any(outcome.error for outcome in outcomes) or unmade:
             self._runs.mark_incomplete(self.node_id)
 
 
 class Runs:
-    """The node runs of this process. `studio` is made when the first call starts."""
+    """The node runs of this process. `studio` is made when the first call starts; `viewers` are pages with a panel."""
 
-    def __init__(self, studio: Callable[[], Studio]) -> None:
+    def __init__(self, studio: Callable[[], Studio], viewers: Viewers | None = None) -> None:
+        self.viewers = viewers or Viewers()
         self._studio = studio
         self._watch = Watch(is_interrupted)
         self._lock = threading.Lock()

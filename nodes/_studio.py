@@ -6,9 +6,11 @@ import functools
 
 from ..nanobanana.client import Studio
 from ..nanobanana.config import ProfileStore, data_folder
+from ..nanobanana.gallery import Gallery
 from ..nanobanana.journal import Journal
 from ._host import data_folder as host_data_folder
 from ._runs import Runs
+from ._viewers import Viewers
 
 
 @functools.cache
@@ -27,5 +29,15 @@ def studio() -> Studio:
 
 
 @functools.cache
+def gallery() -> Gallery:
+    return Gallery(journal())
+
+
+@functools.cache
+def viewers() -> Viewers:
+    return Viewers()
+
+
+@functools.cache
 def runs() -> Runs:
-    return Runs(studio)
+    return Runs(studio, viewers())

@@ -87,9 +87,7 @@ FINE = (400, error("model is required", "invalid_request"))
         ((404, ""), (500, error("oops")), "failed", "oops"),
     ],
 )
-def test_each_answer_has_its_verdict(
-    models: tuple[int, str], post: tuple[int, str], verdict: str, words: str
-) -> None:
+def test_each_answer_has_its_verdict(models: tuple[int, str], post: tuple[int, str], verdict: str, words: str) -> None:
     with scripted(models, post) as base_url:
         found = diagnose(Profile(base_url=base_url, api_key=KEY), cancel=CancelToken())
     assert found.verdict == verdict, found
@@ -231,7 +229,7 @@ def self_signed(folder: Path) -> Path:
 
     path = folder / "self-signed.pem"
     key = folder / "key.pem"
-    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1".split()
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"]
     subprocess.run([*command, "-keyout", str(key), "-out", str(path)], check=True, capture_output=True)
     path.write_text(path.read_text() + key.read_text())
     return path

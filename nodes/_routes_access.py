@@ -1,0 +1,145 @@
+"""Who may use the pack's HTTP routes. Pure: what a request says of itself in, a refusal or None out.
+
+The host has no accounts to log in with, so everything hangs on where a request comes from. A page of another site may
+make a browser on this computer send requests (hence the checks of Origin, Sec-Fetch-Site and Content-Type), or may
+point a name of its own at this computer (DNS rebinding, hence the check of Host).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+ALLOW_VARIABLE = "NANOBANANA_ALLOW_REMOTE_SETTINGS"
+
+# Set by a proxy in front of the host: then the connection's address is the proxy's, not the person's.
+_FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "cf-connecting-ip")
+# Names that no stranger can register, so none that a stranger's page can have been loaded from.
+_LOCAL_ENDINGS = (".local", ".lan", ".localhost", ".internal", ".home.arpa")
+_OFF = ("", "0", "no", "off", "false")
+
+
+@dataclass(frozen=True)
+class Request:
+    """`remote`: the connection's address. `headers`: with lower-case names."""
+
+    method: str
+    remote: str
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """`allowed`: the value of NANOBANANA_ALLOW_REMOTE_SETTINGS: 1, or the names under which the host is reached."""
+
+    multi_user: bool = False
+    allowed: str = ""
+
+    @property
+    def remote_is_allowed(self) -> bool:
+        return self.allowed.strip().lower() not in _OFF
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset(name.strip().lower() for name in self.allowed.split(",") if name.strip())
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """`code` is for the page, `message` and `hint` for the person."""
+
+    status: int
+    code: str
+    message: str
+    hint: str = ""
+
+
+def refusal(request: Request, rules: Rules, *, private: bool, shared: bool = False) -> Refusal | None:
+    """Why this request is not served, or None.
+
+    `private`: it reads or changes settings, or changes the history. `shared`: it tells nothing about anybody, and is
+    served under --multi-user too.
+    """
+    if rules.multi_user and not shared:
+        return Refusal(
+            403,
+            "multi_user",
+            "NanoBanana's settings and history are off, because ComfyUI runs with --multi-user.",
+            "Set NANOBANANA_BASE_URL and NANOBANANA_API_KEY where ComfyUI is started.",
+        )
+    if request.method not in ("GET", "HEAD") and _content_type(request) != "application/json":
+        return Refusal(415, "not_json", "Only JSON is taken here (Content-Type: application/json).")
+    if not _same_origin(request):
+        return Refusal(403, "cross_origin", "This request comes from another site's page.")
+    nearby = is_nearby(request)
+    if private and not nearby and not rules.remote_is_allowed:
+        return Refusal(
+            403,
+            "remote",
+            "The settings can be changed on the computer that runs ComfyUI only.",
+            f"Open ComfyUI there, or start it with {ALLOW_VARIABLE}=1.",
+        )
+    if (private or nearby) and not _host_is_ours(request, rules, nearby):
+        return Refusal(
+            403,
+            "host",
+            f"ComfyUI was reached under a name that NanoBanana doesn't know: {_host(request)!r}.",
+            f"Use its address or localhost, or start it with {ALLOW_VARIABLE}=<that name>.",
+        )
+    return None
+
+
+def is_nearby(request: Request) -> bool:
+    """Whether the request was sent on this computer, as far as can be told."""
+    return _is_loopback(request.remote) and not any(name in request.headers for name in _FORWARDED)
+
+
+def _content_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _same_origin(request: Request) -> bool:
+    site = request.headers.get("sec-fetch-site", "").lower()
+    # "none": typed into the address bar, which no page can do.
+    if site and site != "same-origin" and not (site == "none" and request.method == "GET"):
+        return False
+    origin = request.headers.get("origin")
+    if origin is None:
+        return True
+    with contextlib.suppress(ValueError):
+        return urlsplit(origin).netloc.lower() == request.headers.get("host", "").strip().lower() != ""
+    return False
+
+
+def _host(request: Request) -> str:
+    with contextlib.suppress(ValueError):
+        return (urlsplit(f"//{request.headers.get('host', '').strip()}").hostname or "").lower()
+    return ""
+
+
+def _host_is_ours(request: Request, rules: Rules, nearby: bool) -> bool:
+    host = _host(request)
+    if host == "localhost" or _is_loopback(host) or host in rules.names:
+        return True
+    if nearby and not rules.remote_is_allowed:
+        # The computer's own address in its network, typed on the computer itself.
+        return _is_address(host)
+    return _is_address(host) or (bool(host) and ("." not in host or host.endswith(_LOCAL_ENDINGS)))
+
+
+def _is_address(text: str) -> bool:
+    with contextlib.suppress(ValueError):
+        ipaddress.ip_address(text.partition("%")[0])
+        return True
+    return False
+
+
+def _is_loopback(text: str) -> bool:
+    with contextlib.suppress(ValueError):
+        address = ipaddress.ip_address(text.partition("%")[0])
+        mapped = getattr(address, "ipv4_mapped", None)
+        return (mapped or address).is_loopback
+    return False

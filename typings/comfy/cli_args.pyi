@@ -1,0 +1,4 @@
+class _Args:
+    multi_user: bool
+
+args: _Args
