@@ -94,7 +94,8 @@ class ProfileStore:
         if not profile.base_url:
             raise ConfigError(
                 f"No gateway is set for the profile {name!r}.",
-                f"Set the base URL in Settings > NanoBanana, or in {_BASE_URL_VARIABLE}.",
+                f"Set the base URL and the key in Settings > NanoBanana, or in {_BASE_URL_VARIABLE} and "
+                f"{_KEY_VARIABLE}. The base URL 'simulator' tries everything out at no cost.",
             )
         return profile
 

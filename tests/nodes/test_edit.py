@@ -136,7 +136,7 @@ def test_other_pixels_are_another_request(host: StandIn, gateway: Simulator, han
     picture = grey(0.5)
     run(host, edit("x", ["a", 0]), a=hand_over(picture))
     other = picture.clone()
-    other[0, 0, 0, 0] += 1 / 255
+    other[0, 0, 0, 0] += 2 / 255
     run(host, edit("x", ["a", 0]), a=hand_over(other))
     run(host, edit("x", ["a", 0]), a=hand_over(picture.clone()))
     assert len(gateway.ledger.posts) == 2

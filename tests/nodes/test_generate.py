@@ -86,7 +86,7 @@ def test_bad_input_is_an_error_before_anything_is_sent(
 
 @pytest.mark.parametrize(
     ("base_url", "words"),
-    [("", "no base URL is set"), ("not a url", "base URL"), ("ftp://gateway.test", "base URL")],
+    [("", "No gateway is set"), ("not a url", "base URL"), ("ftp://gateway.test", "base URL")],
 )
 def test_a_base_url_that_is_missing_or_malformed_is_said(
     host: StandIn, gateway: Simulator, monkeypatch: pytest.MonkeyPatch, base_url: str, words: str
@@ -160,7 +160,7 @@ def interrupted(host: StandIn, after: float, **nodes: dict) -> tuple[float, str]
 
 
 @pytest.mark.parametrize(
-    "marker", ["[latency:20]", "[fault:hang:after_headers]", "[fault:slow_download:1000]", "[fault:http_429]"]
+    "marker", ["[latency:20]", "[fault:hang_after_headers]", "[fault:download_slow:1000]", "[fault:http_429]"]
 )
 def test_cancel_ends_the_prompt_and_closes_the_connection(host: StandIn, gateway: Simulator, marker: str) -> None:
     seconds, status = interrupted(host, 0.6, **{"1": generate(f"{marker} x", count=6), "out": shown("1")})
