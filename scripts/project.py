@@ -59,7 +59,8 @@ def check(arguments: list[str]) -> None:
 def test(arguments: list[str]) -> None:
     setup([])
     # loadgroup keeps the tests that share a real host in one worker, so that one host is started.
-    run(str(PYTHON), "-m", "pytest", "-q", "-n", "auto", "--dist", "loadgroup", *arguments)
+    # -rs says in a line what was skipped and why.
+    run(str(PYTHON), "-m", "pytest", "-q", "-rs", "-n", "auto", "--dist", "loadgroup", *arguments)
 
 
 def demo(arguments: list[str]) -> None:
