@@ -10,6 +10,7 @@ import hashlib
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +19,11 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from .lettering import legible, wrapped
 
 # The scene is drawn at this many pixels on its longer side and scaled up: it is soft anyway, and a 4K one stays cheap.
-_SCENE_SIDE = 720
+_SCENE_SIDE = 600
 # Published sizes differ from their ratio by up to 3 %: a picture that near is stretched, another one is cropped.
 _RATIO_TOLERANCE = 0.03
 
-Plane = NDArray[np.float32]
+Plane: TypeAlias = NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -69,52 +70,51 @@ def _scene(seed: int, width: int, height: int, sky_only: bool) -> tuple[Image.Im
     """
     random = np.random.default_rng(seed)
     hue = float(random.random())
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-    x /= width
-    y /= height
     unit = width / height
-    top = _colour(hue, 0.62, 0.46)
+    x = np.arange(width, dtype=np.float32)[None, :] / np.float32(width)
+    y = np.arange(height, dtype=np.float32)[:, None] / np.float32(height)
+    canvas = Image.new("RGB", (width, height), _colour(hue, 0.62, 0.46))
     horizon = _colour(hue + 0.12 + 0.1 * float(random.random()), 0.45, 0.98)
-    share = _unit(y * 1.25 + 0.12 * (x - 0.5))[..., None]
-    canvas = top * (1 - share) + horizon * share
+    canvas.paste(horizon, (0, 0), _mask(y * 1.25 + 0.12 * (x - 0.5)))
     # The crescent: a disc less another one, with edges as soft as one pixel of the finished picture.
     centre_x, centre_y = 0.62 + 0.22 * float(random.random()), 0.24 + 0.08 * float(random.random())
     radius = 0.13 * min(1.0, unit)
     disc = _disc(x * unit, y, centre_x * unit, centre_y, radius)
     bite = _disc(x * unit, y, centre_x * unit - radius * 0.45, centre_y - radius * 0.32, radius * 0.92)
-    crescent = disc * (1 - bite)
-    mask = Image.fromarray((crescent * 255).astype(np.uint8))
+    crescent = _mask(disc * (1 - bite))
     if sky_only:
-        return _image(canvas), mask
+        return canvas, crescent
     glow = np.exp(-(((x - centre_x) * unit) ** 2 + (y - centre_y) ** 2) / (6 * radius**2))
-    canvas += glow[..., None] * 0.22
-    canvas = canvas * (1 - crescent[..., None]) + _colour(0.135, 0.42, 1.0) * crescent[..., None]
+    canvas.paste((255, 255, 255), (0, 0), _mask(glow * np.float32(0.3)))
+    canvas.paste(_colour(0.135, 0.42, 1.0), (0, 0), crescent)
     for row in range(4):
         line = np.full_like(x, 0.52 + 0.13 * row)
         for wave in range(3):
             frequency = (1.1 + wave * 1.7 + float(random.random())) * max(unit, 0.6)
             line -= (0.062 / (wave + 1)) * np.sin(2 * math.pi * (frequency * x + float(random.random())))
-        cover = _unit((y - line) * height / 1.5 + 0.5)[..., None]
         shade = _colour(hue + 0.06 - 0.025 * row, 0.42 + 0.08 * row, 0.74 - 0.15 * row)
-        canvas = canvas * (1 - cover) + shade * cover
-    return _image(canvas), mask
+        top = min(height - 1, max(0, int(line.min() * height) - 1))
+        canvas.paste(shade, (0, top), _mask((y[top:] - line) * np.float32(height / 1.5) + np.float32(0.5)))
+    return canvas, crescent
+
+
+def _mask(plane: Plane) -> Image.Image:
+    """A plane of 0..1, clamped, as a mask of 0..255."""
+    return Image.fromarray((_unit(plane) * np.float32(255) + np.float32(0.5)).astype(np.uint8))
 
 
 def _unit(plane: Plane) -> Plane:
     return np.minimum(np.maximum(plane, np.float32(0)), np.float32(1))
 
 
-def _image(canvas: NDArray[np.floating]) -> Image.Image:
-    return Image.fromarray((_unit(canvas.astype(np.float32)) * 255 + 0.5).astype(np.uint8))
-
-
-def _colour(hue: float, saturation: float, value: float) -> Plane:
-    return np.array(colorsys.hsv_to_rgb(hue % 1.0, saturation, value), dtype=np.float32)
+def _colour(hue: float, saturation: float, value: float) -> tuple[int, int, int]:
+    red, green, blue = colorsys.hsv_to_rgb(hue % 1.0, saturation, value)
+    return round(red * 255), round(green * 255), round(blue * 255)
 
 
 def _disc(x: Plane, y: Plane, centre_x: float, centre_y: float, radius: float) -> Plane:
     distance = np.sqrt((x - centre_x) ** 2 + (y - centre_y) ** 2)
-    return _unit((radius - distance) * y.shape[0] / 1.5 + 0.5)
+    return _unit((radius - distance) * np.float32(y.shape[0] / 1.5) + np.float32(0.5))
 
 
 def _insets(canvas: Image.Image, pictures: tuple[Image.Image, ...]) -> None:

@@ -36,9 +36,9 @@ def png_chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def _png(width: int, height: int, bits: int, colour: int, rows: bytes) -> bytes:
+def _png_file(width: int, height: int, bits: int, colour: int, packed: bytes) -> bytes:
     header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
-    data = png_chunk(b"IHDR", header) + png_chunk(b"IDAT", zlib.compress(rows, 1)) + png_chunk(b"IEND", b"")
+    data = png_chunk(b"IHDR", header) + png_chunk(b"IDAT", packed) + png_chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + data
 
 
@@ -48,9 +48,7 @@ def bomb(side: int = 30000) -> bytes:
     packer = zlib.compressobj(9)
     row = b"\0" * (1 + (side + 7) // 8)
     body = b"".join([packer.compress(row) for _ in range(side)] + [packer.flush()])
-    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
-    data = png_chunk(b"IHDR", header) + png_chunk(b"IDAT", body) + png_chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + data
+    return _png_file(side, side, 1, 0, body)
 
 
 def _png16(pixels: NDArray[np.uint8], colour: int) -> Encoded:
@@ -59,7 +57,7 @@ def _png16(pixels: NDArray[np.uint8], colour: int) -> Encoded:
     raw = (pixels.astype(np.uint16) * np.uint16(257)).astype(">u2").tobytes()
     stride = len(raw) // height
     rows = b"".join(b"\0" + raw[y * stride : (y + 1) * stride] for y in range(height))
-    return _png(width, height, 16, colour, rows), "image/png"
+    return _png_file(width, height, 16, colour, zlib.compress(rows, 1)), "image/png"
 
 
 def _with_alpha(image: Image.Image) -> Image.Image:
@@ -88,10 +86,13 @@ def _animated(image: Image.Image, name: str) -> Encoded:
 
 
 def _corrupt_png(image: Image.Image) -> Encoded:
-    data = bytearray(encode(image, "png")[0])
-    middle = len(data) // 2
-    data[middle : middle + 64] = bytes(64)
-    return bytes(data), "image/png"
+    stride = image.width * 3
+    raw = image.convert("RGB").tobytes()
+    packer = zlib.compressobj(1)
+    upper = b"".join(b"\0" + raw[y * stride : (y + 1) * stride] for y in range(image.height // 2))
+    # 7: a last block of the type that deflate reserves, an error to every decoder.
+    body = packer.compress(upper) + packer.flush(zlib.Z_FULL_FLUSH) + b"\7" * 64
+    return _png_file(image.width, image.height, 8, 2, body), "image/png"
 
 
 def _truncated(image: Image.Image, image_format: str) -> Encoded:
@@ -140,7 +141,7 @@ VARIANTS: dict[str, tuple[Variant, str]] = {
     "picture_animated_gif": (lambda i: _animated(i, "GIF"), "animated GIF of two frames"),
     "picture_bmp": (lambda i: (_saved(i, "BMP"), "image/bmp"), "BMP"),
     "picture_tiff": (lambda i: (_saved(i, "TIFF"), "image/tiff"), "TIFF"),
-    "picture_corrupt_png": (_corrupt_png, "PNG with 64 zero bytes in its middle"),
+    "picture_corrupt_png": (_corrupt_png, "PNG whose data turn into nonsense half way"),
     "picture_truncated_png": (lambda i: _truncated(i, "png"), "the first half of a PNG"),
     "picture_truncated_jpeg": (lambda i: _truncated(i, "jpeg"), "the first half of a JPEG"),
     "picture_truncated_webp": (lambda i: _truncated(i, "webp"), "the first half of a WebP"),

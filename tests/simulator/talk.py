@@ -136,7 +136,7 @@ def open_request(base_url: str, body: Any, length: int | None = None) -> socket.
     parts = urlsplit(base_url)
     assert parts.hostname is not None
     connection = socket.create_connection((parts.hostname, parts.port or 80), timeout=10)
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: application/json\r\n"
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\n"
     connection.sendall(f"{head}Content-Length: {len(raw) if length is None else length}\r\n\r\n".encode() + raw)
     return connection
 

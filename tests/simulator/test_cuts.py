@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import time
 from collections.abc import Iterator
@@ -140,7 +141,7 @@ def test_chunk_delay_goes_between_the_events(simulator: Simulator) -> None:
     body = order("x [chunk_delay:0.2][fault:framing_usage]")
     with contextlib.closing(open_request(simulator.base_url, body)) as connection:
         arrivals = [time.monotonic() for _ in iter(lambda: b"0\r\n\r\n" in connection.recv(65536), True)]
-    gaps = [later - earlier for earlier, later in zip(arrivals[:-1], arrivals[1:], strict=True)]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(arrivals)]
     assert sum(gap > 0.1 for gap in gaps) >= 3
 
 

@@ -49,6 +49,7 @@ def test_a_plain_download(simulator: Simulator) -> None:
     answer = get(url)
     assert is_picture(answer)
     assert answer.headers["content-type"] == "image/jpeg"
+    assert simulator.ledger.wait_for(lambda ledger: ledger.downloads[-1].finished)
     entry = simulator.ledger.downloads[-1]
     assert (entry.status, entry.complete, entry.violations) == (200, True, ())
 
