@@ -10,6 +10,7 @@ from ..errors import BadAnswer
 from .values import AnswerLimits
 
 _TOKEN: Final = re.compile(rb'\\.|["{}\[\],]', re.DOTALL)
+_TOKENS_PER_VALUE: Final = 8
 _CLOSES: Final = {b"{": b"}", b"[": b"]"}
 
 
@@ -19,10 +20,9 @@ def load(data: bytes, limits: AnswerLimits) -> object:
     The limits are looked at first: a hundred megabytes of `[[],[],...` parse to gigabytes, and deep nesting ends in
     a RecursionError or, in a thread with a small stack, worse.
     """
-    brackets = data.count(b"[") + data.count(b"{")
-    if brackets + data.count(b",") > limits.json_values:
+    if _is_wide(data, limits):
         raise _over(f"more than {limits.json_values} values")
-    if brackets > limits.json_depth and _depth(data) > limits.json_depth:
+    if data.count(b"[") + data.count(b"{") > limits.json_depth and _depth(data) > limits.json_depth:
         raise _over(f"JSON nested more than {limits.json_depth} deep")
     try:
         return cast("object", json.loads(data))
@@ -36,6 +36,15 @@ def _over(what: str) -> BadAnswer:
         "Check that the base URL is that of an OpenAI-compatible gateway.",
         billed="maybe",
     )
+
+
+def _is_wide(data: bytes, limits: AnswerLimits) -> bool:
+    """Whether `data` may hold more values than allowed, or more tokens than are worth a look.
+
+    Base64 holds neither brackets nor commas; in JSON some write its slashes as `\\/`, one character in 64.
+    """
+    values = data.count(b"[") + data.count(b"{") + data.count(b",")
+    return values > limits.json_values or data.count(b'"') + data.count(b"\\") > _TOKENS_PER_VALUE * limits.json_values
 
 
 def _depth(data: bytes) -> int:
@@ -60,6 +69,8 @@ def load_partial(data: bytes, limits: AnswerLimits) -> object:
 
     A string that was cut is kept only where it holds words or a URL: half a base64 text is no picture.
     """
+    if _is_wide(data, limits):
+        return None
     stack: list[bytes] = []
     in_string = False
     string_start = 0
