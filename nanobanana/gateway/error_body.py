@@ -16,8 +16,8 @@ _NO_JSON: Final = object()
 _MESSAGE_KEYS: Final = ("message", "msg", "err", "error_msg", "error_message", "errmsg", "detail", "reason", "error")
 _CODE_KEYS: Final = ("code", "error_code", "errcode", "status_code", "status", "http_status")
 _ID_KEYS: Final = ("request_id", "requestId", "req_id", "trace_id")
-# What only an answer has. An `error` beside them is still one.
-_ANSWER_KEYS: Final = ("choices", "media", "data", "images", "usage", "object", "output", "candidates")
+# What only an answer has, beside `choices` and `media`. An `error` beside them is still one.
+_ANSWER_KEYS: Final = ("data", "images", "usage", "object", "output", "candidates")
 _GOOD_CODES: Final = frozenset({"", "ok", "success", "null", "none"})
 
 
@@ -92,13 +92,14 @@ def is_error(payload: Mapping[str, object]) -> bool:
     response = as_mapping(payload.get("response"))
     if response is not None and response.get("error"):
         return True
-    if any(payload.get(key) for key in _ANSWER_KEYS):
+    if any(payload.get(key) for key in ("choices", "media")):
         return False
-    if payload.get("success") is False:
-        return True
     # `status` and words alone may as well be news of the work: {"status": "processing", "message": ...}.
     code, number = _code({key: value for key, value in payload.items() if key not in ("status", "http_status")})
-    return bool(number) or (code not in _GOOD_CODES and bool(_message(payload)))
+    if number or payload.get("success") is False:
+        return True
+    named = code not in _GOOD_CODES and bool(_message(payload))
+    return named and not any(payload.get(key) for key in _ANSWER_KEYS)
 
 
 def _first_event(text: str) -> object:

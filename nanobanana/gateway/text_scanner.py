@@ -154,7 +154,7 @@ class TextScanner:
 
     def _open_data(self, header: str) -> None:
         media_type = header[5:-1]
-        if ";base64" not in media_type.lower() or not may_be_picture(media_type):
+        if ";base64" not in media_type.lower():
             self._say(header)
             return
         self._kind = LinkKind.DATA
@@ -229,7 +229,8 @@ class TextScanner:
         if kind is None:
             return
         if kind is LinkKind.DATA:
-            data = decode_base64("".join(pieces[1:]))
+            is_picture = may_be_picture(pieces[0][5:-1])
+            data = decode_base64("".join(pieces[1:])) if is_picture else None
             if data is None:
                 self._say(pieces[0] + "...")
             else:

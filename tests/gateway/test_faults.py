@@ -336,6 +336,7 @@ def test_any_retry_after_is_tolerated(value: str) -> None:
         ({"type": "error", "message": "x"}, ServerFailed, "maybe"),
         ({"code": "model_not_found", "message": "x"}, NotFound, "no"),
         ({"code": 401, "msg": "x"}, AuthFailed, "no"),
+        ({"code": 401, "msg": "x", "data": {"y": 1}}, AuthFailed, "no"),
         ({"success": False, "message": "x"}, ServerFailed, "maybe"),
         ({"response": {"error": {"message": "x"}}}, ServerFailed, "maybe"),
         ({"choices": [], "error": {"message": "x"}}, ServerFailed, "maybe"),

@@ -201,6 +201,8 @@ def test_files_that_are_no_pictures() -> None:
         (f"Here: ![a cat]({data_url(A)}) done", "Here:  done"),
         (f'Here: <img alt="x" src="{data_url(A)}"> done', "Here:  done"),
         (data_url(A), ""),
+        (f"a data:video/mp4;base64,{b64(A)} b", "a data:video/mp4;base64,... b"),
+        ("a data:image/png;base64,QQ== b", "a data:image/png;base64,... b"),
         ("a\x00b\x1bc\nd", "abc\nd"),
         ("![a](https://x.cn/a) b", "![a](https://x.cn/a) b"),
     ],
