@@ -13,7 +13,7 @@ from PIL import Image
 
 from . import downloading
 from .catalog import MODELS
-from .connection import ClientLeft, Hangup, Peer, Stopping
+from .connection import ClientLeft, Hangup, Peer, Stopping, read_body
 from .exchange import Exchange
 from .failures import NO_KEY, WRONG_KEY, Failure, documented_body
 from .ledger import Download, Post, Request
@@ -45,9 +45,15 @@ class Handler(BaseHTTPRequestHandler):
         if self._route() == ENDPOINT:
             entry = self._state.ledger.post("POST", self.path, headers, self._number, new_request_id())
             self._guard(entry)
-        else:
-            self._guard(self._other())
-            self.close_connection = True
+            return
+        entry = self._other()
+        try:
+            # Closing over an unread body would reset the connection, and the client might never see the 404.
+            read_body(self.rfile.read1, self._length() or 0, self._peer.pause, 0)
+        except OSError as error:
+            logger.debug("the body of a wrong path: %s", error)
+        self._guard(entry)
+        self.close_connection = True
 
     def do_GET(self) -> None:
         if self._route().startswith(("/output/", "/decoy/")):
@@ -61,6 +67,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def _route(self) -> str:
         return self.path.partition("?")[0]
+
+    def _length(self) -> int | None:
+        text = self.headers.get("Content-Length", "")
+        return int(text) if text.isdigit() else None
 
     def _other(self) -> Request:
         return self._state.ledger.other(self.command, self.path, dict(self.headers.items()), self._number)
@@ -80,12 +90,12 @@ class Handler(BaseHTTPRequestHandler):
         if isinstance(entry, Download):
             self._download(entry)
         elif isinstance(entry, Post):
-            length = self.headers.get("Content-Length", "")
-            if not length.isdigit():
+            length = self._length()
+            if length is None:
                 self.close_connection = True
                 self._fail(entry, Failure(411, "Length required", None, "invalid_request_error"))
                 return
-            Exchange(self._state, self._peer, entry, self.rfile.read1, int(length)).run()
+            Exchange(self._state, self._peer, entry, self.rfile.read1, length).run()
         else:
             self._rest(entry)
 

@@ -150,7 +150,7 @@ class Simulator:
         self._state.base_url = f"{scheme}://{host}:{port}"
         self._state.stopping.clear()
         self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.05,), name="nanobanana-simulator", daemon=True
+            target=self._server.serve_forever, args=(0.02,), name="nanobanana-simulator", daemon=True
         )
         self._thread.start()
         return self

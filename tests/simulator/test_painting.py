@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -79,6 +80,14 @@ def test_the_same_subject_gives_the_same_pixels() -> None:
     assert paint(subject()).tobytes() == paint(subject()).tobytes()
     assert difference(paint(subject()), paint(subject(sequence=2))) > 5
     assert difference(paint(subject()), paint(subject("a dog"))) > 5
+
+
+def test_threads_do_not_disturb_each_other() -> None:
+    subjects = [subject(f"cat {number} \u732b", size=(256, 256)) for number in range(8)]
+    alone = [paint(each).tobytes() for each in subjects]
+    with ThreadPoolExecutor(8) as pool:
+        for together in pool.map(lambda _: [paint(each).tobytes() for each in subjects], range(8)):
+            assert together == alone
 
 
 def test_equal_orders_get_variations(simulator: Simulator) -> None:

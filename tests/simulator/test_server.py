@@ -5,7 +5,6 @@ import contextlib
 import http.client
 import json
 import os
-import shutil
 import signal
 import socket
 import ssl
@@ -19,6 +18,7 @@ from urllib.parse import urlsplit
 
 import pack.nanobanana.simulator as package
 import pytest
+import trustme
 from pack.nanobanana.simulator import FAULTS, Simulator, in_process
 from simulator.talk import ask, drain, edit, get, open_request, order
 
@@ -162,7 +162,7 @@ def test_other_routes(simulator: Simulator) -> None:
 def test_a_wrong_path_is_not_the_endpoint(simulator: Simulator, path: str) -> None:
     connection = http.client.HTTPConnection(urlsplit(simulator.base_url).netloc, timeout=10)
     with contextlib.closing(connection):
-        connection.request("POST", path, json.dumps(order()))
+        connection.request("POST", path, json.dumps(order("x" * 3_000_000)))
         answer = connection.getresponse()
         assert answer.status == 404
         assert f"Invalid URL (POST {path})" in json.loads(answer.read())["error"]["message"]
@@ -220,17 +220,11 @@ def test_one_simulator_for_the_process() -> None:
     assert all(thread.daemon for thread in set(simulator_threads()) - threads)
 
 
-def test_https(tmp_path: Path) -> None:
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.fail("openssl makes this test's certificate, and was not found")
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-days", "2"]
-    subprocess.run([*command, "-keyout", key, "-out", certificate], check=True, capture_output=True)
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(certificate, key)
-    client = ssl.create_default_context(cafile=str(certificate))
-    client.check_hostname = False
+def test_https() -> None:
+    authority = trustme.CA()
+    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority.issue_cert("127.0.0.1").configure_cert(server)
+    authority.configure_trust(client)
     with Simulator(latency=0.0, ssl_context=server) as simulator:
         assert simulator.base_url.startswith("https://")
         connection = http.client.HTTPSConnection(urlsplit(simulator.base_url).netloc, timeout=10, context=client)
