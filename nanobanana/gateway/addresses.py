@@ -129,7 +129,7 @@ class DownloadPolicy:
             return
         if parsed in _STAND_INS:
             return
-        if not parsed.is_global or parsed.is_reserved:
+        if not parsed.is_global or parsed.is_reserved or getattr(parsed, "is_site_local", False):
             raise RefusedAddress(f"its host {target[1]} is a private address ({parsed})")
 
     def _trusted(self, target: Origin) -> bool:

@@ -22,7 +22,7 @@ from .values import Answer, AnswerEvent, PictureUrl, Progress
 from .words import header_request_id
 
 _ERROR_BODY_LIMIT = 65536
-_ERROR_BODY_SECONDS = 5.0
+_ERROR_BODY_SECONDS = 2.0
 # Requests that cost nothing are answered at once, or not at all.
 _FREE_SECONDS = 20.0
 

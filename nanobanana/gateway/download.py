@@ -11,10 +11,11 @@ from ..errors import DownloadFailed, GatewayError
 from ..report import Report, Reporter
 from .addresses import DownloadPolicy, RefusedAddress, origin
 from .pacing import Pacing
+from .resolver import LookUp, system_look_up
 from .retry import DOWNLOAD_TRIES
 from .transport import Exchange, authorization
 from .transport_body import ends_with_connection
-from .transport_errors import describe, find, network_exceptions
+from .transport_errors import describe, find, is_no_http, network_exceptions
 
 MOST_BYTES = 128 * 1024 * 1024
 _MOST_REDIRECTS = 5
@@ -47,6 +48,7 @@ class Downloader:
         seconds: float,
         pacing: Pacing | None = None,
         most_bytes: int = MOST_BYTES,
+        look_up: LookUp = system_look_up,
     ) -> None:
         self._policy = policy
         self._is_picture = is_picture
@@ -55,6 +57,7 @@ class Downloader:
         self._seconds = seconds
         self._pacing = pacing or Pacing()
         self._most_bytes = most_bytes
+        self._look_up = look_up
 
     def fetch(self, url: str, *, cancel: CancelToken, report: Reporter) -> bytes:
         """The picture's bytes, unchanged. Raises `DownloadFailed` with the reason of the last try, or `Cancelled`."""
@@ -100,7 +103,7 @@ class Downloader:
                 self._policy.check_address(address, (target[0], host.lower(), port))
 
         report(Report("downloading"))
-        with Exchange(cancel, deadline, self._connect_timeout, check) as exchange:
+        with Exchange(cancel, deadline, self._connect_timeout, check, self._look_up) as exchange:
             try:
                 response = exchange.request(
                     "GET",
@@ -152,4 +155,6 @@ class Downloader:
             return f"{host} sent nothing for {waited:g} seconds"
         if not exchange.connected:
             return describe(error, host)[0].rstrip(".")
+        if is_no_http(error):
+            return f"what {host} sent is no HTTP answer"
         return f"{host} closed the connection before the picture was whole"

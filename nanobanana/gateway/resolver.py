@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import socket
 import threading
+from collections.abc import Callable
 
 from ..cancel import CancelToken, Deadline
 
@@ -12,21 +13,31 @@ _POLL = 0.05
 Resolved = list[tuple[socket.AddressFamily, tuple[str, int]]]
 
 
-def resolve(host: str, port: int, cancel: CancelToken, deadline: Deadline) -> Resolved:
+LookUp = Callable[[str, int], Resolved]
+
+
+def system_look_up(host: str, port: int) -> Resolved:
+    """What the system says. Raises OSError, UnicodeError for what can be no name."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [(family, address) for family, _, _, _, address in found]  # type: ignore[misc]
+
+
+def resolve(
+    host: str, port: int, cancel: CancelToken, deadline: Deadline, look_up: LookUp = system_look_up
+) -> Resolved:
     """(family, socket address) pairs of `host`, in the system's order of preference.
 
     Raises `socket.gaierror` where the name has none, `TimeoutError` at the deadline, `Cancelled`.
     """
     answer: queue.SimpleQueue[Resolved | OSError] = queue.SimpleQueue()
 
-    def look_up() -> None:
+    def run() -> None:
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            answer.put([(family, address) for family, _, _, _, address in found])  # type: ignore[misc]
+            answer.put(look_up(host, port))
         except (OSError, UnicodeError) as error:
             answer.put(error if isinstance(error, OSError) else socket.gaierror(f"not a host name: {host}"))
 
-    threading.Thread(target=look_up, name="nanobanana-resolve", daemon=True).start()
+    threading.Thread(target=run, name="nanobanana-resolve", daemon=True).start()
     while True:
         cancel.check()
         try:

@@ -8,14 +8,16 @@ socket is known, so a cancel or a deadline can shut it in whatever phase it is.
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
+import struct
 import threading
 from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..cancel import CancelToken, Deadline
 from .connecting import connect
-from .resolver import resolve
+from .resolver import LookUp, resolve, system_look_up
 from .transport_adapter import make_session
 from .transport_body import arriving
 
@@ -27,6 +29,8 @@ AddressCheck = Callable[[str, int, list[str]], None]
 
 # A timeout of 0 would mean "don't block at all".
 _SHORTEST = 0.001
+# SO_LINGER on, for 0 seconds: closing ends the connection with a reset.
+_RESET = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
 
 
 class Exchange:
@@ -42,12 +46,14 @@ class Exchange:
         deadline: Deadline,
         connect_timeout: float,
         check_addresses: AddressCheck | None = None,
+        look_up: LookUp = system_look_up,
     ) -> None:
         self._cancel = cancel
         self._deadline = deadline
         self._connect_timeout = connect_timeout
         self._connect_limit = deadline
         self._check_addresses = check_addresses
+        self._look_up = look_up
         # Duplicates of the sockets in use: TLS takes the original apart, and a duplicate still shuts the connection.
         self._handles: list[socket.socket] = []
         self._responses: list[Response] = []
@@ -63,7 +69,7 @@ class Exchange:
             self.session = make_session(self)
             ending.callback(self._close)
             ending.enter_context(_timer(self._deadline.remaining, self._expire))
-            ending.callback(self._cancel.on_cancel(self.stop))
+            ending.callback(self._cancel.on_cancel(self.abort))
             self._ending = ending.pop_all()
         return self
 
@@ -72,7 +78,7 @@ class Exchange:
 
     def _close(self) -> None:
         # Shut first: a body that is still coming is not waited for.
-        self.stop()
+        self._stop()
         for response in self._responses:
             response.close()
         self.session.close()
@@ -83,18 +89,26 @@ class Exchange:
 
     def _expire(self) -> None:
         self.expired = True
-        self.stop()
+        self.abort()
 
     def _expire_connecting(self) -> None:
         self.connect_expired = True
-        self.stop()
+        self.abort()
 
-    def stop(self) -> None:
-        """Shut every socket; a thread blocked in send or receive wakes with an error."""
+    def abort(self) -> None:
+        """Shut every socket; a thread blocked in send or receive wakes with an error.
+
+        What has not left yet is thrown away: a gateway that reads slowly sees the end at once, not behind it.
+        """
+        self._stop(_RESET)
+
+    def _stop(self, linger: bytes | None = None) -> None:
         with self._lock:
             self._stopped = True
             for handle in self._handles:
                 with contextlib.suppress(OSError):
+                    if linger:
+                        handle.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
                     handle.shutdown(socket.SHUT_RDWR)
 
     def request(self, method: str, url: str, *, idle_seconds: float | None = None, **arguments: Any) -> Response:
@@ -119,7 +133,7 @@ class Exchange:
 
     def hurry(self, seconds: float) -> None:
         """End in `seconds` from now at the latest, without being `expired` by it."""
-        self._ending.enter_context(_timer(seconds, self.stop))
+        self._ending.enter_context(_timer(seconds, self._stop))
 
     @contextlib.contextmanager
     def connecting(self) -> Generator[None]:
@@ -131,7 +145,7 @@ class Exchange:
 
     def open_socket(self, host: str, port: int, options: Any, *, checked: bool) -> socket.socket:
         """A connected socket to `host`. Raises OSError, what the check raises, or `Cancelled`."""
-        addresses = resolve(host, port, self._cancel, self._connect_limit)
+        addresses = resolve(host, port, self._cancel, self._connect_limit, self._look_up)
         if checked and self._check_addresses is not None:
             self._check_addresses(host, port, [address[0] for _, address in addresses])
         sock = connect(addresses, options, self._cancel, self._connect_limit)

@@ -111,7 +111,7 @@ def network_error(
             f"The connection to {host} was lost while the request was being sent.",
             "Check the internet connection; if it happens again, send fewer or smaller pictures.",
         )
-    if _is_no_http(error):
+    if is_no_http(error):
         return BadAnswer(
             f"What {host} sent is no HTTP answer.",
             "Check the base URL: another kind of server may listen there.",
@@ -135,7 +135,7 @@ def _timed_out(error: BaseException) -> bool:
     return any(isinstance(item, kinds) and not isinstance(item, NewConnectionError) for item in _chain(error))
 
 
-def _is_no_http(error: BaseException) -> bool:
+def is_no_http(error: BaseException) -> bool:
     """Whether something came, and it was not HTTP; a connection that ended early is something else."""
     from http.client import HTTPException, IncompleteRead, RemoteDisconnected
 

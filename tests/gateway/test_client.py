@@ -1,0 +1,459 @@
+"""One call over a real socket: what goes out, how an answer comes in, and what each way of breaking off means."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from calls import KEY, URL, Asking, event
+from pack.nanobanana.cancel import Cancelled
+from pack.nanobanana.config import Profile
+from pack.nanobanana.errors import (
+    AuthFailed,
+    BadAnswer,
+    GatewayError,
+    JournalError,
+    NotFound,
+    ServerFailed,
+    StreamBroken,
+    TimedOut,
+    TooLarge,
+    Unreachable,
+)
+from pack.nanobanana.gateway.values import PictureData, PictureUrl
+from servers import Peer, RawServer, closed_port
+
+STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+CHUNKED = STREAM + b"Transfer-Encoding: chunked\r\n\r\n"
+CLOSING = STREAM + b"Connection: close\r\n\r\n"
+DONE = b"data: [DONE]\n\n"
+
+
+def profile(server: RawServer, **changes: object) -> Profile:
+    values: dict[str, object] = {"api_key": KEY, "connect_timeout": 2.0, "total_timeout": 5.0}
+    return Profile(base_url=server.url, **{**values, **changes})
+
+
+def test_the_request_as_it_goes_out() -> None:
+    requests: list[tuple[str, dict[str, str], bytes]] = []
+
+    def serve(peer: Peer) -> None:
+        requests.append(peer.request())
+        peer.answer("200 OK", event() + DONE, content_type="text/event-stream")
+
+    with RawServer(serve) as server:
+        asking = Asking(profile(server))
+        asked = asking.run()
+    assert asked.answer.pictures == (PictureUrl(URL),)
+    assert asked.warning == ""
+    line, headers, body = requests[0]
+    assert line == "POST /v1/chat/completions HTTP/1.1"
+    assert headers["authorization"] == f"Bearer {KEY}"
+    assert headers["content-type"] == "application/json"
+    assert headers["content-length"] == str(len(body))
+    assert headers["accept"] == "text/event-stream, application/json"
+    assert headers["accept-encoding"] == "identity"
+    assert "cookie" not in headers
+    assert json.loads(body)["messages"] == [{"role": "user", "content": "a cat"}]
+    assert len(asking.sent) == 1
+    assert asking.phases == ["connecting", "uploading", "waiting"]
+
+
+def test_without_a_key_no_authorization_goes_out(tmp_path: Path) -> None:
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login eve password from-netrc\n")
+    seen: list[dict[str, str]] = []
+
+    def serve(peer: Peer) -> None:
+        seen.append(peer.request()[1])
+        peer.answer("401 Unauthorized", b'{"error":{"message":"No API key"}}')
+
+    with RawServer(serve) as server:
+        error = Asking(profile(server, api_key="")).fails(AuthFailed)
+    assert "authorization" not in seen[0]
+    assert "no key is set" in error.message
+    assert "Settings" in error.hint
+
+
+def test_netrc_does_not_touch_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    netrc = tmp_path / "netrc-of-another-name"
+    for file in (tmp_path / ".netrc", netrc):
+        file.write_text("machine 127.0.0.1 login eve password from-netrc\ndefault login eve password from-netrc\n")
+        file.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    seen: list[str] = []
+
+    def serve(peer: Peer) -> None:
+        seen.append(peer.request()[1]["authorization"])
+        peer.answer("200 OK", event() + DONE)
+
+    with RawServer(serve) as server:
+        Asking(profile(server)).run()
+    assert seen == [f"Bearer {KEY}"]
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_the_post_follows_no_redirect(status: int) -> None:
+    with RawServer(lambda peer: peer.answer("200 OK")) as other:
+
+        def serve(peer: Peer) -> None:
+            peer.request()
+            peer.answer(f"{status} Moved", b"", Location=f"{other.url}/v1/chat/completions")
+
+        with RawServer(serve) as server:
+            error = Asking(profile(server)).fails(NotFound)
+        assert server.connections == 1
+        assert other.connections == 0
+    assert error.billed == "no"
+    assert other.url in error.message
+    assert "base URL" in error.hint
+
+
+def test_nothing_is_sent_when_the_journal_cannot_note_it() -> None:
+    received: list[bytes] = []
+
+    def serve(peer: Peer) -> None:
+        received.append(peer.request()[2])
+
+    def full_disk() -> None:
+        raise JournalError("The disk is full.")
+
+    with RawServer(serve) as server:
+        asking = Asking(profile(server), on_sending=full_disk)
+        asking.fails(JournalError)
+    assert received in ([b""], [])
+
+
+@pytest.mark.parametrize(
+    ("ending", "kind"),
+    [("close", "closing"), ("close", "chunked"), ("close", "length"), ("reset", "closing"), ("reset", "chunked")],
+)
+def test_an_answer_cut_before_a_picture_may_have_been_billed(ending: str, kind: str) -> None:
+    head = {"closing": CLOSING, "chunked": CHUNKED, "length": STREAM + b"Content-Length: 5000\r\n\r\n"}[kind]
+    part = event()[:60]
+
+    def serve(peer: Peer) -> None:
+        peer.request()
+        peer.send(head)
+        peer.chunk(part) if kind == "chunked" else peer.send(part)
+        time.sleep(0.05)
+        if ending == "reset":
+            peer.reset()
+
+    with RawServer(serve) as server:
+        error = Asking(profile(server)).fails(GatewayError)
+    assert isinstance(error, (StreamBroken, BadAnswer))
+    assert error.billed == "maybe"
+
+
+@pytest.mark.parametrize("head", [CLOSING, CHUNKED])
+def test_a_picture_that_came_before_the_cut_is_not_given_up(head: bytes) -> None:
+    def serve(peer: Peer) -> None:
+        peer.request()
+        peer.send(head)
+        peer.chunk(event()) if head is CHUNKED else peer.send(event())
+        time.sleep(0.05)
+        peer.reset()
+
+    with RawServer(serve) as server:
+        asking = Asking(profile(server))
+        asked = asking.run()
+    assert asked.answer.pictures == (PictureUrl(URL),)
+    assert "cut off" in asked.warning
+    assert [url for _, url in asking.urls] == [URL]
+
+
+def test_a_connection_that_ends_before_any_answer_may_have_been_billed() -> None:
+    with RawServer(lambda peer: peer.request() and None) as server:
+        error = Asking(profile(server)).fails(StreamBroken)
+    assert error.billed == "maybe"
+    assert "before its answer began" in error.message
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"\x16\x03\x01garbage\r\n\r\n",
+        b"HTTP/1.1 abc What\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX-Long: " + b"a" * 100_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"".join(b"X-%d: 1\r\n" % n for n in range(300)) + b"\r\n",
+    ],
+)
+def test_what_is_no_http_is_said_to_be_none(answer: bytes) -> None:
+    def serve(peer: Peer) -> None:
+        peer.request()
+        peer.send(answer)
+        peer.wait_for_close(2)
+
+    with RawServer(serve) as server:
+        error = Asking(profile(server)).fails(BadAnswer)
+    assert error.billed == "maybe"
+    assert "no HTTP" in error.message
+
+
+def test_events_are_delivered_when_their_last_byte_is_there() -> None:
+    sent: list[float] = []
+
+    def serve(peer: Peer) -> None:
+        peer.request()
+        peer.send(CHUNKED)
+        for number in range(5):
+            data = event(f"https://cdn.example/{number}.png")
+            for part in (data[:40], data[40:-2]):
+                peer.chunk(part)
+                time.sleep(0.02)
+            sent.append(time.monotonic())
+            peer.chunk(data[-2:])
+            time.sleep(0.05)
+        peer.chunk(DONE)
+        peer.send(b"0\r\n\r\n")
+
+    with RawServer(serve) as server:
+        asking = Asking(profile(server))
+        asked = asking.run()
+    assert len(asked.answer.pictures) == 5
+    delays = sorted(seen - at for (seen, _), at in zip(asking.urls, sent, strict=True))
+    assert delays[len(delays) // 2] < 0.02, delays
+
+
+def test_the_stream_ends_at_done_even_when_the_connection_stays_open() -> None:
+    def serve(peer: Peer) -> None:
+        peer.request()
+        peer.send(CHUNKED)
+        peer.chunk(event() + DONE)
+        assert peer.wait_for_close(3)
+
+    with RawServer(serve) as server:
+        asking = Asking(profile(server))
+        asking.run()
+        assert asking.seconds < 1
+    assert server.errors == []
+
+
+def test_gzip_of_several_members_is_read_to_its_end() -> None:
+    data = event() + DONE
+    packed = gzip.compress(data[:50]) + gzip.compress(data[50:])
+
+    def serve(peer: Peer) -> None:
+        peer.request()
+        peer.answer("200 OK", packed, content_type="text/event-stream", Content_Encoding="gzip")
+
+    with RawServer(serve) as server:
+        assert Asking(profile(server)).run().answer.pictures == (PictureUrl(URL),)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body", "words"), [("br", b"\x0b\x02", "compressed in a way"), ("gzip", b"no gzip", "damaged")]
+)
+def test_a_compression_that_cannot_be_read_is_said(encoding: str, body: bytes, words: str) -> None:
+    def serve(peer: Peer) -> None:
+        peer.request()
+        peer.answer("200 OK", body, Content_Encoding=encoding)
+
+    with RawServer(serve) as server:
+        error = Asking(profile(server)).fails(BadAnswer)
+    assert words in error.message
+    assert error.billed == "maybe"
+
+
+def test_upload_progress_follows_what_has_left() -> None:
+    def serve(peer: Peer) -> None:
+        peer.head()
+        while peer.sock.recv(65536):
+            time.sleep(0.003)
+
+    with RawServer(serve, receive_buffer=65536) as server:
+        asking = Asking(profile(server), picture_bytes=9 << 20)
+        with asking.started():
+            asking.wait_for_phase("waiting", 10)
+            asking.cancel.cancel()
+    steps = [(at, report) for at, report in asking.reports if report.phase == "uploading"]
+    assert steps[0][1].done == 0
+    assert steps[-1][1].done < steps[-1][1].total == pytest.approx(12 << 20, rel=0.01)
+    assert [report.done for _, report in steps] == sorted(report.done for _, report in steps)
+    # In the middle of the time about half of it has left: it is the wire that is reported, not a buffer.
+    middle = (steps[0][0] + steps[-1][0]) / 2
+    halfway = max(report.done for at, report in steps if at <= middle)
+    assert 0.25 < halfway / steps[-1][1].total < 0.85
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [("413 Too Large", TooLarge), ("401 Unauthorized", AuthFailed), ("502 Bad", ServerFailed)]
+)
+def test_a_status_that_comes_while_the_body_goes_out_is_read(status: str, kind: type[GatewayError]) -> None:
+    def serve(peer: Peer) -> None:
+        peer.head()
+        peer.answer(status, b'{"error":{"message":"no thanks"}}')
+        peer.sock.shutdown(socket.SHUT_WR)
+        peer.wait_for_close(5)
+
+    with RawServer(serve) as server:
+        error = Asking(profile(server), picture_bytes=8 << 20).fails(kind)
+    assert error.billed == "no"
+    assert "no thanks" in error.message
+
+
+def test_a_reset_during_the_upload_was_not_billed() -> None:
+    def serve(peer: Peer) -> None:
+        peer.head()
+        peer.answer("413 Too Large", b'{"error":{"message":"no thanks"}}')
+        peer.reset()
+
+    with RawServer(serve) as server:
+        # The reset may overtake the status: either is told as what it is, and neither as a bill.
+        error = Asking(profile(server), picture_bytes=8 << 20).fails(GatewayError)
+    assert isinstance(error, (TooLarge, Unreachable))
+    assert error.billed == "no"
+
+
+def test_a_refused_connection_is_told_with_host_and_port() -> None:
+    with closed_port() as port:
+        error = Asking(Profile(base_url=f"http://127.0.0.1:{port}", connect_timeout=2)).fails(Unreachable)
+    assert f"127.0.0.1:{port} refused the connection" in error.message
+    assert error.billed == "no"
+
+
+def test_a_host_that_does_not_exist_is_told() -> None:
+    asking = Asking(Profile(base_url="http://nowhere.invalid", connect_timeout=2))
+    error = asking.fails(Unreachable)
+    assert "no host named nowhere.invalid" in error.message
+    assert asking.sent == []
+
+
+Silence = Callable[[Peer], None]
+
+
+def never_read(peer: Peer) -> None:
+    peer.pause(10)
+
+
+def never_answer(peer: Peer) -> None:
+    peer.request()
+    peer.pause(10)
+
+
+def never_finish(peer: Peer) -> None:
+    peer.request()
+    peer.send(CHUNKED)
+    while not peer.stopping.is_set():
+        peer.chunk(b": PING\n\n")
+        peer.pause(0.05)
+
+
+def drip_the_head(peer: Peer) -> None:
+    peer.request()
+    for byte in CHUNKED:
+        peer.send(bytes([byte]))
+        peer.pause(0.2)
+
+
+def hold_back_the_end(peer: Peer) -> None:
+    peer.request()
+    peer.send(CLOSING + event()[:50])
+    peer.pause(10)
+
+
+@pytest.mark.parametrize(
+    ("serve", "phase", "billed"),
+    [
+        (never_read, "uploading", "no"),
+        (never_answer, "waiting", "maybe"),
+        (drip_the_head, "waiting", "maybe"),
+        (never_finish, "streaming", "maybe"),
+        (hold_back_the_end, "streaming", "maybe"),
+    ],
+)
+def test_the_total_timeout_holds_in_every_phase(serve: Silence, phase: str, billed: str) -> None:
+    with RawServer(serve, receive_buffer=4096) as server:
+        asking = Asking(profile(server, total_timeout=0.6), picture_bytes=8 << 20 if phase == "uploading" else 0)
+        error = asking.fails(TimedOut)
+    assert (error.phase, error.billed) == (phase, billed)
+    assert "within 0.6 seconds" in error.message
+    assert 0.5 < asking.seconds < 1.0
+
+
+@pytest.mark.parametrize("serve", [never_read, never_answer, drip_the_head, never_finish, hold_back_the_end])
+def test_a_cancel_ends_every_phase_and_closes_the_connection(serve: Silence) -> None:
+    closed: list[float] = []
+
+    def quietly(peer: Peer) -> None:
+        with contextlib.suppress(OSError):
+            serve(peer)
+
+    def watched(peer: Peer) -> None:
+        threading.Thread(target=quietly, args=(peer,), daemon=True).start()
+        time.sleep(0.4)
+        peer.sock.setblocking(True)
+        while True:
+            try:
+                # Slowly, as a gateway that is busy: a close must not wait behind the bytes that nobody read.
+                if not peer.sock.recv(4096):
+                    break
+                time.sleep(0.001)
+            except OSError:
+                break
+        closed.append(time.monotonic())
+
+    with RawServer(watched, receive_buffer=4096 if serve is never_read else 0) as server:
+        asking = Asking(profile(server, total_timeout=20), picture_bytes=8 << 20 if serve is never_read else 0)
+        with asking.started():
+            time.sleep(0.3)
+            at = time.monotonic()
+            asking.cancel.cancel()
+        assert isinstance(asking.error, Cancelled)
+        assert asking.ended - at < 0.3
+        end = time.monotonic() + 1
+        while not closed and time.monotonic() < end:
+            time.sleep(0.01)
+    assert closed
+    assert closed[0] - at < 1.0
+
+
+def test_a_status_is_told_although_its_body_never_ends() -> None:
+    def serve(peer: Peer) -> None:
+        peer.request()
+        peer.send(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 500\r\n\r\n<title>upstream is gone</title>")
+        peer.pause(20)
+
+    with RawServer(serve) as server:
+        asking = Asking(profile(server, total_timeout=30))
+        error = asking.fails(ServerFailed)
+    assert error.status == 502
+    assert "upstream is gone" in error.message
+    assert asking.seconds < 3
+
+
+def test_inline_pictures_come_through() -> None:
+    png = b"\x89PNG\r\n\x1a\n" + bytes(300)
+    import base64
+
+    body = json.dumps({"data": [{"b64_json": base64.b64encode(png).decode()}]}).encode()
+
+    def serve(peer: Peer) -> None:
+        peer.request()
+        peer.answer("200 OK", body, content_type="application/json")
+
+    with RawServer(serve) as server:
+        assert Asking(profile(server)).run().answer.pictures == (PictureData(png),)
+
+
+def test_a_call_leaves_no_thread_behind() -> None:
+    def serve(peer: Peer) -> None:
+        peer.request()
+        peer.answer("200 OK", event() + DONE)
+
+    with RawServer(serve) as server:
+        Asking(profile(server)).run()
+        end = time.monotonic() + 2
+        while ours := [one.name for one in threading.enumerate() if one.name.startswith(("nanobanana-", "Thread-"))]:
+            # Those of the server itself remain.
+            if len(ours) <= 1 or time.monotonic() > end:
+                break
+            time.sleep(0.01)
+    assert len(ours) <= 1, ours
