@@ -10,7 +10,7 @@ limits   a picture's file, and the whole body, in which base64 makes 4 character
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeVar
@@ -132,13 +132,11 @@ class _Call:
         self._sources = [plan.source(given) for plan, given in zip(self._plans, self._given, strict=True)]
         wanted = self._lossless_choice()
         sent = dict(zip(numbers, self._each(numbers, lambda n: self._first(n, n in wanted)), strict=True))
-        while _total(sent.values()) > self._room:
-            larger = [number for number in numbers if sent[number].is_lossless]
-            if not larger:
-                break
+        over = self._over(sent)
+        while larger := [number for number in over if sent[number].is_lossless]:
             largest = max(larger, key=lambda number: len(sent[number].image.data))
             sent[largest] = self._lossy(largest)
-        over = {number: share for number, share in self._shares(sent).items() if len(sent[number].image.data) > share}
+            over = self._over(sent)
         scaled_down = self._each(list(over), lambda number: self._scaled(number, sent[number], over[number]))
         sent.update(zip(over, scaled_down, strict=True))
         return [sent[number] for number in numbers]
@@ -177,15 +175,17 @@ class _Call:
         return _encoded.get((self._digests[number], *step), make, self._cancel)
 
     def _lossless_choice(self) -> set[int]:
-        """As many as fit beside the others' lossy forms; the one that costs the least more comes first."""
-        total = sum(base64_length(planned.lossy_bytes) for planned in self._plans)
-        chosen: set[int] = set()
-        costs = [base64_length(plan.lossless_bytes) - base64_length(plan.lossy_bytes) for plan in self._plans]
-        for number in sorted(range(len(costs)), key=costs.__getitem__):
-            # A single picture is tried in any case: its own limit decides, and a smaller format may fit.
-            if total + costs[number] <= self._room or len(costs) == 1:
+        """Those that are small beside the others, and as many more as fit beside the others' lossy forms."""
+        lossless = [base64_length(plan.lossless_bytes) for plan in self._plans]
+        extra = [larger - base64_length(plan.lossy_bytes) for larger, plan in zip(lossless, self._plans, strict=True)]
+        numbers = range(len(self._plans))
+        # A single picture is tried in any case: its own limit decides, and a smaller format may fit.
+        chosen = {0} if len(numbers) == 1 else {n for n in numbers if lossless[n] <= self._room // len(numbers) // 2}
+        total = sum(lossless[n] if n in chosen else lossless[n] - extra[n] for n in numbers)
+        for number in sorted(set(numbers) - chosen, key=extra.__getitem__):
+            if total + extra[number] <= self._room:
                 chosen.add(number)
-                total += costs[number]
+                total += extra[number]
         return chosen
 
     def _first(self, number: int, try_lossless: bool) -> _Sent:
@@ -217,16 +217,21 @@ class _Call:
         made = self._cached(number, ("lossy", size), make)
         return made or make()
 
-    def _shares(self, sent: dict[int, _Sent]) -> dict[int, int]:
-        """The bytes each picture may have: none more than it needs, the large ones equally much."""
-        shares: dict[int, int] = {}
+    def _over(self, sent: dict[int, _Sent]) -> dict[int, int]:
+        """The pictures that take more than their share, and that share in bytes.
+
+        None gets more than it needs, and the large ones equally much; a picture's own limit counts too.
+        """
+        over: dict[int, int] = {}
         room = self._room // 4 * 3
-        for left, number in enumerate(sorted(sent, key=lambda number: len(sent[number].image.data))):
-            share = min(room // (len(sent) - left), self._limits.picture_bytes)
+        for before, number in enumerate(sorted(sent, key=lambda number: len(sent[number].image.data))):
             # Base64 goes by threes.
-            shares[number] = share - share % 3
-            room -= min(base64_length(len(sent[number].image.data)) // 4 * 3, shares[number])
-        return shares
+            share = min(room // (len(sent) - before), self._limits.picture_bytes) // 3 * 3
+            needed = len(sent[number].image.data)
+            if needed > share:
+                over[number] = share
+            room -= min(base64_length(needed) // 4 * 3, share)
+        return over
 
     def _scaled(self, number: int, sent: _Sent, share: int) -> _Sent:
         """Scaled down until it takes at most `share` bytes, and little less."""
@@ -258,10 +263,6 @@ class _Call:
     def _least_side(self, number: int, factor: float) -> int:
         source = self._sources[number]
         return max(scaled(source.width, source.height, factor))
-
-
-def _total(sent: Iterable[_Sent]) -> int:
-    return sum(base64_length(len(one.image.data)) for one in sent)
 
 
 def _megabytes(count: int) -> str:

@@ -28,24 +28,13 @@ _STRIP_BYTES: Final = 1 << 20
 _ADLER_BASE: Final = 65521
 _SUB, _UP, _AVERAGE = 1, 2, 3
 _FILTERS: Final = (_SUB, _UP, _AVERAGE)
-# The largest side that PNG's header can hold is 2**31 - 1.
+# Filtered pixels hold runs and few other repeats: looking for runs alone is a quarter faster than level 1's search,
+# 17 % smaller than it on photographs and up to 9 % larger on drawings. Level 6 saves 6 % for seven times the time.
+_STRATEGY: Final = zlib.Z_RLE
 
 
 class TooManyBytes(Exception):
     """The file would be longer than allowed; raised as soon as that is certain."""
-
-
-@dataclass(frozen=True)
-class Deflate:
-    """How strips are deflated. Pixels of photographs hold no repeats worth the search: runs alone are 20 % faster
-    and come out smaller than level 1, 2 and 3 with a search. Drawings are the other way round."""
-
-    level: int
-    strategy: int
-
-
-RUNS: Final = Deflate(1, zlib.Z_RLE)
-REPEATS: Final = Deflate(2, zlib.Z_DEFAULT_STRATEGY)
 
 
 @dataclass(frozen=True)
@@ -55,7 +44,7 @@ class _Strip:
     length: int
 
 
-def encode_png(source: PixelSource, *, deflate: Deflate, limit: int | None, cancel: CancelToken, workers: int) -> bytes:
+def encode_png(source: PixelSource, *, limit: int | None, cancel: CancelToken, workers: int) -> bytes:
     """`source` as a PNG file's bytes, bit-exact. Raises `TooManyBytes` once it is certain to be over `limit` bytes."""
     rows = strip_rows(source.width, source.channels, _STRIP_BYTES)
     starts = range(0, source.height, rows)
@@ -63,7 +52,7 @@ def encode_png(source: PixelSource, *, deflate: Deflate, limit: int | None, canc
 
     def strip(start: int) -> _Strip:
         stop = min(start + rows, source.height)
-        result = _strip(source, start, stop, deflate, last=stop == source.height)
+        result = _strip(source, start, stop, last=stop == source.height)
         budget.spend(len(result.data))
         return result
 
@@ -79,9 +68,9 @@ def encode_png(source: PixelSource, *, deflate: Deflate, limit: int | None, canc
     return b"".join(parts)
 
 
-def deflated_bytes(source: PixelSource, deflate: Deflate) -> int:
+def deflated_bytes(source: PixelSource) -> int:
     """What the pixels of `source`, a few rows, come to in one piece."""
-    return len(_strip(source, 0, source.height, deflate, last=False).data)
+    return len(_strip(source, 0, source.height, last=False).data)
 
 
 class _Budget:
@@ -102,9 +91,9 @@ def _chunk(kind: bytes, data: bytes) -> tuple[bytes, bytes, bytes]:
     return struct.pack(">I", len(data)) + kind, data, struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))
 
 
-def _strip(source: PixelSource, start: int, stop: int, deflate: Deflate, *, last: bool) -> _Strip:
+def _strip(source: PixelSource, start: int, stop: int, *, last: bool) -> _Strip:
     filtered = _filtered(source.rows(start, stop))
-    deflater = zlib.compressobj(deflate.level, zlib.DEFLATED, -zlib.MAX_WBITS, 9, deflate.strategy)
+    deflater = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS, 9, _STRATEGY)
     data = deflater.compress(filtered.data)
     data += deflater.flush(zlib.Z_FINISH if last else zlib.Z_SYNC_FLUSH)
     return _Strip(data, zlib.adler32(filtered.data), filtered.nbytes)
@@ -157,7 +146,7 @@ def _best_filter(flat: Pixels, channels: int) -> int:
 
 def _combined_adler(first: int, second: int, second_length: int) -> int:
     """The Adler-32 of two byte strings joined, from their own, as zlib's adler32_combine computes it."""
-    low = (first + second - 1) % _ADLER_BASE
-    high_first, high_second = first >> 16, second >> 16
-    high = (high_first + high_second + second_length * ((first & 0xFFFF) - 1)) % _ADLER_BASE
+    low_first, low_second = first & 0xFFFF, second & 0xFFFF
+    low = (low_first + low_second - 1) % _ADLER_BASE
+    high = ((first >> 16) + (second >> 16) + second_length * (low_first - 1)) % _ADLER_BASE
     return high << 16 | low

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import struct
 import threading
-import warnings
-import zlib
 from io import BytesIO
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from numpy.typing import NDArray
-from pack.nanobanana.errors import ImageError
 from pack.nanobanana.imaging import decode, size_of
-from PIL import Image, ImageFile
+from PIL import Image
 
+from .files import raw_png, saved, unfiltered
 from .samples import photo
 
 TRANSPOSES = {
@@ -31,29 +27,8 @@ TRANSPOSES = {
 }
 
 
-def saved(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
-    out = BytesIO()
-    image.save(out, kind, **options)
-    return out.getvalue()
-
-
 def rgb_of(array: NDArray[np.uint8], kind: str = "PNG", **options: Any) -> NDArray[np.uint8]:
     return decode(saved(Image.fromarray(array), kind, **options)).rgb
-
-
-def chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-def raw_png(width: int, height: int, depth: int, colour: int, rows: bytes, *extra: tuple[bytes, bytes]) -> bytes:
-    """A PNG written by hand: `rows` hold the filter bytes too."""
-    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
-    chunks = [chunk(b"IHDR", header), *(chunk(*one) for one in extra), chunk(b"IDAT", zlib.compress(rows))]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks) + chunk(b"IEND", b"")
-
-
-def unfiltered(levels: NDArray[np.uint8]) -> bytes:
-    return b"".join(b"\x00" + row.tobytes() for row in levels.reshape(len(levels), -1))
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (37, 53), (900, 700)])
@@ -236,112 +211,6 @@ def test_of_an_animation_the_first_frame_is_taken(kind: str) -> None:
     options = {"lossless": True} if kind == "WEBP" else {}
     data = saved(frames[0], kind, save_all=True, append_images=frames[1:], **options)
     assert decode(data).rgb[5, 5].tolist() == [200, 10, 10]
-
-
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
-def test_a_truncated_file_is_a_clear_error(kind: str) -> None:
-    data = saved(Image.fromarray(photo(64, 64)), kind)
-    for keep in (len(data) // 2, len(data) - 40, 30):
-        with pytest.raises(ImageError) as caught:
-            decode(data[:keep])
-        assert "picture" in str(caught.value)
-
-
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
-def test_truncated_even_while_another_part_of_the_process_allows_it(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    # The host sets this flag for a moment when a file of its own is broken.
-    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
-    data = saved(Image.fromarray(photo(64, 64)), kind)
-    with pytest.raises(ImageError, match="cut short"):
-        decode(data[: len(data) // 2])
-
-
-@pytest.mark.parametrize(
-    "data", [b"", b"<html>502 Bad Gateway</html>", b'{"error":1}', b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"]
-)
-def test_what_is_no_picture_is_a_clear_error(data: bytes) -> None:
-    with pytest.raises(ImageError):
-        decode(data)
-    with pytest.raises(ImageError):
-        size_of(data)
-
-
-def test_the_error_shows_the_first_bytes_of_what_came_instead() -> None:
-    with pytest.raises(ImageError, match="502 Bad Gateway"):
-        decode(b"<html>502 Bad Gateway</html>")
-
-
-@given(st.binary(max_size=300), st.sampled_from(["PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP"]), st.integers(8, 400))
-@settings(max_examples=150, deadline=None)
-def test_hostile_bytes_are_a_picture_or_an_image_error(noise: bytes, kind: str, at: int) -> None:
-    data = saved(Image.fromarray(photo(16, 16)), kind)
-    hostile = data[:at] + noise + data[at + len(noise) :]
-    with warnings.catch_warnings():
-        # Pillow warns of odd metadata in its own words.
-        warnings.simplefilter("ignore")
-        try:
-            picture = decode(hostile, max_pixels=1_000_000)
-        except ImageError as error:
-            assert error.message
-        else:
-            assert picture.rgb.dtype == np.uint8
-
-
-def bomb(kind: str, width: int, height: int) -> bytes:
-    """A tiny file that claims to be huge."""
-    if kind == "png":
-        return raw_png(width, height, 8, 2, b"\x00" * 100)
-    if kind == "gif":
-        return b"GIF89a" + struct.pack("<HH", width, height) + b"\x00" * 40
-    if kind == "jpeg":
-        data = bytearray(saved(Image.new("RGB", (8, 8)), "JPEG"))
-        at = data.index(b"\xff\xc0")
-        data[at + 5 : at + 9] = struct.pack(">HH", height, width)
-        return bytes(data)
-    if kind == "bmp":
-        data = bytearray(saved(Image.new("RGB", (8, 8)), "BMP"))
-        data[18:26] = struct.pack("<ii", width, height)
-        return bytes(data)
-    data = bytearray(saved(Image.new("RGB", (8, 8)), "WEBP", lossless=True))
-    bits = (width - 1) | (height - 1) << 14
-    data[21:25] = struct.pack("<I", bits | int.from_bytes(data[21:25], "little") & 0xF0000000)
-    return bytes(data)
-
-
-@pytest.mark.parametrize("kind", ["png", "gif", "jpeg", "webp", "bmp"])
-def test_too_many_pixels_are_refused_by_the_header_alone(kind: str) -> None:
-    with pytest.raises(ImageError, match="at most 200 megapixels"):
-        decode(bomb(kind, 16000, 16000))
-    with pytest.raises(ImageError, match="at most 200 megapixels"):
-        size_of(bomb(kind, 16000, 16000))
-
-
-def test_too_many_bytes_are_refused_unread() -> None:
-    with pytest.raises(ImageError, match="too large"):
-        decode(b"\x89PNG\r\n\x1a\n" + b"\x00" * 200, max_bytes=100)
-
-
-@pytest.mark.parametrize(("width", "height"), [(9500, 9500), (13000, 14000)])
-def test_sizes_that_pillow_warns_of_or_refuses_are_decoded_without_a_warning(width: int, height: int) -> None:
-    # 90 and 182 megapixels, in one bit each: above Pillow's two limits, below ours.
-    limit = Image.MAX_IMAGE_PIXELS
-    rows = (b"\x00" + b"\x00" * ((width + 7) // 8)) * height
-    picture_size = size_of(raw_png(width, height, 1, 0, rows))
-    assert picture_size == (width, height)
-    if width < 10000:
-        assert decode(raw_png(width, height, 1, 0, rows)).rgb.shape == (height, width, 3)
-    assert limit == Image.MAX_IMAGE_PIXELS
-
-
-def test_empty_pictures_are_refused() -> None:
-    with pytest.raises(ImageError):
-        decode(raw_png(0, 10, 8, 2, b""))
-
-
-def test_unsupported_pixels_are_a_clear_error() -> None:
-    data = saved(Image.fromarray(np.zeros((4, 4), np.float32)), "TIFF")
-    with pytest.raises(ImageError, match="not supported"):
-        decode(data)
 
 
 def test_many_threads_decode_at_once() -> None:

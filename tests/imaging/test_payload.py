@@ -1,0 +1,265 @@
+"""Whatever the pictures and the limits: what comes out fits, is what the notes say, and loses no more than it must."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from io import BytesIO
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pack.nanobanana.cancel import Cancelled, CancelToken
+from pack.nanobanana.errors import InputError
+from pack.nanobanana.imaging import (
+    ArraySource,
+    FittedPictures,
+    PayloadLimits,
+    PixelSource,
+    digest,
+    encoding,
+    fit,
+    payload,
+    shrunk,
+)
+from pack.nanobanana.request import EncodedImage
+from PIL import Image
+
+from .samples import drawing, photo
+
+ROOM = 64 * 1024
+
+
+def fitted(
+    pixels: Sequence[np.ndarray], picture_bytes: int = 7_000_000, body_bytes: int = 20_000_000
+) -> FittedPictures:
+    limits = PayloadLimits(picture_bytes, body_bytes)
+    result = fit([ArraySource(one) for one in pixels], limits, cancel=CancelToken(), workers=2)
+    assert len(result.pictures) == len(pixels)
+    assert all(len(one.data) <= picture_bytes for one in result.pictures)
+    assert sum((len(one.data) + 2) // 3 * 4 for one in result.pictures) + ROOM <= body_bytes
+    return result
+
+
+def read(image: EncodedImage) -> np.ndarray:
+    with Image.open(BytesIO(image.data)) as opened:
+        assert f"image/{(opened.format or '').lower()}" == image.mime
+        array = np.asarray(opened)
+    return array[:, :, np.newaxis] if array.ndim == 2 else array
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_what_fits_is_sent_bit_by_bit_and_unremarked(channels: int) -> None:
+    pixels = photo(300, 200, channels)
+    result = fitted([pixels])
+    np.testing.assert_array_equal(read(result.pictures[0]), pixels)
+    assert result.pictures[0].mime == "image/png"
+    assert result.notes == ()
+
+
+def test_no_pictures() -> None:
+    assert fitted([]) == FittedPictures((), ())
+
+
+def test_an_alpha_channel_that_says_nothing_is_left_out() -> None:
+    pixels = photo(300, 200, 4)
+    pixels[:, :, 3] = 255
+    result = fitted([pixels])
+    np.testing.assert_array_equal(read(result.pictures[0]), pixels[:, :, :3])
+    assert result.notes == ()
+    # And so it can be a JPEG where it has to be smaller.
+    assert fitted([pixels], picture_bytes=60_000).pictures[0].mime == "image/jpeg"
+
+
+def test_what_is_too_large_without_loss_becomes_a_jpeg_of_the_same_size() -> None:
+    pixels = photo(500, 400)
+    result = fitted([pixels], picture_bytes=250_000)
+    assert result.pictures[0].mime == "image/jpeg"
+    assert read(result.pictures[0]).shape == pixels.shape
+    (note,) = result.notes
+    assert note.startswith("Picture 1 was sent as JPEG in high quality")
+    assert "250 kB" in note or "0.2 MB" in note
+
+
+def test_with_alpha_it_becomes_a_webp_that_keeps_it() -> None:
+    pixels = photo(500, 400, 4, noise=12)
+    result = fitted([pixels], picture_bytes=400_000)
+    assert result.pictures[0].mime == "image/webp"
+    np.testing.assert_array_equal(read(result.pictures[0])[:, :, 3], pixels[:, :, 3])
+    assert "WEBP" in result.notes[0]
+
+
+def test_lossless_webp_is_taken_where_it_fits_and_png_does_not() -> None:
+    # Flat shapes with soft edges: what WebP is best at.
+    pixels = np.asarray(Image.fromarray(drawing(64, 64)).resize((700, 700), Image.Resampling.BICUBIC))
+    png_bytes = len(fitted([pixels]).pictures[0].data)
+    result = fitted([pixels], picture_bytes=int(png_bytes * 0.8))
+    assert result.pictures[0].mime == "image/webp"
+    np.testing.assert_array_equal(read(result.pictures[0]), pixels)
+    assert result.notes == ()
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_what_is_still_too_large_is_scaled_by_the_least_that_fits(channels: int) -> None:
+    pixels = photo(600, 800, channels)
+    limit = 30_000
+    result = fitted([pixels], picture_bytes=limit)
+    height, width = read(result.pictures[0]).shape[:2]
+    assert width / height == pytest.approx(4 / 3, rel=0.01)
+    assert len(result.pictures[0].data) > 0.8 * limit
+    assert f"scaled from 800 x 600 to {width} x {height}" in result.notes[0]
+
+
+def test_the_scaled_picture_is_the_picture() -> None:
+    pixels = photo(600, 800, noise=1)
+    sent = read(fitted([pixels], picture_bytes=40_000).pictures[0])
+    height, width = sent.shape[:2]
+    expected = np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS))
+    assert np.abs(sent.astype(int) - expected).mean() < 1.5
+
+
+def test_small_pictures_get_what_they_need_and_the_large_ones_share_the_rest() -> None:
+    small, large = photo(60, 60), photo(900, 900, noise=20)
+    result = fitted([large, small, large, small], body_bytes=900_000)
+    np.testing.assert_array_equal(read(result.pictures[1]), small)
+    np.testing.assert_array_equal(read(result.pictures[3]), small)
+    assert [note.split(" was ")[0] for note in result.notes] == ["Picture 1", "Picture 3"]
+    sizes = [len(result.pictures[number].data) for number in (0, 2)]
+    assert sizes[0] == pytest.approx(sizes[1], rel=0.15)
+    assert sum((len(one.data) + 2) // 3 * 4 for one in result.pictures) > 0.85 * (900_000 - ROOM)
+
+
+def test_as_many_as_possible_stay_lossless() -> None:
+    pictures = [photo(400, 400, seed=seed) for seed in range(4)]
+    whole = sum(len(one.data) for one in fitted(pictures).pictures) * 4 // 3
+    result = fitted(pictures, body_bytes=int(whole * 0.85) + ROOM)
+    mimes = [one.mime for one in result.pictures]
+    assert mimes.count("image/png") == 3
+    assert mimes.count("image/jpeg") == 1
+
+
+def test_fourteen_pictures_fit_together() -> None:
+    result = fitted([photo(300, 300, seed=seed, noise=25) for seed in range(14)], body_bytes=400_000)
+    assert len(result.notes) == 14
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 200), st.integers(1, 200), st.sampled_from([1, 3, 4]), st.sampled_from([0, 3, 80])),
+        min_size=1,
+        max_size=5,
+    ),
+    st.integers(8_000, 200_000),
+    st.integers(ROOM + 40_000, ROOM + 400_000),
+)
+@settings(max_examples=40, deadline=None)
+def test_any_pictures_fit_any_sensible_limits(
+    kinds: list[tuple[int, int, int, float]], picture_bytes: int, body_bytes: int
+) -> None:
+    pictures = [photo(*kind[:3], noise=kind[3], seed=seed) for seed, kind in enumerate(kinds)]
+    result = fitted(pictures, picture_bytes, body_bytes)
+    changed = {note.split()[1] for note in result.notes}
+    for number, (pixels, image) in enumerate(zip(pictures, result.pictures, strict=True), 1):
+        if str(number) not in changed:
+            np.testing.assert_array_equal(read(image), pixels[:, :, : read(image).shape[2]])
+
+
+def test_limits_that_nothing_meets_are_an_input_error() -> None:
+    with pytest.raises(InputError, match="Picture 1 can't be made small enough"):
+        fitted([photo(300, 300)], picture_bytes=300)
+    with pytest.raises(InputError, match="small enough"):
+        fitted([photo(300, 300)], body_bytes=1000)
+
+
+def test_sides_beyond_what_a_format_can_hold_are_scaled() -> None:
+    wide = photo(3, encoding.WEBP_MOST_SIDE + 2000, 4, noise=40)
+    result = fitted([wide], picture_bytes=140_000)
+    assert result.pictures[0].mime == "image/webp"
+    assert read(result.pictures[0]).shape[1] <= encoding.WEBP_MOST_SIDE
+
+
+class Bad(ArraySource):
+    def rows(self, start: int, stop: int) -> np.ndarray:
+        if start <= 150 < stop:
+            raise InputError("Picture 2 holds values that are no numbers.")
+        return super().rows(start, stop)
+
+
+def test_an_error_of_a_source_surfaces() -> None:
+    sources: list[PixelSource] = [ArraySource(photo(200, 200)), Bad(photo(200, 200))]
+    with pytest.raises(InputError, match="Picture 2"):
+        fit(sources, PayloadLimits(), cancel=CancelToken(), workers=2)
+
+
+def test_a_cancel_stops_it_in_the_middle() -> None:
+    cancel = CancelToken()
+
+    class Cancelling(ArraySource):
+        def rows(self, start: int, stop: int) -> np.ndarray:
+            if start > 500:
+                cancel.cancel()
+            return super().rows(start, stop)
+
+    with pytest.raises(Cancelled):
+        fit([Cancelling(photo(2000, 1500))], PayloadLimits(), cancel=cancel, workers=2)
+
+
+class Counting(ArraySource):
+    """Counts its rows as they are read."""
+
+    count = 0
+
+    def rows(self, start: int, stop: int) -> np.ndarray:
+        Counting.count += stop - start
+        return super().rows(start, stop)
+
+
+def test_a_picture_that_many_calls_need_is_encoded_once() -> None:
+    payload._encoded.clear()
+    payload._plans.clear()
+    pixels = photo(400, 300, seed=77)
+    name = digest(ArraySource(pixels))
+    Counting.count = 0
+    results: list[FittedPictures] = []
+
+    def call() -> None:
+        results.append(
+            fit([Counting(pixels)], PayloadLimits(100_000), cancel=CancelToken(), workers=2, digests=(name,))
+        )
+
+    threads = [threading.Thread(target=call) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    first = Counting.count
+    assert len(results) == 8
+    assert all(result == results[0] for result in results)
+    call()
+    assert Counting.count == first
+    # Alone it would have read about as much: once over for the plan, once for the picture.
+    payload._encoded.clear()
+    payload._plans.clear()
+    call()
+    assert Counting.count <= 2 * first
+    payload._encoded.clear()
+
+
+def test_what_is_kept_between_calls_is_bounded() -> None:
+    payload._encoded.clear()
+    assert payload._encoded._most == 64 * 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    ("sent", "body"), [(19_000_000, 9_500_000), (9_400_000, 4_200_000), (4_000_000, 950_000), (900_000, 450_000)]
+)
+def test_after_a_413_the_next_step_is_a_known_cap(sent: int, body: int) -> None:
+    limits = shrunk(PayloadLimits(), sent)
+    assert limits.body_bytes == body
+    assert limits.picture_bytes <= body * 3 // 4
+    assert limits.picture_bytes <= PayloadLimits().picture_bytes
+
+
+def test_a_413_never_raises_the_limits() -> None:
+    assert shrunk(PayloadLimits(100_000, 300_000), 19_000_000) == PayloadLimits(100_000, 300_000)
