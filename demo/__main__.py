@@ -13,8 +13,8 @@ import tempfile
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
-from io import TextIOWrapper
 from pathlib import Path
+from typing import Any
 
 from comfy_process import PACK_NAME, HostFailed, find_installation, running_host
 from outcome import Host
@@ -104,9 +104,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("workflows", nargs="*", type=Path, help="workflow files (default: all of example_workflows/)")
     parser.set_defaults(choice="auto")
     options = parser.parse_args(arguments)
-    if isinstance(sys.stdout, TextIOWrapper):
-        # Models speak any language; a console that can't show a word shows a question mark.
-        sys.stdout.reconfigure(errors="replace")
+    console: Any = sys.stdout
+    # Models speak any language; a console that can't show a word shows a question mark.
+    console.reconfigure(errors="replace")
     output: Path = options.output.resolve()
     output.mkdir(parents=True, exist_ok=True)
     paths: list[Path] = options.workflows or sorted((ROOT / "example_workflows").glob("*.json"))
