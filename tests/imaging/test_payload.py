@@ -146,14 +146,14 @@ def test_fourteen_pictures_fit_together() -> None:
 
 @given(
     st.lists(
-        st.tuples(st.integers(1, 200), st.integers(1, 200), st.sampled_from([1, 3, 4]), st.sampled_from([0, 3, 80])),
+        st.tuples(st.integers(1, 150), st.integers(1, 150), st.sampled_from([1, 3, 4]), st.sampled_from([0, 3, 80])),
         min_size=1,
         max_size=5,
     ),
     st.integers(8_000, 200_000),
     st.integers(ROOM + 40_000, ROOM + 400_000),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_any_pictures_fit_any_sensible_limits(
     kinds: list[tuple[int, int, int, float]], picture_bytes: int, body_bytes: int
 ) -> None:
@@ -162,7 +162,9 @@ def test_any_pictures_fit_any_sensible_limits(
     changed = {note.split()[1] for note in result.notes}
     for number, (pixels, image) in enumerate(zip(pictures, result.pictures, strict=True), 1):
         if str(number) not in changed:
-            np.testing.assert_array_equal(read(image), pixels[:, :, : read(image).shape[2]])
+            sent = read(image)
+            # WebP has no grey: its three channels are the one.
+            np.testing.assert_array_equal(sent, np.broadcast_to(pixels[:, :, : sent.shape[2]], sent.shape))
 
 
 def test_limits_that_nothing_meets_are_an_input_error() -> None:
