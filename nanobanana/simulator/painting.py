@@ -157,10 +157,10 @@ def _inscribe(canvas: Image.Image, subject: Subject) -> None:
     letters = max(9, round(math.sqrt(width * height) / (17 if len(text) < 60 else 24 if len(text) < 240 else 32)))
     font = sized(letters)
     lines = wrapped(text, font, width - 4 * margin, max(2, int(height * 0.34 / (letters * 1.3))))
-    small = ImageFont.load_default(max(8, round(letters * 0.6)))
     facts = f"{subject.model}   {subject.ratio}   {width}x{height}   #{subject.sequence}"
     if subject.inputs:
         facts += f"   from {len(subject.inputs)} picture{'s' * (len(subject.inputs) > 1)}"
+    small = _fitting(facts, max(8, round(letters * 0.6)), width - 4 * margin)
     panel_height = round(len(lines) * letters * 1.3 + _size(small) * 1.7 + margin)
     box = (margin, height - margin - panel_height, width - margin, height - margin)
     _panel(canvas, box, max(2, margin // 2))
@@ -176,6 +176,12 @@ def _title_size(width: int, height: int) -> int:
     return max(10, int(min(100 * width * 0.8 / probe.getlength("SIMULATED"), height * 0.16)))
 
 
+def _fitting(text: str, size: int, width: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    font = ImageFont.load_default(size)
+    length = font.getlength(text)
+    return font if length <= width else ImageFont.load_default(max(6, int(size * width / length)))
+
+
 def _size(font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> float:
     return font.size if isinstance(font, ImageFont.FreeTypeFont) else 11
 
@@ -183,5 +189,5 @@ def _size(font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> float:
 def _panel(canvas: Image.Image, box: tuple[int, int, int, int], radius: int) -> None:
     part = canvas.crop(box)
     mask = Image.new("L", part.size, 0)
-    ImageDraw.Draw(mask).rounded_rectangle((0, 0, part.width - 1, part.height - 1), radius, fill=222)
+    ImageDraw.Draw(mask).rounded_rectangle((0, 0, part.width - 1, part.height - 1), radius, fill=240)
     canvas.paste(Image.new("RGB", part.size, (14, 18, 34)), box, mask)

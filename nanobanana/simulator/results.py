@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 _ID = re.compile(r"/output/([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})")
 _EXTENSIONS = {"image/png": "png", "image/jpeg": "jpeg", "image/webp": "webp", "image/gif": "gif"}
-_STORE_BYTES = 512 * 1024 * 1024
+_STORE_BYTES = 256 * 1024 * 1024
 
 STATUSES = (401, 403, 404, 408, 410, 425, 429, 500, 502, 503, 504, 524)
 
@@ -140,7 +140,7 @@ class Result:
 
 
 class ResultStore:
-    """The newest results, up to 512 MiB."""
+    """The newest results, up to 256 MiB."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -24,7 +24,7 @@ def simulator() -> Iterator[Simulator]:
 def test_before_the_answer(simulator: Simulator, point: str, action: str, ending: str) -> None:
     simulator.script([f"{action}_{point}"])
     with contextlib.closing(open_request(simulator.base_url, order("x" * 1000))) as connection:
-        connection.settimeout(0.3)
+        connection.settimeout(0.3 if action == "hang" else 10)
         data, seen = drain(connection)
     assert data == b""
     # A socket that is closed over unread bytes resets the connection: the kernel's rule, and real gateways' too.
@@ -40,7 +40,8 @@ def test_before_the_answer(simulator: Simulator, point: str, action: str, ending
 def test_within_the_answer(simulator: Simulator, point: str, action: str, ending: str) -> None:
     body = order(f"x [fault:shape_finish_later][fault:framing_empty_first][fault:{action}_{point}]")
     with contextlib.closing(open_request(simulator.base_url, body)) as connection:
-        connection.settimeout(0.3)
+        assert simulator.ledger.wait_for(lambda ledger: ledger.posts and ledger.posts[0].status)
+        connection.settimeout(0.5 if action == "hang" else 10)
         data, seen = drain(connection)
     assert seen == ending
     assert simulator.ledger.wait_for(lambda ledger: ledger.posts and ledger.posts[0].finished)
@@ -110,7 +111,7 @@ def test_a_client_that_leaves_is_seen_at_once(simulator: Simulator, faults: str)
     closed = simulator.ledger.posts[0].closed_early
     assert closed is not None
     # 20 ms between two looks; the rest is for a busy machine.
-    assert 0 <= closed - left < 0.5
+    assert 0 <= closed - left < 1
     assert simulator.ledger.wait_for(lambda ledger: ledger.posts and ledger.posts[0].finished)
 
 
@@ -146,11 +147,11 @@ def test_chunk_delay_goes_between_the_events(simulator: Simulator) -> None:
 
 
 def test_the_default_latency_is_the_simulators() -> None:
-    with Simulator(latency=0.3) as simulator:
+    with Simulator(latency=0.8) as simulator:
         started = time.monotonic()
         ask(simulator.base_url, order())
-        assert 0.3 <= time.monotonic() - started < 2
+        assert time.monotonic() - started >= 0.8
         # A refused request costs no time.
         started = time.monotonic()
         ask(simulator.base_url, b"{}")
-        assert time.monotonic() - started < 0.25
+        assert time.monotonic() - started < 0.7

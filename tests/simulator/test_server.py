@@ -66,7 +66,7 @@ def test_stop_ends_every_thread_and_connection() -> None:
     assert simulator.ledger.wait_for(lambda _: len(set(simulator_threads()) - before) == 7)
     started = time.monotonic()
     simulator.stop()
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 8
     assert set(simulator_threads()) == before
     for connection in (*hanging, idle):
         connection.settimeout(2)
@@ -96,7 +96,7 @@ def test_many_at_once() -> None:
             thread.start()
         for thread in threads:
             thread.join()
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 5
         assert simulator.ledger.wait_for(lambda ledger: all(post.finished for post in ledger.posts))
         posts = simulator.ledger.posts
     assert len(posts) == len(simulator.ledger.billed) == 12
