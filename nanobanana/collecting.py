@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from .cancel import CancelToken
 from .catalog import size_warning
-from .errors import BadAnswer, Billed, DownloadFailed, ImageError, JournalError, NanoBananaError
+from .errors import BadAnswer, Billed, DownloadFailed, ImageError, JournalError, NanoBananaError, StreamBroken
 from .gateway.download import Downloader
 from .gateway.values import Answer, PictureData, PictureUrl
 from .imaging.codec import Picture, decode
@@ -19,6 +20,14 @@ from .report import Reporter
 _log = logging.getLogger(__name__)
 
 _NOT_KEPT = "A picture could not be kept on disk ({error}): save it now, it can't be had again from the history."
+_CUT_OFF = (
+    "The answer broke off inside the picture's address, and nothing could be downloaded from the part that came"
+    " ({url}): {reason}."
+)
+_CUT_OFF_TOO = "The answer broke off inside the address of one more picture: {url}"
+_TOO_MANY = "The answer holds more pictures than fit into memory at once; the others are on disk, see the history."
+# One call makes one picture. More than that come along, but not without end: these are 1.2 GB as RGB.
+_MOST_PIXELS = 400_000_000
 
 
 class Collecting:
@@ -36,6 +45,9 @@ class Collecting:
         self._problems: list[NanoBananaError] = []
         self._warnings: list[str] = []
         self._unkept = 0
+        self._noted = False
+        self._cut_off: list[DownloadFailed] = []
+        self._pixels = 0
 
     def from_disk(self, record: CallRecord, order: Order, variation: int) -> Outcome:
         """What an earlier run kept: no request, no cost."""
@@ -45,37 +57,84 @@ class Collecting:
 
     def remaining(self, record: CallRecord, downloader: Downloader, order: Order, variation: int) -> Outcome:
         """What an earlier run paid for: kept pictures from disk, the others downloaded again."""
-        here = {kept.position: kept for kept in record.pictures}
         for kept in record.pictures:
             self._decode(kept.position, self._journal.read(kept), kept, kept.url)
-        for position, url in enumerate(record.urls):
-            if position not in here:
-                self._download(position, url, downloader)
+        here = {kept.url for kept in record.pictures}
+        taken = {kept.position for kept in record.pictures}
+        free = (position for position in itertools.count() if position not in taken)
+        for url in record.urls:
+            if url not in here:
+                try:
+                    self._keep(next(free), self._fetched(url, downloader), url)
+                except DownloadFailed as error:
+                    self._problems.append(_expired(error))
         self._settle()
         return self._outcome(order, variation, "journal", "no", record.text, record.request_id)
 
     def answered(
         self, answer: Answer, downloader: Downloader, order: Order, variation: int, warnings: Iterable[str]
     ) -> Outcome:
-        """The pictures of a fresh answer. Inline ones are kept before the answer is noted: they can't be had again."""
+        """The pictures of a fresh answer. Inline ones are kept before the answer is noted: they can't be had again.
+
+        A URL at which the answer broke off may be half of one: it counts as an answer when its download worked.
+        Raises `StreamBroken`, which is in the journal by then, when nothing else came.
+        """
         self._warnings.extend(warnings)
-        for position, item in enumerate(answer.pictures):
+        items = list(enumerate(answer.pictures))
+        for position, item in items:
             if isinstance(item, PictureData):
                 self._keep(position, item.data, "")
-        self._note(answer)
-        for position, item in enumerate(answer.pictures):
-            if isinstance(item, PictureUrl):
-                self._download(position, item.url, downloader)
+        urls = {position: item.url for position, item in items if isinstance(item, PictureUrl) and item.certain}
+        if urls or self._pictures or self._problems or self._unkept:
+            self._note(answer, urls)
+        for position, item in items:
+            if isinstance(item, PictureUrl) and item.certain:
+                try:
+                    self._keep(position, self._fetched(item.url, downloader), item.url)
+                except DownloadFailed as error:
+                    error.request_id = answer.request_id
+                    self._problems.append(error)
+            elif isinstance(item, PictureUrl):
+                self._try_cut_off(position, item.url, downloader, answer, urls)
+        self._weigh_cut_off(answer)
         self._settle()
         return self._outcome(order, variation, "gateway", "yes", answer.text, answer.request_id)
 
-    def _note(self, answer: Answer) -> None:
+    def _try_cut_off(
+        self, position: int, url: str, downloader: Downloader, answer: Answer, urls: dict[int, str]
+    ) -> None:
         try:
-            for position, item in enumerate(answer.pictures):
-                if isinstance(item, PictureUrl):
-                    self._journal.url(self._call_id, position, item.url)
+            data = self._fetched(url, downloader)
+        except DownloadFailed as failure:
+            self._cut_off.append(failure)
+            return
+        urls[position] = url
+        self._note(answer, urls)
+        self._keep(position, data, url)
+
+    def _weigh_cut_off(self, answer: Answer) -> None:
+        """Nothing but parts of addresses came: the next run must ask anew instead of trying them for ever."""
+        if self._noted:
+            self._warnings.extend(_CUT_OFF_TOO.format(url=failure.url[:500]) for failure in self._cut_off)
+            return
+        failure = self._cut_off[0]
+        error = StreamBroken(
+            _CUT_OFF.format(url=failure.url[:500], reason=failure.reason),
+            "Running again asks, and may pay, once more.",
+            request_id=answer.request_id,
+            billed="maybe",
+        )
+        try:
+            self._journal.failed(self._call_id, error=error.message, billed=error.billed, request_id=error.request_id)
+        except JournalError:
+            _log.warning("A failed call could not be written to the journal", exc_info=True)
+        raise error
+
+    def _note(self, answer: Answer, urls: Mapping[int, str]) -> None:
+        self._noted = True
+        try:
             self._journal.answered(
-                self._call_id, request_id=answer.request_id, text=answer.text, usage=dict(answer.usage)
+                self._call_id, request_id=answer.request_id, text=answer.text, usage=dict(answer.usage), urls=urls
             )
         except JournalError as error:
             _log.warning("An answer could not be written to the journal", exc_info=True)
@@ -90,13 +149,8 @@ class Collecting:
         except JournalError:
             _log.warning("A finished call could not be written to the journal", exc_info=True)
 
-    def _download(self, position: int, url: str, downloader: Downloader) -> None:
-        try:
-            data = downloader.fetch(url, cancel=self._cancel, report=self._report)
-        except NanoBananaError as error:
-            self._problems.append(error)
-            return
-        self._keep(position, data, url)
+    def _fetched(self, url: str, downloader: Downloader) -> bytes:
+        return downloader.fetch(url, cancel=self._cancel, report=self._report)
 
     def _keep(self, position: int, data: bytes, url: str) -> None:
         kept: PictureRecord | None = None
@@ -109,6 +163,9 @@ class Collecting:
         self._decode(position, data, kept, url)
 
     def _decode(self, position: int, data: bytes, kept: PictureRecord | None, url: str) -> None:
+        if self._pixels > _MOST_PIXELS:
+            self._warnings.append(_TOO_MANY)
+            return
         try:
             picture = decode(data)
         except ImageError as error:
@@ -120,6 +177,7 @@ class Collecting:
                 )
             )
             return
+        self._pixels += picture.rgb.shape[0] * picture.rgb.shape[1]
         self._pictures[position] = Delivered(picture, kept.id if kept else "", url, len(data))
         if kept and kept.width is None:
             self._note_size(kept, picture)
@@ -144,3 +202,14 @@ class Collecting:
             error = BadAnswer("The gateway's answer held no picture.", request_id=request_id, billed=billed)
         warnings = tuple(dict.fromkeys(self._warnings))
         return Outcome(variation, pictures, error, source, billed, text, request_id, warnings=warnings)
+
+
+def _expired(error: DownloadFailed) -> DownloadFailed:
+    """The same failure on a later run: addresses expire, so that trying for ever must not be the only way."""
+    return DownloadFailed(
+        error.message,
+        "Run again later to try once more at no cost, or change the seed to ask, and pay, for a new picture.",
+        url=error.url,
+        reason=error.reason,
+        billed=error.billed,
+    )

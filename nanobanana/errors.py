@@ -197,13 +197,22 @@ class ServerFailed(StatusError):
 
 
 class DownloadFailed(GatewayError):
-    """The picture exists and is paid for, but could not be fetched. `url`: where it is."""
+    """The picture exists and is paid for, but could not be fetched. `url`: where it is. `reason`: of the last try."""
 
     def __init__(
-        self, message: str, hint: str = "", *, url: str, request_id: str = "", attempts: int = 1, billed: Billed = "yes"
+        self,
+        message: str,
+        hint: str = "",
+        *,
+        url: str,
+        reason: str = "",
+        request_id: str = "",
+        attempts: int = 1,
+        billed: Billed = "yes",
     ) -> None:
         super().__init__(message, hint, request_id=request_id, attempts=attempts, billed=billed)
         self.url = url
+        self.reason = reason
 
 
 def _by_cost(billed: Billed) -> int:

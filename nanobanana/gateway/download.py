@@ -21,14 +21,20 @@ MOST_BYTES = 128 * 1024 * 1024
 _MOST_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
 _WORTH_ANOTHER_TRY = (403, 404, 408, 425, 429)
+_RUN_AGAIN = "Run again: the picture is downloaded again without being paid again."
+_ALLOW = (
+    "If that is a machine of yours, add its host to the private hosts of the profile in Settings > NanoBanana and"
+    " run again: it is not paid again."
+)
 
 
 class _Unfetched(Exception):
-    """One try that failed. `again`: whether another may help."""
+    """One try that failed. `again`: whether another may help. `refused`: we did not even ask, by our own rules."""
 
-    def __init__(self, reason: str, *, again: bool) -> None:
+    def __init__(self, reason: str, *, again: bool, refused: bool = False) -> None:
         super().__init__(reason)
         self.again = again
+        self.refused = refused
 
 
 class Downloader:
@@ -61,12 +67,12 @@ class Downloader:
 
     def fetch(self, url: str, *, cancel: CancelToken, report: Reporter) -> bytes:
         """The picture's bytes, unchanged. Raises `DownloadFailed` with the reason of the last try, or `Cancelled`."""
-        reason = ""
+        reason, hint = "", _RUN_AGAIN
         for attempt in range(1, DOWNLOAD_TRIES + 1):
             try:
                 return self._try(url, cancel, report)
             except _Unfetched as failure:
-                reason = str(failure)
+                reason, hint = str(failure), _ALLOW if failure.refused else _RUN_AGAIN
                 if not failure.again or attempt == DOWNLOAD_TRIES:
                     break
                 seconds = self._pacing.before_download(attempt)
@@ -74,8 +80,9 @@ class Downloader:
                 cancel.wait(seconds)
         raise DownloadFailed(
             f"The picture was made, but could not be downloaded: {reason}. It is at {url[:500]}",
-            "Run again: the picture is downloaded again without being paid again.",
+            hint,
             url=url,
+            reason=reason,
         )
 
     def _try(self, url: str, cancel: CancelToken, report: Reporter) -> bytes:
@@ -95,7 +102,7 @@ class Downloader:
             self._policy.check_url(url, came_from=came_from)
             target = origin(url)
         except RefusedAddress as refused:
-            raise _Unfetched(f"{refused}, which is not allowed", again=False) from None
+            raise _Unfetched(f"{refused}, which is not allowed", again=False, refused=True) from None
 
         def check(host: str, port: int, addresses: list[str]) -> None:
             # What is connected to counts, not how we read the URL.
@@ -116,7 +123,7 @@ class Downloader:
                     return response.headers["Location"]
                 return self._body(response, exchange, report)
             except RefusedAddress as refused:
-                raise _Unfetched(f"{refused}, which is not allowed", again=False) from None
+                raise _Unfetched(f"{refused}, which is not allowed", again=False, refused=True) from None
             except GatewayError as error:
                 raise _Unfetched(error.message, again=True) from None
             except network_exceptions() as error:

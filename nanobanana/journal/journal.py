@@ -115,18 +115,38 @@ class Journal(Archive):
             ).rowcount
             require_row(changed, call_id)
 
-    def answered(self, call_id: int, *, request_id: str = "", text: str = "", usage: Mapping[str, object]) -> None:
-        """The answer is complete: billed. `text`: the model's words. `usage`: the gateway's own account of it."""
-        self._step(
-            call_id,
-            "state = 'answered', billed = 'yes', answered_at = ?, request_id = ?, text = ?, usage = ?",
-            (
-                self._clock(),
-                plain(request_id),
-                plain(text)[:_MOST_TEXT],
-                plain(json.dumps(dict(usage), default=str, ensure_ascii=True)),
-            ),
+    def answered(
+        self,
+        call_id: int,
+        *,
+        request_id: str = "",
+        text: str = "",
+        usage: Mapping[str, object],
+        urls: Mapping[int, str] | None = None,
+    ) -> None:
+        """The answer is complete: billed. `text`: the model's words. `usage`: the gateway's own account of it.
+
+        `urls`: the addresses by position, in place of those that `url` noted while the answer came; None leaves them.
+        """
+        values = (
+            self._clock(),
+            plain(request_id),
+            plain(text)[:_MOST_TEXT],
+            plain(json.dumps(dict(usage), default=str, ensure_ascii=True)),
         )
+        with self._writing() as connection:
+            changed = connection.execute(
+                "UPDATE calls SET state = 'answered', billed = 'yes', answered_at = ?, request_id = ?, text = ?,"
+                " usage = ? WHERE id = ?",
+                (*values, call_id),
+            ).rowcount
+            require_row(changed, call_id)
+            if urls is not None:
+                connection.execute("DELETE FROM urls WHERE call_id = ?", (call_id,))
+                connection.executemany(
+                    "INSERT INTO urls (call_id, position, url) VALUES (?, ?, ?)",
+                    [(call_id, position, plain(url)) for position, url in urls.items()],
+                )
 
     def keep(
         self,
