@@ -20,6 +20,10 @@ from workflow_graph import Graph, missing_model, read_workflow, to_api_graph
 WORKFLOWS = sorted((ROOT / "example_workflows").glob("*.json"))
 
 
+# What ComfyUI 0.11 doesn't serve about a node yet.
+SERVED_BY_NEWER_HOSTS = {"dev_only", "has_intermediate_output", "is_input_list"}
+
+
 def nothing(_node_id: str, _text: str) -> None:
     """For runs whose words don't matter."""
 
@@ -49,7 +53,9 @@ def test_object_info_equals_what_the_stand_in_derives(host: RunningHost, stand_i
     real, derived = host.object_info(), stand_in.object_info()
     names = {name for name, info in real.items() if info["python_module"] == "custom_nodes.nanobanana-gateway"}
     assert len(names) == 5
-    assert {name: derived.get(name) for name in names} == {name: real[name] for name in names}
+    for name in names:
+        assert {key: derived[name][key] for key in real[name]} == real[name]
+        assert set(derived[name]) - set(real[name]) <= SERVED_BY_NEWER_HOSTS
 
 
 def test_the_stand_ins_core_nodes_take_the_hosts_inputs(host: RunningHost, stand_in: StandIn) -> None:
