@@ -1,0 +1,26 @@
+// Pure: what a run will give and cost, from the node's widgets and the catalog that the server sends.
+
+/**
+ * `values`: {model, aspect_ratio, count}, undefined where another node gives it. `profile`: the profile's name, null
+ * where it can't be known before the run.
+ *
+ * Gives {size, count, cost, price, simulated}: `size` is [width, height], "auto" where it follows the first picture,
+ * or null; `cost` is null where no price is set or something isn't known yet.
+ */
+export function estimate(catalog, values, profile) {
+  const known = catalog.models.find((model) => model.name === values.model);
+  const size = values.aspect_ratio === "auto" ? "auto" : (known?.sizes?.[values.aspect_ratio] ?? null);
+  const used = catalog.profiles.find((one) => one.name === profile) ?? null;
+  const price = used?.prices?.[values.model] ?? null;
+  const count = Number.isInteger(values.count) ? values.count : null;
+  const cost = price === null || count === null ? null : price * count;
+  return { size, tier: known?.tier ?? null, count, price, cost, simulated: used?.simulated === true };
+}
+
+/** Whether a run with this profile can start: {ready, problem}. */
+export function readiness(catalog, profile) {
+  if (catalog.multi_user || profile === null) return { ready: true, problem: "" };
+  const used = catalog.profiles.find((one) => one.name === profile);
+  if (!used) return { ready: true, problem: "" };
+  return { ready: used.ready, problem: used.problem };
+}

@@ -1,0 +1,73 @@
+// Pure: the history as rows, page by page. One row a picture; a call that brought none is a row too.
+
+const PAGE = 100;
+
+/** The rows of one call: {key, call, picture, position}. */
+export function rowsOf(call) {
+  if (!call.pictures.length) return [{ key: `${call.id}`, call, picture: null }];
+  return call.pictures.map((picture) => ({ key: `${call.id}/${picture.id}`, call, picture }));
+}
+
+export class HistoryStore {
+  /** `fetchPage({before, limit, search})` gives {calls, before}. */
+  constructor(fetchPage) {
+    this.fetchPage = fetchPage;
+    this.search = "";
+    this.reset();
+  }
+
+  reset() {
+    this.rows = [];
+    this.before = null;
+    this.complete = false;
+    this.loading = null;
+    // Answers to questions that were asked before this are no longer wanted.
+    this.round = (this.round ?? 0) + 1;
+  }
+
+  /** Load the next page; gives whether there are rows that weren't there. One at a time. */
+  more() {
+    if (this.complete) return Promise.resolve(false);
+    this.loading ??= this.#load(this.round).finally(() => (this.loading = null));
+    return this.loading;
+  }
+
+  async #load(round) {
+    const page = await this.fetchPage({ before: this.before, limit: PAGE, search: this.search });
+    if (round !== this.round) return false;
+    this.rows.push(...page.calls.flatMap(rowsOf));
+    this.before = page.before;
+    this.complete = page.before === null;
+    return page.calls.length > 0;
+  }
+
+  /** Look for what is new or has changed at the top, and leave the rest as it is. */
+  async refresh() {
+    const round = this.round;
+    const page = await this.fetchPage({ before: null, limit: PAGE, search: this.search });
+    if (round !== this.round) return;
+    const oldest = page.calls.at(-1)?.id ?? null;
+    const known = this.rows.findIndex((row) => oldest === null || row.call.id < oldest);
+    const overlaps = this.rows.some((row) => row.call.id === oldest);
+    if (!overlaps || page.before === null) {
+      // Nothing to join on, or everything is in this page.
+      this.rows = page.calls.flatMap(rowsOf);
+      this.before = page.before;
+      this.complete = page.before === null;
+      return;
+    }
+    this.rows = [...page.calls.flatMap(rowsOf), ...(known < 0 ? [] : this.rows.slice(known))];
+    if (known < 0) {
+      this.before = page.before;
+      this.complete = false;
+    }
+  }
+
+  /** A call as it is now, in place of what it was. */
+  update(call) {
+    const at = this.rows.findIndex((row) => row.call.id === call.id);
+    if (at < 0) return;
+    const count = this.rows.filter((row) => row.call.id === call.id).length;
+    this.rows.splice(at, count, ...rowsOf(call));
+  }
+}

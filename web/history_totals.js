@@ -1,0 +1,29 @@
+// Totals of the history: a line, and a table by day.
+import { element } from "./dom.js";
+import { fileSize, money } from "./words.js";
+
+/** "312 pictures, 1.20 GB of 2.15 GB; last 30 days: 4.20". `answer`: {days, pictures, bytes, cap_bytes}. */
+export function totalsLine(answer, t) {
+  const cost = answer.days.reduce((sum, day) => sum + day.cost, 0);
+  const size = fileSize(answer.bytes);
+  const kept = t("totals.kept", { count: answer.pictures, size, cap: fileSize(answer.cap_bytes) });
+  return cost > 0 ? `${kept} \u00b7 ${t("totals.month", { cost: money(cost) })}` : kept;
+}
+
+export function totalsTable(answer, t) {
+  const heads = ["day", "pictures", "billed", "cost"].map((name) => element("th", { text: t(`totals.${name}`) }));
+  return element(
+    "table",
+    { class: "nanobanana-table" },
+    element("thead", {}, element("tr", {}, ...heads)),
+    element("tbody", {}, ...answer.days.map((day) => row(day, t))),
+  );
+}
+
+function row(day, t) {
+  const billed = day.maybe_billed ? t("totals.maybe", { billed: day.billed, maybe: day.maybe_billed }) : String(day.billed);
+  const cost = day.cost > 0 || !day.unpriced ? money(day.cost) : "-";
+  const cells = [day.day, String(day.pictures), billed, day.unpriced && day.cost > 0 ? `${cost} +` : cost];
+  const title = day.unpriced ? t("totals.unpriced", { count: day.unpriced }) : undefined;
+  return element("tr", { title }, ...cells.map((text) => element("td", { text })));
+}

@@ -1,0 +1,91 @@
+// NanoBanana in ComfyUI's frontend: settings, status on the nodes, history, commands.
+import { editSelected, editWith, imageOutput } from "./edit_menu.js";
+import { HistoryTab } from "./history_tab.js";
+import { app, execute, openSettings, toast } from "./host.js";
+import { loadWords, t } from "./i18n.js";
+import { attach, listen, refreshAll, refreshCatalog, restore } from "./nodes.js";
+import { SettingsPanel } from "./settings_panel.js";
+
+const HISTORY = "nanobanana-history";
+const DOCUMENTATION = "https://github.com/nanobanana-gateway/nanobanana-gateway";
+const badge = { label: "NanoBanana", url: DOCUMENTATION, icon: "pi pi-image" };
+
+let settingsPanel = null;
+let historyTab = null;
+
+function addStyle() {
+  const link = document.createElement("link");
+  link.rel = "stylesheet";
+  link.href = new URL("./nanobanana.css", import.meta.url).href;
+  document.head.append(link);
+}
+
+app.registerExtension({
+  name: "NanoBanana.Gateway",
+
+  settings: [
+    {
+      id: "NanoBanana.Connection",
+      category: ["NanoBanana", "Gateway", "Connection"],
+      name: "Gateway",
+      // Its own page, not a value of the frontend's: those are kept in plain text and sent to telemetry.
+      type: () => (settingsPanel ??= new SettingsPanel(refreshCatalog)).render(),
+      defaultValue: "",
+      telemetry: { trackChanges: false },
+    },
+    {
+      id: "NanoBanana.Status.Previews",
+      category: ["NanoBanana", "Nodes", "Previews"],
+      name: "Show finished pictures on the node",
+      tooltip: "Small pictures under the node's status as they arrive.",
+      type: "boolean",
+      defaultValue: true,
+      onChange: () => refreshAll(),
+    },
+  ],
+
+  commands: [
+    { id: "NanoBanana.OpenSettings", label: "NanoBanana: open the settings", icon: "pi pi-cog", function: openSettings },
+    {
+      id: "NanoBanana.OpenHistory",
+      label: "NanoBanana: open the history",
+      icon: "pi pi-history",
+      function: () => execute(`Workspace.ToggleSidebarTab.${HISTORY}`),
+    },
+    {
+      id: "NanoBanana.EditSelected",
+      label: "NanoBanana: edit the selected node's picture",
+      icon: "pi pi-pencil",
+      function: () => editSelected() ?? toast("info", t("edit.select_first")),
+    },
+  ],
+
+  aboutPageBadges: [badge],
+
+  async init() {
+    addStyle();
+    await loadWords();
+  },
+
+  async setup() {
+    app.extensionManager.registerSidebarTab({
+      id: HISTORY,
+      icon: "pi pi-images",
+      title: t("history.tab"),
+      tooltip: t("history.title"),
+      type: "custom",
+      render: (container) => (historyTab ??= new HistoryTab()).render(container),
+    });
+    listen();
+    const catalog = await refreshCatalog();
+    if (catalog) badge.label = `NanoBanana ${catalog.version}`;
+  },
+
+  nodeCreated: attach,
+  afterConfigureGraph: restore,
+
+  getNodeMenuItems(node) {
+    if (imageOutput(node) < 0) return [];
+    return [null, { content: t("edit.menu"), callback: () => editWith(node) }];
+  },
+});

@@ -1,0 +1,159 @@
+// Settings > NanoBanana: profiles with their keys. A key goes to the server and never comes back.
+import { button, element } from "./dom.js";
+import { confirm, prompt, refreshDefinitions, request } from "./host.js";
+import { t } from "./i18n.js";
+import { Fields } from "./settings_fields.js";
+
+const DEFAULT = "default";
+
+export class SettingsPanel {
+  /** `onSaved()` is called when something was saved: nodes show prices and sizes anew. */
+  constructor(onSaved) {
+    this.onSaved = onSaved;
+    this.models = [];
+    this.profiles = [];
+    this.name = DEFAULT;
+    this.root = element("div", { class: "nanobanana-settings" });
+  }
+
+  /** The panel's element, filled anew; the host calls this whenever it shows the page. */
+  render() {
+    if (!this.fields?.isDirty) this.load();
+    return this.root;
+  }
+
+  async load() {
+    try {
+      const [catalog, answer] = await Promise.all([request("/catalog"), request("/profiles")]);
+      this.models = catalog.models.map((model) => model.name);
+      this.take(answer);
+    } catch (error) {
+      this.root.replaceChildren(message("error", error.message, error.hint));
+    }
+  }
+
+  take(answer) {
+    this.profiles = answer.profiles;
+    this.dialects = answer.dialects;
+    if (!this.profiles.some((profile) => profile.name === this.name)) this.name = DEFAULT;
+    this.build();
+  }
+
+  get profile() {
+    return this.profiles.find((profile) => profile.name === this.name);
+  }
+
+  build() {
+    const wasOpen = this.fields?.isOpen ?? false;
+    this.fields = new Fields(this.profile, { dialects: this.dialects, models: this.models, onChange: () => this.mark() });
+    this.fields.isOpen = wasOpen;
+    this.choice = element(
+      "select",
+      { class: "nanobanana-field nanobanana-profile", "aria-label": t("settings.profile"), onchange: () => this.choose() },
+      ...this.profiles.map(({ name }) => element("option", { value: name, text: name, selected: name === this.name })),
+    );
+    const own = this.name !== DEFAULT;
+    this.saveButton = button(t("settings.save"), () => this.save(), { class: "nanobanana-primary nanobanana-save" });
+    this.testButton = button(t("settings.test"), () => this.test(), { class: "nanobanana-test" });
+    this.says = element("div", { class: "nanobanana-says", role: "status" });
+    this.root.replaceChildren(
+      element(
+        "div",
+        { class: "nanobanana-row" },
+        this.choice,
+        button(t("settings.add"), () => this.add(), { class: "nanobanana-add" }),
+        button(t("settings.rename"), () => this.rename(), { class: "nanobanana-rename", disabled: !own }),
+        button(t("settings.delete"), () => this.remove(), { class: "nanobanana-danger nanobanana-delete", disabled: !own }),
+      ),
+      this.fields.root,
+      element("div", { class: "nanobanana-row" }, this.saveButton, this.testButton),
+      this.says,
+    );
+    if (this.profile.problem && this.profile.base_url) this.say("warning", this.profile.problem);
+    this.mark();
+  }
+
+  mark() {
+    this.saveButton.disabled = !this.fields.isDirty;
+  }
+
+  say(kind, text, hint = "") {
+    this.says.replaceChildren(...(text ? [message(kind, text, hint)] : []));
+  }
+
+  async choose() {
+    const wanted = this.choice.value;
+    if (this.fields.isDirty && !(await confirm(t("settings.discard_title"), t("settings.discard")))) {
+      this.choice.value = this.name;
+      return;
+    }
+    this.name = wanted;
+    this.build();
+  }
+
+  /** Run a change against the server; its answer fills the panel anew. Gives whether it went well. */
+  async change(method, path, body) {
+    try {
+      const answer = await request(path, { method, body });
+      this.take(answer);
+      await this.onSaved();
+      return answer;
+    } catch (error) {
+      this.say("error", error.message, error.hint);
+      return null;
+    }
+  }
+
+  async save() {
+    const changes = this.fields.changes();
+    if (!changes) return this.say("error", t("settings.not_a_number"));
+    this.saveButton.disabled = true;
+    const answer = await this.change("PUT", "/profiles", { name: this.name, ...changes });
+    if (!answer) return this.mark();
+    if (answer.key_dropped) this.say("warning", t("settings.key_dropped"));
+    else this.say("success", t("settings.saved"));
+    if ("extra_models" in changes) refreshDefinitions();
+  }
+
+  async test() {
+    const changes = this.fields.changes();
+    if (!changes) return this.say("error", t("settings.not_a_number"));
+    this.testButton.disabled = true;
+    this.say("info", t("settings.testing"));
+    try {
+      const found = await request("/profiles/test", { method: "POST", body: { name: this.name, ...changes } });
+      const title = t(`verdict.${found.verdict}`);
+      this.say(found.ok ? "success" : "error", `${title} ${found.message}`, found.hint);
+    } catch (error) {
+      this.say("error", error.message, error.hint);
+    }
+    this.testButton.disabled = false;
+  }
+
+  async add() {
+    const name = await prompt(t("settings.add"), t("settings.name_prompt"));
+    if (name && (await this.change("POST", "/profiles", { name }))) this.show(name);
+  }
+
+  async rename() {
+    const name = await prompt(t("settings.rename"), t("settings.name_prompt"), this.name);
+    if (!name || name === this.name) return;
+    if (await this.change("POST", "/profiles/rename", { name: this.name, new_name: name })) this.show(name);
+  }
+
+  async remove() {
+    if (!(await confirm(t("settings.delete_title", { name: this.name }), t("settings.delete_message")))) return;
+    if (await this.change("DELETE", "/profiles", { name: this.name })) refreshDefinitions();
+  }
+
+  show(name) {
+    this.name = name;
+    this.build();
+    refreshDefinitions();
+  }
+}
+
+function message(kind, text, hint = "") {
+  const lines = [element("div", { text }), hint ? element("div", { class: "nanobanana-hint", text: hint }) : null];
+  return element("div", { class: `nanobanana-message nanobanana-message-${kind}` }, ...lines);
+}
