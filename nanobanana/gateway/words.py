@@ -15,6 +15,8 @@ _MOST_READ: Final = 65_536
 # C0 and C1 controls, zero-width and direction marks, line separators, byte-order mark, lone surrogates.
 _UNSEEN: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]+")
 _HALVES: Final = re.compile(r"[\ud800-\udfff]")
+# str.lower changes the length of some letters, and with it every place behind them.
+_LOWER: Final = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 _TAG: Final = re.compile(r"<[^<>]{0,2000}>")
 _ENTITY: Final = {"&amp;": "&", "&lt;": "<", "&gt;": ">", "&quot;": '"', "&#39;": "'", "&nbsp;": " "}
 _REQUEST_ID: Final = re.compile(
@@ -70,7 +72,7 @@ def header_request_id(headers: Mapping[str, str], redact: Redact = keep_as_is) -
 def page_words(page: str) -> str:
     """What an HTML page says: its title, else its text."""
     page = page[:_MOST_READ]
-    lower = page.lower()
+    lower = page.translate(_LOWER)
     start = lower.find("<title")
     end = lower.find("</title", start) if start >= 0 else -1
     if end > 0:
@@ -89,7 +91,7 @@ def looks_like_page(text: str) -> bool:
 
 def _without(page: str, element: str) -> str:
     kept: list[str] = []
-    lower = page.lower()
+    lower = page.translate(_LOWER)
     position = 0
     while True:
         start = lower.find(f"<{element}", position)

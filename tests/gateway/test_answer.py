@@ -70,6 +70,16 @@ STREAMS: list[tuple[str, list[Any], tuple[object, ...]]] = [
     ("parts: inline_data", [delta(content=[{"inline_data": {"mime_type": "image/png", "data": b64(A)}}])], inline(A)),
     ("parts: inlineData", [delta(content=[{"inlineData": {"mimeType": "image/png", "data": b64(A)}}])], inline(A)),
     ("parts: text with a link", [delta(content=[{"type": "text", "text": f"![a]({V})"}])], url(V)),
+    ("parts: strings", [delta(content=["see ", f"![a]({V})", 3])], url(V)),
+    ("parts: thinking", [delta(content=[{"type": "thinking", "thinking": f"![a]({V})"}, image_url(U)])], url(U)),
+    (
+        "parts: a film",
+        [delta(content=[{"inline_data": {"mime_type": "video/mp4", "data": b64(A)}}, image_url(U)])],
+        url(U),
+    ),
+    ("parts: a file", [delta(content=[{"type": "file", "url": V}, image_url(U)])], url(U)),
+    ("images at the top", [{"images": [{"url": U}, {"b64_json": b64(A)}]}], url(U) + inline(A)),
+    ("nested too deep", [delta(image={"url": {"url": {"url": {"url": {"url": V}}}}}), chunk(U)], url(U)),
     ("one part, no list", [delta(content=image_url(U))], url(U)),
     (
         "the same as field and in the text",
@@ -225,6 +235,11 @@ def test_usage_holds_numbers_only() -> None:
     }
     answer = read(stream(chunk(U, usage=usage)))[1]
     assert answer.usage == {"total": 3, "cost": 0.5, "details": {"image": 1}}
+
+
+def test_usage_is_bounded() -> None:
+    usage = {f"count {number}": number for number in range(1_000)}
+    assert len(read(stream(chunk(U, usage=usage)))[1].usage) == 50
 
 
 def test_what_links_to_no_picture_stays_in_the_words() -> None:

@@ -29,6 +29,8 @@ NOW = 1_800_000_000.0
 
 def error(status: int, body: Any = b"", *, key_is_set: bool = True, **headers: str) -> StatusError:
     data = body if isinstance(body, bytes) else json.dumps(body, ensure_ascii=False).encode()
+    if isinstance(body, str) and body.endswith(">"):
+        data = body.encode()
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return status_error(status, named, data, key_is_set=key_is_set, now=NOW)
 
@@ -194,6 +196,16 @@ def test_any_json_gives_a_status_error(status: int, value: Any) -> None:
         ('\ufeff{"message": "a"}'.encode(), "a"),
         (b"<!DOCTYPE html><html><head><title> Oops &amp;\n more </title></head>", "Oops & more"),
         (b"<html><script>var a;</script><style>b</style><body><h1>Oh</h1> no</body>", "Oh no"),
+        ("<html>" + "\u0130" * 20 + "<TITLE>T</TITLE>", "T"),
+        (b"<html><title></title>a<script>b", "a"),
+        (b"<html><title>a", "a"),
+        (b'{"message": "{not json"}', "{not json"),
+        (b'{"message": "{}"}', "{}"),
+        (b"data: broken\n\n", "broken"),
+        (b": ping\n\n", ": ping"),
+        (b'{"error": {"message": {"message": "a"}}}', "a"),
+        (b'{"error": {"message": ["a", "b"]}}', "a"),
+        (b'{"message": "a", "code": true, "status": "x"}', "a"),
         (b"\xff\xfe broken", "\ufffd\ufffd broken"),
         ({"error": {"message": "<html><title>T</title></html>"}}, "T"),
     ],

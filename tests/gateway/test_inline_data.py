@@ -90,7 +90,14 @@ def test_percent_encoded_bytes() -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["data:text/plain;base64," + TEXT, "data:video/mp4;base64," + TEXT, "data:image/png;base64", "image/png," + TEXT],
+    [
+        "data:text/plain;base64," + TEXT,
+        "data:video/mp4;base64," + TEXT,
+        "data:image/png;base64",
+        "image/png," + TEXT,
+        "data:image/png,\u00e9",
+        "data:image/svg+xml,<svg/>",
+    ],
 )
 def test_other_data_urls_hold_no_picture(url: str) -> None:
     assert decode_data_url(url) is None

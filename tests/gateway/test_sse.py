@@ -114,6 +114,10 @@ def test_what_is_unfinished_can_be_seen() -> None:
     decoder = SseDecoder()
     decoder.feed(b'data: 1\n\ndata: {"a":\ndata: "b')
     assert decoder.unfinished == b'{"a":\n"b'
+    decoder = SseDecoder()
+    decoder.feed(b'data: 1\n\n{"error')
+    assert decoder.unfinished == b'{"error'
+    assert decoded([b"\xef\xbb"]) == []
 
 
 def seconds(megabytes: int, piece: int = 65_536) -> float:

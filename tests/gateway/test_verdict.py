@@ -141,6 +141,19 @@ def test_an_error_after_a_picture_doesnt_take_it_away() -> None:
     assert answer.pictures == (PictureUrl(U),)
 
 
+def test_an_error_counts_when_what_came_before_it_was_no_picture_after_all() -> None:
+    error = failure(stream(chunk("https://x.cn/1 "), {"error": {"message": "late"}}, chunk("is the help page")))
+    assert 'It says: "late"' in error.message
+
+
+def test_what_is_saved_of_an_answer_that_breaks_off_in_an_error() -> None:
+    reader = AnswerReader()
+    reader.feed(stream(chunk(U), done=False) + b'data: {"error": {"message": "the up')
+    saved = reader.salvage()
+    assert saved is not None
+    assert saved.pictures == (PictureUrl(U, certain=False),)
+
+
 def test_an_error_after_an_open_url_is_raised_and_the_url_can_be_saved() -> None:
     reader = AnswerReader()
     reader.feed(stream(chunk(U), done=False))
