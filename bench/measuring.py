@@ -1,0 +1,98 @@
+"""Times side by side: what is compared is run in turn, so that whatever else the machine does falls on all alike."""
+
+from __future__ import annotations
+
+import gc
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+LEAST_REPEATS = 5
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of each run of one thing."""
+
+    seconds: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.seconds)
+
+    def __str__(self) -> str:
+        return f"{self.median:.3f} s ({min(self.seconds):.3f} to {max(self.seconds):.3f})"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the result: `value` is the ratio that `limit` bounds, from above (`at_most`) or from below."""
+
+    what: str
+    value: float
+    limit: float
+    at_most: bool
+    detail: str
+
+    @property
+    def is_met(self) -> bool:
+        return self.value <= self.limit if self.at_most else self.value >= self.limit
+
+    def __str__(self) -> str:
+        bound = "at most" if self.at_most else "at least"
+        return (
+            f"{'ok  ' if self.is_met else 'MISS'} {self.what}: {self.value:.2f}, {bound} {self.limit:g}; {self.detail}"
+        )
+
+
+def side_by_side(works: Mapping[str, Callable[[], object]], repeats: int = LEAST_REPEATS) -> dict[str, Timing]:
+    """Each of `works` once unmeasured, then all of them in turn `repeats` times; wall time by name."""
+    seconds: dict[str, list[float]] = {name: [] for name in works}
+    for work in works.values():
+        work()
+    for _ in range(repeats):
+        for name, work in works.items():
+            gc.collect()
+            began = time.perf_counter()
+            result = work()
+            seconds[name].append(time.perf_counter() - began)
+            # Freed outside of the measured time, as the host frees a result after the node.
+            del result
+    return {name: Timing(tuple(values)) for name, values in seconds.items()}
+
+
+def ratio(one: Timing, other: Timing) -> float:
+    """How many times longer `one` takes than `other`, by their medians."""
+    return one.median / other.median
+
+
+def peak_memory(work: Callable[[], object]) -> int | None:
+    """Bytes that `work` takes at its peak over what the process had before; None where the system can't say.
+
+    Linux alone tells a peak that can be set back. Run it in a fresh process, see `in_fresh_process`.
+    """
+    reset, status = Path("/proc/self/clear_refs"), Path("/proc/self/status")
+    if not status.is_file():
+        return None
+    gc.collect()
+    before = _status_bytes(status, "VmRSS")
+    reset.write_text("5")
+    work()
+    return _status_bytes(status, "VmHWM") - before
+
+
+def in_fresh_process(script: Path, *arguments: str) -> dict[str, int | None]:
+    """What `script`, run with `arguments` by this Python, prints as JSON."""
+    done = subprocess.run([sys.executable, str(script), *arguments], stdout=subprocess.PIPE, check=True)
+    answer: dict[str, int | None] = json.loads(done.stdout)
+    return answer
+
+
+def _status_bytes(status: Path, field: str) -> int:
+    line = next(line for line in status.read_text(encoding="ascii").splitlines() if line.startswith(f"{field}:"))
+    return int(line.split()[1]) * 1024

@@ -1,0 +1,206 @@
+"""The picture path: tensors to request bodies and files to tensors, beside bare Pillow and ComfyUI's own functions.
+
+    python bench/pictures.py [--side 4096] [--repeats 5]
+
+Run with a ComfyUI's Python to compare with ComfyUI too (`COMFYUI_PATH`, else ~/comfy/ComfyUI).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from loading import load_core_conversions, load_pack, load_tensors
+from measuring import LEAST_REPEATS, Row, in_fresh_process, peak_memory, ratio, side_by_side
+from numpy.typing import NDArray
+from PIL import Image
+
+load_pack()
+from pack.nanobanana.cancel import CancelToken  # noqa: E402
+from pack.nanobanana.gateway.request_body import RequestBody  # noqa: E402
+from pack.nanobanana.imaging import PayloadLimits, fit  # noqa: E402
+from pack.nanobanana.request import PictureRequest  # noqa: E402
+
+tensors: Any = load_tensors()
+
+UNLIMITED = PayloadLimits(1 << 30, 1 << 31)
+# What Pillow needs the least time for without loss, and what is usual.
+LOSSLESS: dict[str, dict[str, Any]] = {
+    "WebP": {"format": "WEBP", "lossless": True, "quality": 0, "method": 0},
+    "PNG": {"format": "PNG", "compress_level": 1},
+}
+DECODED: dict[str, dict[str, Any]] = {
+    "JPEG": {"format": "JPEG", "quality": 95, "subsampling": 0},
+    "PNG": {"format": "PNG", "compress_level": 1},
+    "WebP": {"format": "WEBP", "quality": 90, "method": 0},
+}
+# Of design's table: times the bare decode, by kind.
+DECODE_LIMITS = {"JPEG": 2.0, "PNG": 1.3, "WebP": 1.3}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One picture as the parties want it: `rgb` [H,W,3] uint8, `image` the IMAGE tensor [1,H,W,3]."""
+
+    rgb: NDArray[np.uint8]
+    image: Any
+    pillow: Image.Image
+
+
+def sample(side: int, seed: int = 1) -> Sample:
+    """A picture with detail at every scale and a little noise, as generated ones and photographs have."""
+    rng = np.random.default_rng(seed)
+    total = np.zeros((side, side, 3), np.float32)
+    cells = 8
+    while cells <= side // 2:
+        coarse = rng.standard_normal((3, cells, cells)).astype(np.float32) * cells**-0.75
+        for channel in range(3):
+            layer = Image.fromarray(coarse[channel]).resize((side, side), Image.Resampling.BICUBIC)
+            total[:, :, channel] += np.asarray(layer)
+        cells *= 2
+    levels = 128 + 45 * (total - total.mean()) / total.std() + rng.normal(0, 2, total.shape)
+    rgb = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
+    return Sample(rgb, tensors.to_image(rgb), Image.fromarray(rgb))
+
+
+def request_body(images: Sequence[Any], limits: PayloadLimits, workers: int | None = None) -> int:
+    """All that happens between the IMAGE tensors and the socket; the body's length in bytes."""
+    sources = [source for image in images for source in tensors.sources(image)]
+    fitted = fit(sources, limits, cancel=CancelToken(), workers=workers)
+    request = PictureRequest("NanoBananaPro-4K", "a cute cat", "1:1", "png", fitted.pictures)
+    return sum(len(piece) for piece in RequestBody(request, "documented", stream=True))
+
+
+def encoded(image: Image.Image, **options: Any) -> bytes:
+    out = BytesIO()
+    image.save(out, **options)
+    return out.getvalue()
+
+
+def bare_decode(data: bytes) -> Image.Image:
+    image = Image.open(BytesIO(data))
+    image.load()
+    return image
+
+
+def lossless_rows(one: Sample, core: Any, repeats: int) -> list[Row]:
+    """Tensor to request body without loss."""
+    works: dict[str, Callable[[], object]] = {"ours": partial(request_body, [one.image], UNLIMITED)}
+    works |= {f"Pillow {kind}": partial(encoded, one.pillow, **options) for kind, options in LOSSLESS.items()}
+    if core is not None:
+        works["ComfyUI"] = partial(core.tensor_to_base64_string, one.image, total_pixels=None)
+    times = side_by_side(works, repeats)
+    fastest = min((times[f"Pillow {kind}"] for kind in LOSSLESS), key=lambda timing: timing.median)
+    detail = "; ".join(f"{name} {timing}" for name, timing in times.items())
+    side = len(one.rgb)
+    rows = [
+        Row(
+            f"{side}x{side} tensor to body, times the bare Pillow encode",
+            ratio(times["ours"], fastest),
+            1.3,
+            True,
+            detail,
+        )
+    ]
+    if "ComfyUI" in times:
+        gain = ratio(times["ComfyUI"], times["ours"])
+        rows.append(Row(f"{side}x{side} tensor to body, times faster than ComfyUI", gain, 6.0, False, detail))
+    return rows
+
+
+def parallel_rows(many: Sequence[Sample], repeats: int) -> list[Row]:
+    """Fourteen pictures on one core and on all of them, without loss and within the usual limits."""
+    images = [one.image for one in many]
+    rows: list[Row] = []
+    for name, limits in (("without loss", UNLIMITED), ("within 20 MB", PayloadLimits())):
+        works: dict[str, Callable[[], object]] = {
+            "one core": partial(request_body, images, limits, 1),
+            "all cores": partial(request_body, images, limits),
+        }
+        times = side_by_side(works, repeats)
+        detail = "; ".join(f"{label} {timing}" for label, timing in times.items())
+        side = len(many[0].rgb)
+        what = f"{len(many)} pictures of {side}x{side} to body {name}, times faster than one after the other"
+        rows.append(Row(what, ratio(times["one core"], times["all cores"]), 1.6, False, detail))
+    return rows
+
+
+def decode_rows(one: Sample, core: Any, repeats: int) -> list[Row]:
+    """A file's bytes to the IMAGE tensor."""
+    rows: list[Row] = []
+    for kind, options in DECODED.items():
+        data = encoded(one.pillow, **options)
+        works: dict[str, Callable[[], object]] = {
+            "ours": partial(tensors.decode_to_tensors, data),
+            "Pillow": partial(bare_decode, data),
+        }
+        if core is not None:
+            works["ComfyUI"] = lambda data=data: core.bytesio_to_image_tensor(BytesIO(data))
+        times = side_by_side(works, repeats)
+        detail = "; ".join(f"{name} {timing}" for name, timing in times.items())
+        bare = ratio(times["ours"], times["Pillow"])
+        rows.append(Row(f"{kind} bytes to tensor, times the bare decode", bare, DECODE_LIMITS[kind], True, detail))
+        if core is not None:
+            gain = ratio(times["ComfyUI"], times["ours"])
+            rows.append(Row(f"{kind} bytes to tensor, times faster than ComfyUI", gain, 1.0, False, detail))
+    return rows
+
+
+def memory_rows(side: int) -> list[Row]:
+    """Memory over the tensor at the peak, in times the body, for the two ways a large picture goes."""
+    rows: list[Row] = []
+    for name in ("without loss", "within 20 MB"):
+        answer = in_fresh_process(Path(__file__), "--memory-of", name, "--side", str(side))
+        peak, body = answer["peak"], answer["body"]
+        if peak is None or body is None:
+            continue
+        detail = f"{peak / 1e6:.1f} MB for a body of {body / 1e6:.1f} MB"
+        rows.append(Row(f"{side}x{side} edit {name}, peak memory in times the body", peak / body, 3.0, True, detail))
+    return rows
+
+
+def measure_memory(name: str, side: int) -> dict[str, int | None]:
+    """One edit's body in this process, which has done nothing else yet but a small one."""
+    limits = UNLIMITED if name == "without loss" else PayloadLimits()
+    image = sample(side).image
+    # Pillow's plugins and the threads' stacks are not the picture's.
+    request_body([sample(64).image], limits)
+    bodies: list[int] = []
+    peak = peak_memory(lambda: bodies.append(request_body([image], limits)))
+    return {"peak": peak, "body": bodies[0]}
+
+
+def rows(side: int = 4096, repeats: int = LEAST_REPEATS) -> list[Row]:
+    """Every row of the picture path."""
+    core = load_core_conversions()
+    one = sample(side)
+    found = lossless_rows(one, core, repeats) + decode_rows(one, core, repeats)
+    found += parallel_rows([sample(side // 2, seed) for seed in range(14)], repeats)
+    return found + memory_rows(side)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--side", type=int, default=4096)
+    parser.add_argument("--repeats", type=int, default=LEAST_REPEATS)
+    parser.add_argument("--memory-of", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.memory_of:
+        print(json.dumps(measure_memory(options.memory_of, options.side)))
+        return 0
+    found = rows(options.side, options.repeats)
+    for row in found:
+        print(row)
+    return 0 if all(row.is_met for row in found) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
