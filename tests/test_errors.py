@@ -6,7 +6,6 @@ import copy
 import pickle
 
 import pytest
-
 from pack.nanobanana.errors import (
     BadRequest,
     ConfigError,
