@@ -125,6 +125,15 @@ def test_the_pictures_are_where_the_shape_says(simulator: Simulator, shape: str,
     assert len({hashlib.sha256(data).digest() for data in pictures}) == len(found)
 
 
+def test_what_comes_later_comes_later(simulator: Simulator) -> None:
+    url, media_chunk = ask(simulator.base_url, order("x [fault:shape_media_later]")).events
+    assert ("media" in url, "media" in media_chunk) == (False, True)
+    assert [chunk["choices"][0]["finish_reason"] for chunk in (url, media_chunk)] == [None, "stop"]
+    url, finish = ask(simulator.base_url, order("x [fault:shape_finish_later]")).events
+    assert ("media" in url, "media" in finish) == (True, False)
+    assert [chunk["choices"][0]["finish_reason"] for chunk in (url, finish)] == [None, "stop"]
+
+
 def test_decoys_are_watched(simulator: Simulator) -> None:
     links = gathered(ask(simulator.base_url, order("x [fault:shape_other_links]")).events)
     (logo,) = re.findall(r"!\[logo\]\(([^)]+)\)", links.content)

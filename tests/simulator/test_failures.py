@@ -109,6 +109,7 @@ def test_retry_after(simulator: Simulator) -> None:
 def test_a_late_error_is_an_event(simulator: Simulator) -> None:
     answer = ask(simulator.base_url, order("x [fault:error_event]"))
     assert answer.status == 200
+    assert b"[DONE]" not in answer.body
     opening, error = answer.events
     assert opening["choices"][0]["delta"]["content"] == ""
     assert error["error"]["code"] == "upstream_error"
