@@ -66,18 +66,18 @@ def decide(
         return Claim("kept", record)
     if record.state in ("kept", "answered", "sent"):
         _forget_lost_pictures(connection, files, record)
-        record = load_call(connection, files, record.id) or record
+        record = _loaded(connection, files, record.id)
         if record.urls or record.pictures:
             return _take_over(connection, files, key, record, "answered", claimant)
-    if record.state == "asked":
-        return _take_over(connection, files, key, record, "asked", claimant)
     if record.state in ("sent", "answered"):
         # Whoever sent it is gone, and nothing of its answer is here.
         billed: Billed = "maybe" if record.state == "sent" else "yes"
         fail(connection, record.id, error=_DIED, billed=billed, request_id=record.request_id, now=claimant.now)
-        record = load_call(connection, files, record.id) or record
-    if record.state == "failed" and record.billed != "no" and claimant.run and record.run == claimant.run:
-        return Claim("failed", record)
+    in_vain = _sent_in_vain(connection, key, claimant.run)
+    if in_vain is not None:
+        return Claim("failed", _loaded(connection, files, in_vain))
+    if record.state == "asked":
+        return _take_over(connection, files, key, record, "asked", claimant)
     return _ask(connection, files, key, details, claimant)
 
 
@@ -133,7 +133,7 @@ def _ask(
             key.fingerprint,
             key.variation,
             claimant.owner,
-            claimant.run,
+            plain(claimant.run),
             claimant.now,
             plain(details.model),
             plain(details.prompt),
@@ -147,9 +147,7 @@ def _ask(
             details.cost,
         ),
     ).lastrowid
-    record = load_call(connection, files, call_id or 0)
-    assert record is not None
-    return Claim("ask", record, earlier)
+    return Claim("ask", _loaded(connection, files, call_id or 0), earlier)
 
 
 def _take_over(
@@ -164,13 +162,29 @@ def _take_over(
         "UPDATE calls SET state = ?, owner = ?, run = ?, finished_at = NULL,"
         " billed = CASE WHEN ? = 'answered' THEN 'yes' ELSE billed END,"
         " asked_at = CASE WHEN ? = 'asked' THEN ? ELSE asked_at END WHERE id = ?",
-        (state, claimant.owner, claimant.run, state, state, claimant.now, record.id),
+        (state, claimant.owner, plain(claimant.run), state, state, claimant.now, record.id),
     )
-    taken = load_call(connection, files, record.id)
-    assert taken is not None
+    taken = _loaded(connection, files, record.id)
     if state == "answered":
         return Claim("answered", taken)
     return Claim("ask", taken, _earlier(connection, files, key))
+
+
+def _sent_in_vain(connection: sqlite3.Connection, key: CallKey, run: str) -> int | None:
+    """The call of this very run that failed and may have been billed: nothing is sent again in the same run."""
+    row: sqlite3.Row | None = connection.execute(
+        "SELECT id FROM calls WHERE fingerprint = ? AND variation = ? AND run = ? AND run != ''"
+        " AND state = 'failed' AND billed != 'no' ORDER BY id DESC LIMIT 1",
+        (key.fingerprint, key.variation, plain(run)),
+    ).fetchone()
+    return None if row is None else row["id"]
+
+
+def _loaded(connection: sqlite3.Connection, files: PictureFiles, call_id: int) -> CallRecord:
+    """A call that is there: it was read or written in this transaction."""
+    record = load_call(connection, files, call_id)
+    assert record is not None
+    return record
 
 
 def _forget_lost_pictures(connection: sqlite3.Connection, files: PictureFiles, record: CallRecord) -> None:

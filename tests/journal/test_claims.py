@@ -116,6 +116,16 @@ def test_answered_without_a_trace_of_a_picture_failed_and_was_billed(steps, jour
     assert (claim.earlier.id, claim.earlier.state, claim.earlier.billed) == (call, "failed", "yes")
 
 
+def test_the_addresses_of_the_whole_answer_take_the_place_of_those_noted_on_the_way(steps, journal):
+    call = steps.send("a")
+    journal.url(call, 0, "https://cdn/hal")
+    journal.url(call, 1, "https://cdn/2.png")
+    journal.answered(call, usage={}, urls={0: "https://cdn/half.png", 3: "https://cdn/4.png"})
+    assert journal.call(call).urls == ("https://cdn/half.png", "https://cdn/4.png")
+    journal.answered(call, usage={})
+    assert journal.call(call).urls == ("https://cdn/half.png", "https://cdn/4.png")
+
+
 def test_released_before_it_was_sent_leaves_nothing(steps, journal):
     call = steps.ask("a")
     journal.release(call)
@@ -156,6 +166,20 @@ def test_another_run_asks_again_and_says_what_happened_before(steps, journal):
     assert claim.earlier is not None
     assert (claim.earlier.id, claim.earlier.request_id, claim.earlier.billed) == (call, "req-9", "maybe")
     assert claim.earlier.sent_at is not None
+
+
+@pytest.mark.parametrize("left", ["failed unbilled", "asked by a dead process"])
+def test_another_runs_calls_in_between_do_not_make_a_run_send_twice(steps, journal, left):
+    first = steps.send("a", run="run 1")
+    journal.failed(first, error="It timed out.", billed="maybe")
+    second = steps.ask("a", run="run 2")
+    if left == "failed unbilled":
+        journal.failed(second, error="No route.", billed="no")
+    else:
+        journal.close()
+    claim = steps.claim("a", run="run 1")
+    assert (claim.what, claim.record.id) == ("failed", first)
+    assert steps.claim("a", run="run 3").what == "ask"
 
 
 def test_an_empty_run_is_never_the_same_run(steps, journal):

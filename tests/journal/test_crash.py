@@ -7,7 +7,7 @@ import random
 import shutil
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -35,6 +35,14 @@ def log_of(tmp_path: Path) -> list[list[str]]:
     return [line.split() for line in log.read_text().splitlines()] if log.exists() else []
 
 
+def wait_for_lines(tmp_path: Path, count: int) -> None:
+    """Wait until the workers have got on: a time to sleep would mean something else on every machine."""
+    end = time.monotonic() + 60
+    while len(log_of(tmp_path)) < count:
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
 def next_claim(journal: Journal, details, run: str = "run 2") -> Claim:
     return journal.claim(CallKey("a", 0), details, cancel=CancelToken(), on_wait=lambda words: None, run=run)
 
@@ -59,6 +67,8 @@ def test_killed_at_a_step_the_next_run_goes_on_from_there(tmp_path, worker, deta
     assert dead.wait() == -9
     with Journal(tmp_path / "data") as journal:
         check(next_claim(journal, details), journal, step)
+        # What was never sent leaves no second row behind.
+        assert len(journal.history().calls) == (2 if FOUND[step][1] else 1)
         with closing(sqlite3.connect(tmp_path / "data" / "journal.sqlite3")) as connection:
             assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert not list((tmp_path / "data" / "pictures").glob("*.part"))
@@ -89,6 +99,36 @@ def test_a_torn_copy_opens(tmp_path, worker, details, step):
         with Journal(copy) as journal:
             assert next_claim(journal, details).what in ("ask", "answered", "kept")
     assert not list(copy.glob("*.damaged*"))
+
+
+def copied_live(source: Path, target: Path) -> None:
+    """A copy as a person makes it: file after file while they change, some of them gone before their turn."""
+
+    def copy(one: str, other: str) -> None:
+        with suppress(FileNotFoundError):
+            shutil.copy(one, other)
+
+    shutil.copytree(source, target, copy_function=copy)
+
+
+def test_copies_taken_while_calls_run_know_every_call_that_was_answered(tmp_path, worker, details):
+    count = 60
+    running = [worker("loop", f"run {number}", str(count)) for number in range(2)]
+    for number in range(6):
+        wait_for_lines(tmp_path, 20 * (number + 1))
+        answered = [line[1] for line in log_of(tmp_path) if line[0] == "URL"]
+        copy = tmp_path / f"copy{number}"
+        copied_live(tmp_path / "data", copy)
+        with Journal(copy) as journal:
+            found = {
+                name: journal.claim(
+                    CallKey(name, 0), details, cancel=CancelToken(), on_wait=lambda words: None, run="copy"
+                ).what
+                for name in answered
+            }
+        assert {name for name, what in found.items() if what not in ("answered", "kept")} == set()
+        assert not list(copy.glob("*.damaged*"))
+    assert [one.wait() for one in running] == [0, 0]
 
 
 def test_the_next_process_takes_over_soon_after_a_kill(tmp_path, worker, details):
@@ -129,7 +169,8 @@ def test_processes_killed_at_random_lose_nothing_and_ask_nothing_twice(tmp_path,
     count = 40
     running = [worker("loop", f"run {number}", str(count)) for number in range(3)]
     for number in range(3, 15):
-        time.sleep(chance.uniform(0.05, 0.35))
+        wait_for_lines(tmp_path, len(log_of(tmp_path)) + chance.randint(1, 9))
+        time.sleep(chance.uniform(0, 0.01))
         victim = running.pop(chance.randrange(len(running)))
         with log.open("a") as lines:
             lines.write(f"KILL - {victim.pid}\n")

@@ -57,9 +57,9 @@ def test_an_empty_journal_has_an_empty_page(journal):
         ("cat", ["a Cat on a mat", "concatenate"]),
         ("CAT mat", ["a Cat on a mat"]),
         ("mat cat", ["a Cat on a mat"]),
-        ("猫", ["一只可爱的猫坐在窗台上"]),
-        ("可爱", ["一只可爱的猫坐在窗台上"]),
-        ("猫坐在窗台", ["一只可爱的猫坐在窗台上"]),
+        ("\u732b", ["\u4e00\u53ea\u53ef\u7231\u7684\u732b\u5750\u5728\u7a97\u53f0\u4e0a"]),
+        ("\u53ef\u7231", ["\u4e00\u53ea\u53ef\u7231\u7684\u732b\u5750\u5728\u7a97\u53f0\u4e0a"]),
+        ("\u732b\u5750\u5728\u7a97\u53f0", ["\u4e00\u53ea\u53ef\u7231\u7684\u732b\u5750\u5728\u7a97\u53f0\u4e0a"]),
         ("100%", ["100% wool"]),
         ("a_b", ["a_b under score"]),
         ("back\\slash", ["back\\slash"]),
@@ -76,7 +76,7 @@ def test_search_finds_every_word_anywhere_in_prompt_and_model(steps, journal, de
     texts = [
         "a Cat on a mat",
         "concatenate",
-        "一只可爱的猫坐在窗台上",
+        "\u4e00\u53ea\u53ef\u7231\u7684\u732b\u5750\u5728\u7a97\u53f0\u4e0a",
         "100% wool",
         "a_b under score",
         "axb",
@@ -92,8 +92,8 @@ def test_search_finds_every_word_anywhere_in_prompt_and_model(steps, journal, de
 
 @settings(max_examples=40, deadline=None)
 @given(
-    st.lists(st.text(alphabet="ab%_\\\"' *(){}:猫x", max_size=12), max_size=8),
-    st.text(alphabet="ab%_\\\"' *():猫", max_size=6),
+    st.lists(st.text(alphabet="ab%_\\\"' *(){}:\u732bx", max_size=12), max_size=8),
+    st.text(alphabet="ab%_\\\"' *():\u732b", max_size=6),
 )
 def test_search_finds_what_a_plain_comparison_finds(tmp_path_factory, details, texts, search):
     with Journal(tmp_path_factory.mktemp("data")) as journal:

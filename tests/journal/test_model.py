@@ -1,0 +1,165 @@
+"""Any order of steps, crashes and lost files, held against a few lines that say what must be true."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from pack.nanobanana.cancel import CancelToken
+from pack.nanobanana.journal import CallDetails, CallKey, Claim, Journal
+
+KEYS = st.sampled_from(["a", "b"])
+
+
+@dataclass
+class Expected:
+    """What a picture's next claim must find. `told`: ids of calls that may have been billed and brought nothing."""
+
+    posted: bool = False
+    urls: set[int] = field(default_factory=set)
+    pictures: dict[int, bytes] = field(default_factory=dict)
+    state: str = "none"
+    failed_run: str = ""
+    unrewarded: bool = False
+
+
+class JournalMachine(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp())
+        self.journal = Journal(self.folder)
+        self.run = 0
+        self.held: dict[str, Claim] = {}
+        self.expected = {"a": Expected(), "b": Expected()}
+
+    def teardown(self) -> None:
+        self.journal.close()
+        shutil.rmtree(self.folder)
+
+    @rule(key=KEYS)
+    def claim(self, key: str) -> None:
+        if key in self.held:
+            return
+        expected = self.expected[key]
+        details = CallDetails("m", key, "1:1", "png", "documented", "default", "https://g", 1)
+        claim = self.journal.claim(
+            CallKey(key, 0), details, cancel=CancelToken(), on_wait=self.unexpected, run=str(self.run)
+        )
+        kept = {one.position: self.journal.read(one) for one in claim.record.pictures}
+        if expected.state == "kept" and expected.pictures:
+            assert claim.what == "kept"
+            assert kept == expected.pictures
+        elif expected.urls or expected.pictures:
+            assert claim.what == "answered"
+            assert kept == expected.pictures
+            assert {int(url) for url in claim.record.urls} == expected.urls
+            expected.state = "answered"
+        elif expected.state == "failed" and expected.unrewarded and expected.failed_run == str(self.run):
+            assert claim.what == "failed"
+        else:
+            assert claim.what == "ask"
+            assert (claim.earlier is not None) == (expected.unrewarded or expected.posted)
+            self.expected[key] = Expected(state="asked", unrewarded=expected.unrewarded or expected.posted)
+        if claim.owned:
+            self.held[key] = claim
+
+    def unexpected(self, words: str) -> None:
+        raise AssertionError("waited for nobody")
+
+    def holding(self, key: str, *states: str) -> bool:
+        return key in self.held and self.expected[key].state in states
+
+    @rule(key=KEYS)
+    def sent(self, key: str) -> None:
+        if self.holding(key, "asked"):
+            self.journal.sent(self.held[key].record.id)
+            self.expected[key].state = "sent"
+            self.expected[key].posted = True
+
+    @rule(key=KEYS, position=st.integers(0, 2))
+    def url(self, key: str, position: int) -> None:
+        if self.holding(key, "sent", "answered"):
+            self.journal.url(self.held[key].record.id, position, str(position))
+            self.expected[key].urls.add(position)
+
+    @rule(key=KEYS)
+    def answered(self, key: str) -> None:
+        if self.holding(key, "sent", "answered"):
+            self.journal.answered(self.held[key].record.id, usage={})
+            self.expected[key].state = "answered"
+
+    @rule(key=KEYS, position=st.integers(0, 2), data=st.binary(max_size=3))
+    def keep(self, key: str, position: int, data: bytes) -> None:
+        if self.holding(key, "sent", "answered"):
+            self.journal.keep(self.held[key].record.id, position, data, extension="png")
+            self.expected[key].pictures[position] = data
+
+    @rule(key=KEYS)
+    def kept(self, key: str) -> None:
+        expected = self.expected[key]
+        if self.holding(key, "sent", "answered") and expected.pictures:
+            self.journal.kept(self.held.pop(key).record.id)
+            expected.state = "kept"
+            expected.unrewarded = expected.posted = False
+
+    @rule(key=KEYS, billed=st.sampled_from(["no", "maybe", "yes"]))
+    def failed(self, key: str, billed: str) -> None:
+        if key in self.held:
+            self.journal.failed(self.held.pop(key).record.id, error="e", billed=billed)
+            before = self.expected[key].unrewarded
+            same = self.expected[key].failed_run if billed == "no" else str(self.run)
+            self.expected[key] = Expected(
+                state="failed" if billed != "no" else "none", failed_run=same, unrewarded=before or billed != "no"
+            )
+
+    @rule(key=KEYS)
+    def release(self, key: str) -> None:
+        if key in self.held:
+            self.journal.release(self.held.pop(key).record.id)
+            self.let_go(key, str(self.run))
+
+    def let_go(self, key: str, run: str) -> None:
+        expected = self.expected[key]
+        if expected.state == "asked":
+            self.expected[key] = Expected(unrewarded=expected.unrewarded)
+        elif not (expected.urls or expected.pictures):
+            self.expected[key] = Expected(state="failed", failed_run=run, unrewarded=True)
+
+    @rule()
+    def crash(self) -> None:
+        """The process ends, and a person begins another."""
+        self.journal.close()
+        self.journal = Journal(self.folder)
+        self.run += 1
+        for key in list(self.held):
+            del self.held[key]
+            self.let_go(key, "dead")
+
+    @rule()
+    def another_run(self) -> None:
+        self.run += 1
+
+    @rule()
+    @precondition(lambda self: not self.held)
+    def lose_the_files(self) -> None:
+        for path in (self.folder / "pictures").glob("*"):
+            path.unlink()
+        for expected in self.expected.values():
+            expected.pictures.clear()
+            if expected.state == "kept" and not expected.urls:
+                expected.state = "none"
+
+    @invariant()
+    def what_is_held_is_known(self) -> None:
+        assert all(self.journal.holds(claim.record.id) for claim in self.held.values())
+
+
+TestJournalMachine = JournalMachine.TestCase
+TestJournalMachine.settings = settings(
+    max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+)
