@@ -34,14 +34,14 @@ INNOCENT = [
     "https://example.com/a/very/long/path/with-some-hyphens-and-2024-numbers.png?x=1",
     "masterpiece, best quality, (ultra-detailed:1.2), 8k, hyper-realistic, 1girl",
     "0123456789abcdef0123456789abcdef is a checksum",
-    "一只可爱的猫坐在窗台上,阳光,写实风格",
+    "\u4e00\u53ea\u53ef\u7231\u7684\u732b\u5750\u5728\u7a97\u53f0\u4e0a,\u9633\u5149,\u5199\u5b9e\u98ce\u683c",
     "<lora:some-style-v1-0:0.8> portrait",
 ]
 
 
 @pytest.mark.parametrize("key", KEYS)
 @pytest.mark.parametrize(
-    "around", ["{}", "draw a cat {} in a hat", '{{"api_key":"{}"}}', "a\n{}\nb", "key={},", "猫{}猫"]
+    "around", ["{}", "draw a cat {} in a hat", '{{"api_key":"{}"}}', "a\n{}\nb", "key={},", "\u732b{}\u732b"]
 )
 def test_what_looks_like_a_key_is_found_and_taken_out(key, around):
     text = around.format(key)
