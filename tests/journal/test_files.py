@@ -6,10 +6,12 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
+from pack.nanobanana.cancel import CancelToken
 from pack.nanobanana.errors import JournalError
 from pack.nanobanana.journal import Journal
 from pack.nanobanana.journal.files import EXTENSIONS, PictureFiles, write_all
@@ -152,6 +154,7 @@ from pathlib import Path
 load = runpy.run_path(sys.argv[1])["load_pack"]
 package = load()
 from pack.nanobanana.cancel import CancelToken
+from pack.nanobanana.cancel import CancelToken
 from pack.nanobanana.errors import JournalError
 journal = package.Journal(Path(sys.argv[2]))
 details = package.CallDetails("m", "p" * 1000, "1:1", "png", "documented", "default", "https://g", 1)
@@ -207,8 +210,12 @@ def test_a_disk_that_takes_no_more_fails_clearly_and_keeps_nobody_waiting(tmp_pa
             assert "full" in said[word] or "disk I/O error" in said[word]
         assert names(tmp_path) == []
         # The process lives on, and could not write down that it let go.
-        claim = make_steps(tmp_path).claim("call0", run="run 2")
+        enough = CancelToken()
+        timer = threading.Timer(10, enough.cancel)
+        timer.start()
+        claim = make_steps(tmp_path).claim("call0", run="run 2", cancel=enough)
         assert (claim.what, claim.record.urls) == ("answered", ("https://cdn/1.png",))
+        timer.cancel()
     finally:
         process.communicate("\n", timeout=20)
     assert process.returncode == 0
