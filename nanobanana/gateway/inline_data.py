@@ -25,14 +25,14 @@ _HEADER: Final = re.compile(r"data:([^,]{0,200}),", re.IGNORECASE)
 _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
-def decode_base64(text: str) -> bytes | None:
-    """The bytes of `text`, or None when it is no base64 or holds fewer than 16 bytes.
+def decode_base64(text: str | bytes) -> bytes | None:
+    """The bytes of `text` (ASCII where it comes as bytes), or None when it is no base64 or holds fewer than 16 bytes.
 
     Takes the standard and the URL-safe alphabet, percent-encoding, whitespace anywhere, too little or too much
     padding. A last, incomplete group of one character is left out: the picture before it is worth having.
     """
     try:
-        raw = text.encode("ascii")
+        raw = text.encode("ascii") if isinstance(text, str) else text
     except UnicodeEncodeError:
         return None
     if b"%" in raw:

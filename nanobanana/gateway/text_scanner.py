@@ -36,9 +36,13 @@ _PUNCTUATION: Final = (
 _BARE_END: Final = re.compile(rf"[\s\x00-\x1f\x7f<>\"`|\\^{{}}\[\]{_PUNCTUATION}]")
 _MARKDOWN_END: Final = re.compile(r"[\s\x00-\x1f\x7f<>\"()]")
 _QUOTED_END: Final = re.compile(r"[\s\x00-\x1f\x7f<>\"']")
-_DATA_RUN: Final = re.compile(r"[A-Za-z0-9+/=_%-]*")
+_DATA: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_%-"
 # Between brackets or quotes the end is marked, so that line breaks inside are part of the data.
-_DELIMITED_DATA_RUN: Final = re.compile(r"[A-Za-z0-9+/=_%\s-]*")
+_DELIMITED_DATA: Final = _DATA + b" \t\r\n\f\v"
+# How much of a piece is looked at in one step; doubled from the first to the last while the data goes on, so that
+# neither one picture of many megabytes nor thousands of tiny ones cost more than their length.
+_FIRST_STEP: Final = 1_024
+_LAST_STEP: Final = 262_144
 _IPV6_HOST: Final = re.compile(r"https?://(?:\[[0-9a-f:.%]*)?\Z", re.IGNORECASE)
 
 _MOST_BRACKETS: Final = 16
@@ -67,6 +71,9 @@ class TextScanner:
         self._kind: LinkKind | None = None
         self._end = _BARE_END
         self._depth = 0
+        self._alphabet = _DATA
+        self._step = _FIRST_STEP
+        self._data: list[bytes] = []
         self._pieces: list[str] = []
         self._size = 0
         self._url_tail = ""
@@ -158,8 +165,10 @@ class TextScanner:
             self._say(header)
             return
         self._kind = LinkKind.DATA
-        self._end = _DELIMITED_DATA_RUN if _PAREN_BEFORE.search(self._before[-_JUST_BEFORE:]) else _DATA_RUN
+        self._alphabet = _DELIMITED_DATA if _PAREN_BEFORE.search(self._before[-_JUST_BEFORE:]) else _DATA
         self._begin(header)
+        self._data = []
+        self._step = _FIRST_STEP
 
     def _open_url(self, scheme: str) -> None:
         just_before = self._before[-_JUST_BEFORE:]
@@ -182,12 +191,17 @@ class TextScanner:
         self._depth = 0
 
     def _read_data(self, text: str, position: int) -> int:
-        run = self._end.match(text, position)
-        end = run.end() if run else position
-        self._pieces.append(text[position:end])
-        if end < len(text):
-            self._close()
-        return end
+        # What isn't ASCII is no data: any byte that ends it does.
+        raw = text[position : position + self._step].encode("ascii", "replace")
+        others = raw.translate(None, self._alphabet)
+        if not others:
+            self._data.append(raw)
+            self._step = min(2 * self._step, _LAST_STEP)
+            return position + len(raw)
+        end = raw.index(others[:1])
+        self._data.append(raw[:end])
+        self._close()
+        return position + end
 
     def _read_url(self, text: str, position: int) -> int:
         start = position
@@ -230,7 +244,8 @@ class TextScanner:
             return
         if kind is LinkKind.DATA:
             is_picture = may_be_picture(pieces[0][5:-1])
-            data = decode_base64("".join(pieces[1:])) if is_picture else None
+            data = decode_base64(b"".join(self._data)) if is_picture else None
+            self._data = []
             if data is None:
                 self._say(pieces[0] + "...")
             else:
