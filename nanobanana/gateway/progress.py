@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from .words import one_line
+
 MOST_CHARACTERS: Final = 200
 # Interim drafts come as links and data URLs: a line is shown up to there.
 _NOT_WORDS: Final = re.compile(r"!?\[[^\[\]]{0,200}\]\(|https?:|data:|<", re.IGNORECASE)
-_UNSEEN: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]+")
 
 
 def progress_line(text: str) -> str:
@@ -17,7 +18,7 @@ def progress_line(text: str) -> str:
     link = _NOT_WORDS.search(text)
     if link:
         text = text[: link.start()]
-    return " ".join(_UNSEEN.sub(" ", text).split())[:MOST_CHARACTERS]
+    return one_line(text)[:MOST_CHARACTERS]
 
 
 class ProgressWords:

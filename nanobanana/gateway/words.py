@@ -32,9 +32,13 @@ def clean(text: str, redact: Redact, limit: int = MOST_CHARACTERS) -> str:
 
     Keys are taken out before it is cut: half a key would no longer be recognised.
     """
-    line = " ".join(_UNSEEN.sub(" ", text[:_MOST_READ]).split())
-    line = " ".join(_UNSEEN.sub(" ", redact(line)).split())
+    line = one_line(redact(one_line(text[:_MOST_READ])))
     return line if len(line) <= limit else line[: limit - 3].rstrip() + "..."
+
+
+def one_line(text: str) -> str:
+    """`text` with every run of whitespace and of characters that aren't seen as one space."""
+    return " ".join(_UNSEEN.sub(" ", text).split())
 
 
 def without_request_id(text: str) -> tuple[str, str]:
