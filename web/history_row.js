@@ -4,7 +4,7 @@ import { locale, routeUrl } from "./host.js";
 import { t } from "./i18n.js";
 import { duration, fileSize, moment, money } from "./words.js";
 
-export const ROW_HEIGHT = 116;
+export const ROW_HEIGHT = 124;
 
 /** `actions`: {load, open, copy, download}, each called with the row. */
 export function makeRow(row, actions) {
@@ -17,7 +17,7 @@ export function makeRow(row, actions) {
       { class: "nanobanana-item-text" },
       element("div", { class: "nanobanana-prompt", text: call.prompt, title: shortened(call.prompt) }),
       element("div", { class: "nanobanana-facts", text: facts(call, picture) }),
-      element("div", { class: `nanobanana-state nanobanana-state-${call.state}`, text: stateText(call), title: call.error }),
+      element("div", { class: `nanobanana-state nanobanana-state-${call.state}`, text: `${moment(call.at, locale())} \u00b7 ${stateText(call)}`, title: call.error }),
       element("div", { class: "nanobanana-actions" }, ...buttons(row, actions)),
     ),
   );
@@ -45,7 +45,6 @@ function facts(call, picture) {
   if (picture) parts.push(fileSize(picture.bytes));
   if (call.seconds !== null) parts.push(t("status.seconds", { seconds: duration(call.seconds) }));
   if (call.billed !== "no" && call.cost !== null) parts.push(money(call.cost));
-  parts.push(moment(call.at, locale()));
   return parts.join(" \u00b7 ");
 }
 

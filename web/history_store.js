@@ -43,7 +43,13 @@ export class HistoryStore {
 
   /** Look for what is new or has changed at the top, and leave the rest as it is. */
   async refresh() {
-    const round = this.round;
+    // Two loads at a time would bring the same rows twice.
+    while (this.loading) await this.loading.catch(() => {});
+    this.loading = this.#refresh(this.round).finally(() => (this.loading = null));
+    return this.loading;
+  }
+
+  async #refresh(round) {
     const page = await this.fetchPage({ before: null, limit: PAGE, search: this.search });
     if (round !== this.round) return;
     const oldest = page.calls.at(-1)?.id ?? null;

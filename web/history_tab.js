@@ -52,6 +52,7 @@ export class HistoryTab {
 
   /** The host opened the tab. */
   render(container) {
+    container.classList.add("nanobanana-history-place");
     container.replaceChildren(this.root);
     this.refresh();
   }

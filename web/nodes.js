@@ -10,7 +10,11 @@ const CALLING = new Set(["NanoBananaGatewayGenerate", "NanoBananaGatewayEdit"]);
 const CONNECTION = "NanoBananaGatewayConnection";
 const WIDGET = "nanobanana_status";
 const WIDTH = 400;
+// What a prompt of some lines needs beyond the least that the host gives it.
+const ROOM = 70;
 const MOST_HEIGHT = 340;
+// The panel's height while it shows the estimate alone: the one that saved workflows are written with.
+const REST = 34;
 const WATCHED = new Set(["model", "aspect_ratio", "count", "profile"]);
 
 const store = new RunStore();
@@ -87,7 +91,7 @@ export function attach(node) {
   if (node.comfyClass === CONNECTION) watch(node);
   if (!CALLING.has(node.comfyClass) || attached.has(node)) return;
   const panel = new Panel(t, { openSettings, openPicture });
-  const entry = { panel, run: null, height: 24, frame: 0 };
+  const entry = { panel, run: null, height: REST, frame: 0 };
   const widget = node.addDOMWidget(WIDGET, "NANOBANANA_STATUS", panel.root, {
     serialize: false,
     hideOnZoom: false,
@@ -102,10 +106,17 @@ export function attach(node) {
   entry.widget = widget;
   attached.set(node, entry);
   chain(node, "onRemoved", () => forget(node));
-  chain(node, "onConfigure", () => refresh(node));
+  chain(node, "onConfigure", () => {
+    entry.height = REST;
+    refresh(node);
+  });
+  // A run changes the node's height for as long as it is shown, not in the workflow.
+  chain(node, "onSerialize", (saved) => {
+    if (saved?.size) saved.size = [saved.size[0], saved.size[1] - (entry.height - REST)];
+  });
   chain(node, "onConnectionsChange", () => setTimeout(() => refresh(node)));
   watch(node);
-  if (node.size[0] < WIDTH) node.setSize([WIDTH, node.size[1]]);
+  node.setSize([Math.max(WIDTH, node.size[0]), node.computeSize()[1] + ROOM]);
   entry.observer = new ResizeObserver(() => fit(node));
   entry.observer.observe(panel.content);
   refresh(node);
@@ -131,7 +142,7 @@ function chain(object, name, after) {
   const before = object[name];
   object[name] = function (...given) {
     const result = before?.apply(this, given);
-    after();
+    after(...given);
     return result;
   };
 }
@@ -155,13 +166,12 @@ function fit(node) {
   entry.frame = requestAnimationFrame(() => {
     const height = entry.panel.height;
     if (height === null) return;
-    const wanted = Math.min(MOST_HEIGHT, height) + 12;
+    const wanted = Math.max(REST, Math.min(MOST_HEIGHT, height) + 12);
     if (Math.abs(wanted - entry.height) < 2) return;
-    const growth = wanted - entry.height;
+    // The prompt keeps its height: what the panel needs is added, and given back when it needs it no longer.
+    const grown = node.size[1] + wanted - entry.height;
     entry.height = wanted;
-    const least = node.computeSize()[1];
-    // What the panel needed before and needs no longer is given back.
-    node.setSize([node.size[0], Math.max(least, growth < 0 ? node.size[1] + growth : node.size[1])]);
+    node.setSize([node.size[0], Math.max(node.computeSize()[1], grown)]);
     node.graph?.setDirtyCanvas?.(true, true);
   });
 }

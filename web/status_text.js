@@ -75,10 +75,10 @@ export function estimateText(found, t) {
   else if (found.size) parts.push(t("estimate.pixels", { width: found.size[0], height: found.size[1] }));
   else parts.push(t("estimate.unknown_size"));
   if (found.count !== null && found.count > 1) parts.push(t("estimate.times", { count: found.count }));
-  if (found.simulated) parts.push(t("estimate.simulated"));
-  else if (found.cost !== null) {
+  if (found.cost !== null) {
     const values = { cost: money(found.cost), count: found.count, price: money(found.price) };
     parts.push(found.count > 1 ? t("estimate.cost_of", values) : t("estimate.cost", values));
   }
+  if (found.simulated) parts.push(t("estimate.simulated"));
   return parts.join(" \u00b7 ");
 }
