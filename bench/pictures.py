@@ -26,7 +26,7 @@ from PIL import Image
 load_pack()
 from pack.nanobanana.cancel import CancelToken  # noqa: E402
 from pack.nanobanana.gateway.request_body import RequestBody  # noqa: E402
-from pack.nanobanana.imaging import PayloadLimits, fit  # noqa: E402
+from pack.nanobanana.imaging import PayloadLimits, decode, fit  # noqa: E402
 from pack.nanobanana.request import PictureRequest  # noqa: E402
 
 tensors: Any = load_tensors()
@@ -85,6 +85,12 @@ def encoded(image: Image.Image, **options: Any) -> bytes:
     return out.getvalue()
 
 
+def file_to_tensors(data: bytes) -> tuple[Any, Any]:
+    """What the nodes do with a file: IMAGE and MASK."""
+    picture = decode(data)
+    return tensors.to_image(picture.rgb), tensors.to_mask(picture.alpha, picture.height, picture.width)
+
+
 def bare_decode(data: bytes) -> Image.Image:
     image = Image.open(BytesIO(data))
     image.load()
@@ -139,7 +145,7 @@ def decode_rows(one: Sample, core: Any, repeats: int) -> list[Row]:
     for kind, options in DECODED.items():
         data = encoded(one.pillow, **options)
         works: dict[str, Callable[[], object]] = {
-            "ours": partial(tensors.decode_to_tensors, data),
+            "ours": partial(file_to_tensors, data),
             "Pillow": partial(bare_decode, data),
         }
         if core is not None:

@@ -7,7 +7,6 @@ nearest to v / 255. One is the other's inverse: what comes in goes out the same.
 # pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -20,7 +19,6 @@ from numpy.typing import NDArray
 from ..nanobanana.cancel import CancelToken
 from ..nanobanana.errors import InputError
 from ..nanobanana.imaging import resize_mask
-from ..nanobanana.imaging.codec import for_each_strip, has_alpha, load, size_of
 from ..nanobanana.imaging.digest import pixel_digest
 from ..nanobanana.imaging.shared import SharedResults
 from ..nanobanana.imaging.workers import core_count, run_all
@@ -110,34 +108,6 @@ def sources(image: Tensor, first: int = 1) -> list[TensorSource]:
     if not image.is_floating_point():
         raise InputError(f"Picture {first} holds {image.dtype}, not numbers from 0 to 1.")
     return [TensorSource(picture, f"Picture {first + number}") for number, picture in enumerate(image)]
-
-
-def decode_to_tensors(data: bytes) -> tuple[Tensor, Tensor]:
-    """A picture file's bytes as IMAGE [1,H,W,3] and MASK [1,H,W], as `to_image` and `to_mask` of `decode` give them.
-
-    Faster than by way of `decode`: the levels go from the decoder's memory to the tensor without an array between,
-    and the tensor's memory is fetched from the system (a third of the work) while another core decodes. Raises
-    `ImageError`.
-    """
-    width, height = size_of(data)
-    image = np.empty((1, height, width, 3), np.float32)
-    fetch = threading.Thread(target=image.fill, args=(0,), name="nanobanana-memory", daemon=True)
-    fetch.start()
-    try:
-        decoded = load(data)
-    finally:
-        fetch.join()
-    mask = np.zeros((1, height, width), np.float32)
-    masked = has_alpha(decoded)
-
-    def put(start: int, stop: int, pixels: Pixels) -> None:
-        _divide(pixels[:, :, :3], image[0, start:stop], 0, stop - start)
-        if masked:
-            _divide(pixels[:, :, 3], mask[0, start:stop], 0, stop - start)
-            np.subtract(np.float32(1), mask[0, start:stop], out=mask[0, start:stop])
-
-    for_each_strip(decoded, put)
-    return torch.from_numpy(image), torch.from_numpy(mask)
 
 
 def to_image(rgb: Pixels) -> Tensor:

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
@@ -17,14 +19,13 @@ from PIL import Image
 from ..cancel import CancelToken
 from ..errors import ImageError
 from . import deep
-from .headers import header_size, is_cut_short
+from .headers import header_size, is_cut_short, png_exif
 from .sniff import sniff
+from .sources import strip_rows
 from .workers import core_count, run_all
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
-
-PutRows = Callable[[int, int, NDArray[np.uint8]], None]
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +42,8 @@ _TRANSPOSES = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_KEPT_HINT = "The original file is kept: it can be opened from the history."
 _STRIP_BYTES = 1 << 20
+_WORTH_A_THREAD = 1 << 23
 _ALPHA_MODES = ("RGBA", "LA", "PA", "La", "RGBa")
 _KEYED_MODES = ("1", "L", "P", "RGB")
 
@@ -69,16 +70,19 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BY
     16-bit levels v become round(v / 257). Of an animation the first frame is taken. Raises `ImageError` for bytes
     that are no picture, a broken or truncated one, and, before decoding, for one over `max_bytes` or `max_pixels`.
     """
-    image = load(data, max_pixels=max_pixels, max_bytes=max_bytes)
-    rgb = np.empty((image.height, image.width, 3), np.uint8)
-    alpha = np.empty((image.height, image.width), np.uint8) if has_alpha(image) else None
-
-    def put(start: int, stop: int, pixels: NDArray[np.uint8]) -> None:
-        rgb[start:stop] = pixels[:, :, :3]
-        if alpha is not None:
-            alpha[start:stop] = pixels[:, :, 3]
-
-    for_each_strip(image, put)
+    image = _open(data, max_pixels, max_bytes)
+    levels = np.empty(image.width * image.height * 3, np.uint8)
+    with _fetched(levels):
+        try:
+            upright = _upright(deep.load(image, partial(_open, data, max_pixels, max_bytes)))
+        except Exception as error:
+            raise ImageError(f"The picture can't be decoded: it is broken or incomplete ({_words(error)}).") from error
+    rgb = levels.reshape(upright.height, upright.width, 3)
+    alpha = np.empty((upright.height, upright.width), np.uint8) if _has_alpha(upright) else None
+    try:
+        _unpack(upright, rgb, alpha)
+    except ValueError as error:
+        raise ImageError(f"The picture's colours can't be read ({_words(error)}).") from error
     return Picture(rgb, alpha)
 
 
@@ -86,45 +90,58 @@ def size_of(data: bytes, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_B
     """(width, height) in pixels as shown (EXIF orientation applied), without decoding. Raises `ImageError`."""
     image = _open(data, max_pixels, max_bytes)
     width, height = image.size
-    # Pillow's TIFF reader gives the upright size by itself.
-    lying = image.format != "TIFF" and _orientation(image) >= 5
-    return (height, width) if lying else (width, height)
+    exif: bytes | None = image.info.get("exif")
+    if image.format == "PNG":
+        # Asked for it, Pillow would decode the whole picture: it may stand behind the pixels.
+        exif = png_exif(data)
+    # Its TIFF reader gives the upright size by itself.
+    if exif is None or image.format == "TIFF":
+        return width, height
+    described = Image.new("1", (1, 1))
+    described.info["exif"] = exif
+    return (height, width) if _orientation(described) >= 5 else (width, height)
 
 
-def load(data: bytes, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES) -> Image.Image:
-    """`data` decoded and upright, in one of Pillow's 8-bit modes, for `for_each_strip`. Raises as `decode` does."""
-    image = _open(data, max_pixels, max_bytes)
+def _upright(image: Image.Image) -> Image.Image:
+    transpose = _TRANSPOSES.get(_orientation(image))
+    return image if transpose is None else image.transpose(transpose)
+
+
+@contextmanager
+def _fetched(array: NDArray[np.uint8]) -> Generator[None]:
+    """Have the system hand out the memory of `array` on another core meanwhile: for a large one a tenth of the work."""
+    if array.nbytes < _WORTH_A_THREAD:
+        yield
+        return
+    thread = threading.Thread(target=array.fill, args=(0,), name="nanobanana-memory", daemon=True)
+    thread.start()
     try:
-        upright = deep.load(image, partial(_open, data, max_pixels, max_bytes))
-        transpose = _TRANSPOSES.get(_orientation(upright))
-        if transpose is not None:
-            upright = upright.transpose(transpose)
-    except Exception as error:
-        raise ImageError(
-            f"The picture can't be decoded: it is broken or incomplete ({_words(error)}).", _KEPT_HINT
-        ) from error
-    return upright
+        yield
+    finally:
+        thread.join()
 
 
-def has_alpha(image: Image.Image) -> bool:
-    """Whether `for_each_strip` gives four channels for `image`, not three."""
+def _has_alpha(image: Image.Image) -> bool:
     return image.mode in _ALPHA_MODES or (image.mode in _KEYED_MODES and "transparency" in image.info)
 
 
-def for_each_strip(image: Image.Image, put: PutRows) -> None:
-    """Hand every row of a loaded `image` to `put(start, stop, pixels)`, [stop - start, W, 3 or 4], on several cores."""
-    mode = "RGBA" if has_alpha(image) else "RGB"
+def _unpack(image: Image.Image, rgb: NDArray[np.uint8], alpha: NDArray[np.uint8] | None) -> None:
+    """Fill `rgb` [H,W,3] and `alpha` [H,W] from Pillow's memory, strip by strip on several cores."""
+    mode = "RGB" if alpha is None else "RGBA"
     width, height = image.size
-    rows = max(1, _STRIP_BYTES // (4 * width))
+    rows = strip_rows(width, 4, _STRIP_BYTES)
 
-    def strip(start: int, stop: int) -> None:
+    def strip(start: int) -> None:
+        stop = min(start + rows, height)
         part = image.crop((0, start, width, stop))
         if part.mode != mode:
             part = part.convert(mode)
-        put(start, stop, np.frombuffer(part.tobytes(), np.uint8).reshape(stop - start, width, len(mode)))
+        pixels = np.frombuffer(part.tobytes(), np.uint8).reshape(stop - start, width, len(mode))
+        rgb[start:stop] = pixels[:, :, :3]
+        if alpha is not None:
+            alpha[start:stop] = pixels[:, :, 3]
 
-    jobs = [partial(strip, start, min(start + rows, height)) for start in range(0, height, rows)]
-    run_all(jobs, core_count(), CancelToken())
+    run_all([partial(strip, start) for start in range(0, height, rows)], core_count(), CancelToken())
 
 
 def _open(data: bytes, max_pixels: int, max_bytes: int) -> ImageFile:
@@ -146,7 +163,7 @@ def _open(data: bytes, max_pixels: int, max_bytes: int) -> ImageFile:
         image = _reader(kind)(BytesIO(data))
     except Exception as error:
         raise ImageError(
-            f"The picture can't be read: its {kind.upper()} header is broken ({_words(error)}).", _KEPT_HINT
+            f"The picture can't be read: its {kind.upper()} header is broken ({_words(error)})."
         ) from error
     _check_size(image.size, max_pixels)
     return image

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 
 # Start-of-frame markers of JPEG; C4, C8 and CC between them are tables.
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -76,11 +77,19 @@ def is_cut_short(data: bytes, kind: str) -> bool:
     return False
 
 
+def png_exif(data: bytes) -> bytes | None:
+    """What a PNG's `eXIf` chunk holds, wherever it stands."""
+    return next((data[start:stop] for kind, start, stop in _png_chunks(data) if kind == b"eXIf"), None)
+
+
 def _png_has_end(data: bytes) -> bool:
+    return any(kind == b"IEND" for kind, _, _ in _png_chunks(data))
+
+
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """(kind, start, stop) of the contents of each chunk whose frame is there as a whole."""
     at = 8
     while at + 12 <= len(data):
-        length = int.from_bytes(data[at : at + 4], "big")
-        if data[at + 4 : at + 8] == b"IEND":
-            return True
-        at += 12 + length
-    return False
+        stop = at + 8 + int.from_bytes(data[at : at + 4], "big")
+        yield data[at + 4 : at + 8], at + 8, stop
+        at = stop + 4

@@ -109,6 +109,16 @@ def test_sizes_that_pillow_warns_of_or_refuses_are_decoded_without_a_warning(wid
     assert limit == Image.MAX_IMAGE_PIXELS
 
 
+def test_the_size_is_told_without_decoding() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    sideways = (b"eXIf", exif.tobytes()[6:])
+    # No valid pixels at all.
+    assert size_of(raw_png(30, 20, 8, 2, b"", sideways)) == (20, 30)
+    with pytest.raises(ImageError):
+        decode(raw_png(30, 20, 8, 2, b"", sideways))
+
+
 def test_empty_pictures_are_refused() -> None:
     with pytest.raises(ImageError):
         decode(raw_png(0, 10, 8, 2, b""))

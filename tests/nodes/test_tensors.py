@@ -7,7 +7,6 @@ import importlib.util
 import sys
 import threading
 from collections.abc import Iterator
-from io import BytesIO
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,9 +17,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pack.nanobanana.cancel import Cancelled, CancelToken
-from pack.nanobanana.errors import ImageError, InputError
-from pack.nanobanana.imaging import ArraySource, PixelSource, decode, digest
-from PIL import Image
+from pack.nanobanana.errors import InputError
+from pack.nanobanana.imaging import ArraySource, PixelSource, digest
 
 TENSORS = Path(__file__).resolve().parents[2] / "nodes" / "_tensors.py"
 
@@ -176,39 +174,6 @@ def test_masks() -> None:
     assert none.shape == (1, 5, 7)
     assert none.dtype == torch.float32
     assert not none.any()
-
-
-def saved(array: np.ndarray, kind: str, **options: Any) -> bytes:
-    out = BytesIO()
-    Image.fromarray(array).save(out, kind, **options)
-    return out.getvalue()
-
-
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
-@pytest.mark.parametrize("channels", [3, 4])
-def test_a_file_to_tensors_is_the_same_as_by_way_of_arrays(kind: str, channels: int) -> None:
-    array = np.random.default_rng(6).integers(0, 256, (300, 200, channels), np.uint8)
-    data = saved(array[:, :, :3] if kind == "JPEG" else array, kind)
-    image, mask = tensors.decode_to_tensors(data)
-    picture = decode(data)
-    assert torch.equal(image, tensors.to_image(picture.rgb))
-    assert torch.equal(mask, tensors.to_mask(picture.alpha, 300, 200))
-
-
-def test_a_file_to_tensors_turns_the_picture_upright() -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    data = saved(np.zeros((20, 30, 3), np.uint8), "PNG", exif=exif)
-    image, mask = tensors.decode_to_tensors(data)
-    assert image.shape == (1, 30, 20, 3)
-    assert mask.shape == (1, 30, 20)
-
-
-def test_a_broken_file_is_an_image_error() -> None:
-    data = bytearray(saved(np.random.default_rng(7).integers(0, 256, (64, 64, 3), np.uint8), "PNG"))
-    data[400] ^= 255
-    with pytest.raises(ImageError):
-        tensors.decode_to_tensors(bytes(data))
 
 
 def test_a_mask_is_resized_and_an_empty_one_is_none() -> None:
