@@ -6,10 +6,11 @@ import itertools
 import logging
 from collections.abc import Callable, Iterable, Mapping
 
-from .cancel import CancelToken
+from .cancel import CancelToken, Deadline
 from .catalog import size_warning
 from .errors import BadAnswer, Billed, DownloadFailed, ImageError, JournalError, NanoBananaError, StreamBroken
 from .gateway.download import Downloader
+from .gateway.retry import DOWNLOAD_TRIES
 from .gateway.values import Answer, PictureData, PictureUrl
 from .imaging.codec import Picture, decode
 from .imaging.sniff import extension
@@ -48,6 +49,8 @@ class Collecting:
         self._noted = False
         self._cut_off: list[DownloadFailed] = []
         self._pixels = 0
+        self._deadline: Deadline | None = None
+        self._disappointed = False
 
     def from_disk(self, record: CallRecord, order: Order, variation: int) -> Outcome:
         """What an earlier run kept: no request, no cost."""
@@ -150,7 +153,14 @@ class Collecting:
             _log.warning("A finished call could not be written to the journal", exc_info=True)
 
     def _fetched(self, url: str, downloader: Downloader) -> bytes:
-        return downloader.fetch(url, cancel=self._cancel, report=self._report)
+        """The bytes. One answer may name many addresses: together they get the time of one, and patience only once."""
+        self._deadline = self._deadline or Deadline(downloader.seconds)
+        tries = 1 if self._disappointed else DOWNLOAD_TRIES
+        try:
+            return downloader.fetch(url, cancel=self._cancel, report=self._report, tries=tries, deadline=self._deadline)
+        except DownloadFailed:
+            self._disappointed = True
+            raise
 
     def _keep(self, position: int, data: bytes, url: str) -> None:
         kept: PictureRecord | None = None

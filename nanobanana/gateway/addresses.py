@@ -28,7 +28,11 @@ Origin = tuple[str, str, int]
 
 
 class RefusedAddress(Exception):
-    """`str(error)` says what about the URL is not allowed, in words for a person."""
+    """`str(error)` says what about the URL is not allowed, in words for a person. `private`: a setting allows it."""
+
+    def __init__(self, words: str, *, private: bool = False) -> None:
+        super().__init__(words)
+        self.private = private
 
 
 def origin(url: str) -> Origin:
@@ -47,7 +51,7 @@ def _split(url: str) -> SplitResult:
         raise RefusedAddress("its address is malformed") from error
     if parts.scheme not in _DEFAULT_PORTS:
         scheme = parts.scheme[:20] or "nothing"
-        raise RefusedAddress(f"its address begins with {scheme}:, only http and https are allowed")
+        raise RefusedAddress(f"its address begins with {scheme}: and not with http: or https:")
     if "@" in parts.netloc:
         raise RefusedAddress("its address holds a user name")
     if not parts.hostname:
@@ -113,10 +117,10 @@ class DownloadPolicy:
         if literal is not None:
             self.check_address(str(literal), target)
             if literal in _STAND_INS and not self._trusted(target):
-                raise RefusedAddress(f"its host {host} is a private address ({literal})")
+                raise RefusedAddress(f"its host {host} is a private address ({literal})", private=True)
         elif f".{host}".rstrip(".").endswith(_LOCAL_NAMES) and not self._trusted(target):
             # Behind a proxy the name is resolved out of our sight, maybe on this very machine.
-            raise RefusedAddress(f"its host {host} is this computer or its network")
+            raise RefusedAddress(f"its host {host} is this computer or its network", private=True)
 
     def check_address(self, address: str, target: Origin) -> None:
         """Raise `RefusedAddress` when `address`, to which `target`'s host resolved, may not be connected to."""
@@ -130,7 +134,7 @@ class DownloadPolicy:
         if parsed in _STAND_INS:
             return
         if not parsed.is_global or parsed.is_reserved or getattr(parsed, "is_site_local", False):
-            raise RefusedAddress(f"its host {target[1]} is a private address ({parsed})")
+            raise RefusedAddress(f"its host {target[1]} is a private address ({parsed})", private=True)
 
     def _trusted(self, target: Origin) -> bool:
         _, host, port = target

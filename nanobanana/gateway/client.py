@@ -14,11 +14,12 @@ from ..errors import GatewayError, StatusError
 from ..report import Report, Reporter
 from .answer import AnswerReader
 from .faults import status_error
+from .pacing import Pacing
 from .request_body import RequestBody
 from .transport import Exchange, authorization
 from .transport_body import plain_headers
 from .transport_errors import network_error, network_exceptions
-from .values import Answer, AnswerEvent, PictureUrl, Progress
+from .values import Answer, AnswerEvent, PictureData, PictureUrl, Progress
 from .words import header_request_id
 
 _ERROR_BODY_LIMIT = 65536
@@ -71,8 +72,9 @@ class Callbacks:
 class Gateway:
     """The endpoint of one profile. Holds no connection and no state between calls."""
 
-    def __init__(self, profile: Profile) -> None:
+    def __init__(self, profile: Profile, pacing: Pacing | None = None) -> None:
         self.profile = profile
+        self._pacing = pacing or Pacing()
         self._url = endpoint(profile)
         self._host = urlsplit(self._url).netloc
 
@@ -152,6 +154,9 @@ class Gateway:
             for piece in exchange.arriving(response):
                 for event in reader.feed(piece):
                     _deliver(event, callbacks)
+                    if isinstance(event, PictureData) or (isinstance(event, PictureUrl) and event.certain):
+                        # The picture is there: an end that is never told is not waited for.
+                        exchange.end_when_silent(self._pacing.after_picture_seconds)
                 if reader.done:
                     break
             answer = reader.finish()

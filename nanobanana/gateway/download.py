@@ -26,15 +26,21 @@ _ALLOW = (
     "If that is a machine of yours, add its host to the private hosts of the profile in Settings > NanoBanana and"
     " run again: it is not paid again."
 )
+_TELL = "Tell the gateway's support about this address, and change the seed to ask, and pay, for a new picture."
 
 
 class _Unfetched(Exception):
-    """One try that failed. `again`: whether another may help. `refused`: we did not even ask, by our own rules."""
+    """One try that failed. `again`: whether another may help. `hint`: what the person can do."""
 
-    def __init__(self, reason: str, *, again: bool, refused: bool = False) -> None:
+    def __init__(self, reason: str, *, again: bool, hint: str = _RUN_AGAIN) -> None:
         super().__init__(reason)
         self.again = again
-        self.refused = refused
+        self.hint = hint
+
+    @classmethod
+    def refused(cls, error: RefusedAddress) -> _Unfetched:
+        """Our own rules forbid to ask."""
+        return cls(f"that is not allowed, since {error}", again=False, hint=_ALLOW if error.private else _TELL)
 
 
 class Downloader:
@@ -60,20 +66,34 @@ class Downloader:
         self._is_picture = is_picture
         self._is_whole = is_whole
         self._connect_timeout = connect_timeout
-        self._seconds = seconds
+        self.seconds = seconds
         self._pacing = pacing or Pacing()
         self._most_bytes = most_bytes
         self._look_up = look_up
 
-    def fetch(self, url: str, *, cancel: CancelToken, report: Reporter) -> bytes:
-        """The picture's bytes, unchanged. Raises `DownloadFailed` with the reason of the last try, or `Cancelled`."""
-        reason, hint = "", _RUN_AGAIN
-        for attempt in range(1, DOWNLOAD_TRIES + 1):
+    def fetch(
+        self,
+        url: str,
+        *,
+        cancel: CancelToken,
+        report: Reporter,
+        tries: int = DOWNLOAD_TRIES,
+        deadline: Deadline | None = None,
+    ) -> bytes:
+        """The picture's bytes, unchanged. Raises `DownloadFailed` with the reason of the last try, or `Cancelled`.
+
+        `deadline`: begin no try after it, and end what runs by then.
+        """
+        reason, hint = "there was no time left for it", _RUN_AGAIN
+        for attempt in range(1, tries + 1):
+            seconds = min(self.seconds, deadline.remaining if deadline else self.seconds)
+            if not seconds:
+                break
             try:
-                return self._try(url, cancel, report)
+                return self._try(url, cancel, report, seconds)
             except _Unfetched as failure:
-                reason, hint = str(failure), _ALLOW if failure.refused else _RUN_AGAIN
-                if not failure.again or attempt == DOWNLOAD_TRIES:
+                reason, hint = str(failure), failure.hint
+                if not failure.again or attempt == tries:
                     break
                 seconds = self._pacing.before_download(attempt)
                 report(Report("pausing", attempt, DOWNLOAD_TRIES, text=f"the download failed: {reason}"))
@@ -85,10 +105,10 @@ class Downloader:
             reason=reason,
         )
 
-    def _try(self, url: str, cancel: CancelToken, report: Reporter) -> bytes:
+    def _try(self, url: str, cancel: CancelToken, report: Reporter, seconds: float) -> bytes:
         here = url
         came_from = ""
-        with_deadline = Deadline(self._seconds)
+        with_deadline = Deadline(seconds)
         for _ in range(_MOST_REDIRECTS + 1):
             answer = self._get(here, came_from, cancel, with_deadline, report)
             if isinstance(answer, bytes):
@@ -102,7 +122,7 @@ class Downloader:
             self._policy.check_url(url, came_from=came_from)
             target = origin(url)
         except RefusedAddress as refused:
-            raise _Unfetched(f"{refused}, which is not allowed", again=False, refused=True) from None
+            raise _Unfetched.refused(refused) from None
 
         def check(host: str, port: int, addresses: list[str]) -> None:
             # What is connected to counts, not how we read the URL.
@@ -123,7 +143,7 @@ class Downloader:
                     return response.headers["Location"]
                 return self._body(response, exchange, report)
             except RefusedAddress as refused:
-                raise _Unfetched(f"{refused}, which is not allowed", again=False, refused=True) from None
+                raise _Unfetched.refused(refused) from None
             except GatewayError as error:
                 raise _Unfetched(error.message, again=True) from None
             except network_exceptions() as error:
@@ -156,7 +176,7 @@ class Downloader:
     def _words(self, error: Exception, url: str, exchange: Exchange) -> str:
         host = urlsplit(url).netloc
         if exchange.expired:
-            return f"{host} took longer than {self._seconds:g} seconds"
+            return f"{host} took longer than {exchange.seconds:g} seconds"
         if find(error, TimeoutError) is not None:
             waited = self._pacing.idle_seconds if exchange.connected else self._connect_timeout
             return f"{host} sent nothing for {waited:g} seconds"

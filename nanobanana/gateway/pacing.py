@@ -14,12 +14,14 @@ from .retry import delay, download_delay
 class Pacing:
     """`random` gives 0.0 up to 1.0. `idle_seconds` is the longest silence of a download before it is tried again.
 
+    `after_picture_seconds` is how long a stream may be silent that has brought a picture and doesn't end.
     `scale` shortens what we choose ourselves, for tests; what a gateway asks for is waited for as it is.
     """
 
     random: Callable[[], float] = random_module.random
     scale: float = 1.0
     idle_seconds: float = 60.0
+    after_picture_seconds: float = 20.0
 
     def before_post(self, error: GatewayError, attempt: int) -> float:
         """Seconds before POST number `attempt` + 1, after `error`."""

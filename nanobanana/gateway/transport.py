@@ -12,6 +12,7 @@ import os
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +60,8 @@ class Exchange:
         self._responses: list[Response] = []
         self._lock = threading.Lock()
         self._stopped = False
+        self._last_byte = 0.0
+        self._ended: threading.Event | None = None
         self.expired = False
         self.connect_expired = False
         self.connected = False
@@ -124,16 +127,38 @@ class Exchange:
     def arriving(self, response: Response) -> Iterator[bytes]:
         """The body's bytes as they arrive. Raises what the socket raises, `Cancelled`, and TimeoutError when stopped.
 
-        A connection that we shut ourselves looks like a body that has ended.
+        A connection that we shut looks like a body that has ended, and one whose bytes come without a pause goes on.
         """
-        yield from arriving(response)
-        self._cancel.check()
+        for piece in arriving(response):
+            self._check_running()
+            self._last_byte = time.monotonic()
+            yield piece
+        self._check_running()
+
+    def _check_running(self) -> None:
         if self._stopped:
+            self._cancel.check()
             raise TimeoutError("stopped")
 
     def hurry(self, seconds: float) -> None:
         """End in `seconds` from now at the latest, without being `expired` by it."""
         self._ending.enter_context(_timer(seconds, self._stop))
+
+    def end_when_silent(self, seconds: float) -> None:
+        """From now on end when no byte comes for `seconds`, without being `expired` by it. Once is enough."""
+        if self._ended is not None:
+            return
+        self._ended = ended = threading.Event()
+        self._last_byte = time.monotonic()
+        self._ending.callback(ended.set)
+
+        def watch() -> None:
+            while (left := self._last_byte + seconds - time.monotonic()) > 0:
+                if ended.wait(left):
+                    return
+            self._stop()
+
+        threading.Thread(target=watch, name="nanobanana-silence", daemon=True).start()
 
     @contextlib.contextmanager
     def connecting(self) -> Generator[None]:
@@ -153,6 +178,11 @@ class Exchange:
         sock.settimeout(self._connect_limit.remaining or _SHORTEST)
         self.adopt(sock)
         return sock
+
+    @property
+    def seconds(self) -> float:
+        """The deadline's length."""
+        return self._deadline.seconds
 
     @property
     def patience(self) -> float:

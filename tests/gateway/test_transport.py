@@ -15,7 +15,7 @@ import trustme
 from calls import KEY, URL, Asking
 from pack.nanobanana.cancel import Cancelled, CancelToken, Deadline
 from pack.nanobanana.config import Profile
-from pack.nanobanana.errors import StreamBroken, TimedOut, Unreachable
+from pack.nanobanana.errors import GatewayError, StreamBroken, TimedOut, Unreachable
 from pack.nanobanana.gateway.connecting import connect
 from pack.nanobanana.gateway.resolver import resolve
 from pack.nanobanana.gateway.values import PictureUrl
@@ -198,10 +198,11 @@ def test_https_to_a_plain_server_is_said() -> None:
     assert "http:// instead of https://" in error.hint
 
 
-def test_http_to_a_secure_server_is_an_error_that_may_have_been_billed(authority: trustme.CA) -> None:
+def test_http_to_a_secure_server_is_an_error(authority: trustme.CA) -> None:
     with secure_simulator(authority) as simulator:
-        error = ask(simulator.base_url.replace("https:", "http:")).fails(StreamBroken)
-    assert error.billed == "maybe"
+        error = ask(simulator.base_url.replace("https:", "http:")).fails(GatewayError)
+    # It hangs up on what it takes for a broken handshake, while the request goes out or behind it.
+    assert (type(error), error.billed) in ((StreamBroken, "maybe"), (Unreachable, "no"))
 
 
 def test_a_cancel_closes_a_secure_connection(authority: trustme.CA, trusted: None) -> None:
