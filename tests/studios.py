@@ -1,0 +1,101 @@
+"""A studio over a folder and a gateway, for tests of whole calls: order, wait, look at the outcome."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pack.nanobanana.cancel import CancelToken
+from pack.nanobanana.client import Call, Studio
+from pack.nanobanana.config import Profile
+from pack.nanobanana.gateway.pacing import Pacing
+from pack.nanobanana.imaging.payload import FittedPictures, PayloadLimits
+from pack.nanobanana.journal import Journal
+from pack.nanobanana.orders import Order, Outcome
+from pack.nanobanana.request import EncodedImage
+
+# Pauses that we choose ourselves take milliseconds; what a gateway asks for is waited for as it is.
+QUICK = Pacing(random=lambda: 0.0, scale=0.004, idle_seconds=0.5)
+# The smallest pictures: these tests look at money, rarely at pixels.
+MODEL = "NanoBanana2-0.5K"
+
+
+class Bench:
+    """One process's studio. A second bench over the same folder is what a restart, or a second ComfyUI, would be."""
+
+    def __init__(self, folder: Path, base_url: str, *, pacing: Pacing = QUICK, **profile: Any) -> None:
+        self.journal = Journal(folder)
+        self.studio = Studio(self.journal, pacing=pacing)
+        values: dict[str, Any] = {"connect_timeout": 1.0, "total_timeout": 3.0, "api_key": ""}
+        self.profile = Profile(base_url=base_url, **{**values, **profile})
+
+    def __enter__(self) -> Bench:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.journal.close()
+
+    def order(self, prompt: str = "a cat", run: str = "run 1", **changes: Any) -> Order:
+        return replace(Order(self.profile, MODEL, prompt, "1:1", "png", 1, run), **changes)
+
+    def start(self, prompt: str = "a cat", run: str = "run 1", variation: int = 0, **changes: Any) -> Call:
+        cancel = changes.pop("cancel", None) or CancelToken()
+        return self.studio.start(self.order(prompt, run, **changes), variation, cancel)
+
+    def make(self, prompt: str = "a cat", run: str = "run 1", variation: int = 0, **changes: Any) -> Outcome:
+        return finished(self.start(prompt, run, variation, **changes))
+
+    def states(self) -> list[tuple[str, str]]:
+        """(state, billed) of every call in the journal, oldest first."""
+        return [(call.state, call.billed) for call in reversed(self.journal.history(limit=500).calls)]
+
+
+def wait_until(met: Callable[[], object], seconds: float = 10.0) -> bool:
+    """Wait until `met()` is true; says whether it became so."""
+    end = time.monotonic() + seconds
+    while not met():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.005)
+    return True
+
+
+def finished(call: Call, seconds: float = 20.0) -> Outcome:
+    assert wait_until(lambda: call.done, seconds), f"the call hangs: {call.report}"
+    assert call.outcome is not None
+    return call.outcome
+
+
+class Inputs:
+    """Input pictures of a given size in bytes that need no imaging; `fits` notes every limit they were fitted to."""
+
+    def __init__(self, *sizes: int) -> None:
+        self._sizes = sizes or (2000,)
+        self.fits: list[PayloadLimits] = []
+
+    def digests(self, cancel: CancelToken) -> list[str]:
+        return [f"digest of {size} bytes" for size in self._sizes]
+
+    def fitted(self, limits: PayloadLimits, cancel: CancelToken) -> FittedPictures:
+        self.fits.append(limits)
+        return FittedPictures(tuple(EncodedImage(bytes(size), "image/png") for size in self._sizes), ())
+
+    def __len__(self) -> int:
+        return len(self._sizes)
+
+
+@contextmanager
+def no_thread_left_behind(seconds: float = 2.0) -> Iterator[None]:
+    """At the end no more of our threads run than at the beginning."""
+
+    def ours() -> set[threading.Thread]:
+        return {one for one in threading.enumerate() if one.name.startswith("nanobanana-")}
+
+    before = ours()
+    yield
+    assert wait_until(lambda: ours() <= before, seconds), ours() - before
