@@ -112,10 +112,10 @@ def test_the_time_is_linear_in_the_text(piece):
         text = piece * times
         best = 9.0
         for _ in range(3):
-            start = time.perf_counter()
+            start = time.thread_time()
             looks_like_key(text, ["some-configured-key"])
             redact(text, ["some-configured-key"])
-            best = min(best, time.perf_counter() - start)
+            best = min(best, time.thread_time() - start)
         return best
 
     # Quadratic would be 64 times as long; the floor keeps timer noise out.
