@@ -118,6 +118,14 @@ def send_event(name: str, data: Mapping[str, Any]) -> None:
             instance.send_sync(name, dict(data), getattr(instance, "client_id", None))
 
 
+def broadcast(name: str, data: Mapping[str, Any]) -> None:
+    """Send one of our own events to every page. May be called from any thread."""
+    instance = server()
+    if instance is not None:
+        with contextlib.suppress(RuntimeError):
+            instance.send_sync(name, dict(data))
+
+
 async def set_progress(node_id: str, value: float, most: float, preview: Image | None = None) -> None:
     """Move the node's progress bar; `preview` is shown on the node. On the host's loop only."""
     try:
@@ -131,6 +139,7 @@ async def set_progress(node_id: str, value: float, most: float, preview: Image |
 
 __all__ = [
     "ComfyExtension",
+    "broadcast",
     "client_id",
     "data_folder",
     "interruption",

@@ -14,17 +14,21 @@ from ..nanobanana.config import DEFAULT_NAME, SIMULATOR, Profile
 from ..nanobanana.doctor import diagnose
 from ..nanobanana.errors import ConfigError, InputError, NanoBananaError
 from ..nanobanana.redaction import redact
+from ._host import broadcast
 from ._profile_changes import changed
 from ._routes_http import Asked, Refused
 from ._studio import profiles, viewers
 
+SETTINGS = "nanobanana.settings"
 _LONGEST_ID = 128
+_DOCUMENTATION = "https://github.com/nanobanana-gateway/nanobanana-gateway"
 
 
 def catalog(asked: Asked) -> object:
     """Models, ratios, formats and sizes; and of each profile what a node needs to tell sizes and costs beforehand."""
     return {
         "version": __version__,
+        "documentation": _DOCUMENTATION,
         "models": [
             {
                 "name": model.name,
@@ -68,8 +72,10 @@ def add_viewer(asked: Asked) -> object:
     return {}
 
 
-def read_profiles(_: Asked) -> object:
-    return _answer()
+def read_profiles(_: Asked | None = None) -> dict[str, object]:
+    defaults = Profile()
+    plain = {field.name: getattr(defaults, field.name) for field in fields(defaults) if field.name != "api_key"}
+    return {"profiles": profiles().public_view(), "defaults": plain | {"prices": {}}, "dialects": list(table.DIALECTS)}
 
 
 def add_profile(asked: Asked) -> object:
@@ -79,7 +85,7 @@ def add_profile(asked: Asked) -> object:
         raise InputError(f"There is a profile {name!r} already.", "Choose another name.")
     profile, _ = changed(Profile(name), asked.body)
     profiles().save(profile)
-    return _answer()
+    return _changed()
 
 
 def save_profile(asked: Asked) -> object:
@@ -87,17 +93,17 @@ def save_profile(asked: Asked) -> object:
     name = _text(asked.body, "name")
     profile, key_dropped = changed(profiles().stored(name), asked.body, _fixed(name))
     profiles().save(profile)
-    return {**_answer(), "key_dropped": key_dropped}
+    return {**_changed(), "key_dropped": key_dropped}
 
 
 def rename_profile(asked: Asked) -> object:
     profiles().rename(_text(asked.body, "name"), _text(asked.body, "new_name"))
-    return _answer()
+    return _changed()
 
 
 def delete_profile(asked: Asked) -> object:
     profiles().delete(_text(asked.body, "name"))
-    return _answer()
+    return _changed()
 
 
 def test_profile(asked: Asked) -> object:
@@ -126,10 +132,10 @@ def test_profile(asked: Asked) -> object:
     }
 
 
-def _answer() -> dict[str, object]:
-    defaults = Profile()
-    plain = {field.name: getattr(defaults, field.name) for field in fields(defaults) if field.name != "api_key"}
-    return {"profiles": profiles().public_view(), "defaults": plain | {"prices": {}}, "dialects": list(table.DIALECTS)}
+def _changed() -> dict[str, object]:
+    """Tell every page that something was changed; this one gets the profiles as they are now."""
+    broadcast(SETTINGS, {})
+    return read_profiles()
 
 
 def _fixed(name: str) -> tuple[str, ...]:

@@ -111,7 +111,7 @@ export class HistoryTab {
   }
 
   async copy({ call }) {
-    await copyText(call.prompt);
+    await copyText(call.prompt, this.root);
     toast("success", t("history.copied"));
   }
 

@@ -75,7 +75,7 @@ function addToastButton(summary, action, tries = 20) {
     message.querySelector(".p-toast-close-button")?.click();
     action.run();
   });
-  place.append(document.createElement("br"), button);
+  place.append(button);
 }
 
 /** Ask before something that can't be undone. */
@@ -141,8 +141,8 @@ export function addNode(type, position = null) {
   return node;
 }
 
-/** Text into the clipboard, also on pages without a secure context. */
-export async function copyText(text) {
+/** Text into the clipboard; on pages without a secure context by way of a field inside of `place`. */
+export async function copyText(text, place) {
   if (navigator.clipboard && window.isSecureContext) {
     await navigator.clipboard.writeText(text);
     return;
@@ -150,7 +150,7 @@ export async function copyText(text) {
   const field = document.createElement("textarea");
   field.className = "nanobanana-offscreen";
   field.value = text;
-  document.body.append(field);
+  place.append(field);
   field.select();
   document.execCommand("copy");
   field.remove();

@@ -7,8 +7,7 @@ import { attach, listen, refreshAll, refreshCatalog, restore } from "./nodes.js"
 import { SettingsPanel } from "./settings_panel.js";
 
 const HISTORY = "nanobanana-history";
-const DOCUMENTATION = "https://github.com/nanobanana-gateway/nanobanana-gateway";
-const badge = { label: "NanoBanana", url: DOCUMENTATION, icon: "pi pi-image" };
+const badge = { label: "NanoBanana", url: "", icon: "pi pi-image" };
 
 let settingsPanel = null;
 let historyTab = null;
@@ -21,7 +20,7 @@ function addStyle() {
 }
 
 app.registerExtension({
-  name: "NanoBanana.Gateway",
+  name: "nanobananaforcomfyui.gateway",
 
   settings: [
     {
@@ -78,7 +77,7 @@ app.registerExtension({
     });
     listen();
     const catalog = await refreshCatalog();
-    if (catalog) badge.label = `NanoBanana ${catalog.version}`;
+    if (catalog) Object.assign(badge, { label: `NanoBanana ${catalog.version}`, url: catalog.documentation });
   },
 
   nodeCreated: attach,

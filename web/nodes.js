@@ -40,6 +40,7 @@ export function listen() {
   for (const [name, state] of [["execution_error", "background"], ["execution_interrupted", "cancelled"]]) {
     api.addEventListener(name, ({ detail }) => setTimeout(() => store.end(detail?.prompt_id, state).forEach(show), 2000));
   }
+  api.addEventListener("nanobanana.settings", refreshCatalog);
   api.addEventListener("reconnected", announce);
   api.addEventListener("status", announce);
   announce();

@@ -17,7 +17,7 @@ export class Fields {
     this.root = element(
       "div",
       { class: "nanobanana-fields" },
-      this.#text("base_url", { placeholder: "https://api.example.com", type: "url", spellcheck: "false" }),
+      this.#text("base_url", { placeholder: t("settings.base_url_example"), type: "url", spellcheck: "false" }),
       this.#key(),
       element(
         "details",

@@ -1,0 +1,161 @@
+"""A real ComfyUI with a real Chromium before it: its own frontend, then the newest. Without either the tests skip."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from comfy_process import Installation, find_installation, running_host
+from frontends import newest_frontend
+from page_of_comfyui import Comfy
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+ARTEFACTS = ROOT / "artefacts" / "browser"
+
+# What the host's own page says in every run, also without any pack.
+HOST_NOISE = (
+    r"/user\.css",
+    r"legacy queue/history menu is deprecated",
+    r"ComfyApp graph accessed before initialization",
+    r"ComfyApp\.open_maskeditor is deprecated",
+    r"huggingface\.co",
+    r"Invalid layout total size",
+    r"input\.link is deprecated",
+    r"net::ERR_ABORTED",
+    r"/api/userdata",
+    r"\[Vue warn\]",
+)
+
+
+def chromium() -> str | None:
+    named = os.environ.get("CHROMIUM")
+    return named or next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+def missing() -> str:
+    """What these tests need and is not there, in a line; empty when all is."""
+    if find_spec("playwright") is None:
+        return "no playwright installed"
+    if chromium() is None:
+        return "no Chromium found: set CHROMIUM"
+    if find_installation(os.environ) is None:
+        return "no ComfyUI found: set COMFYUI_PATH"
+    return ""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here, why = Path(__file__).parent, missing()
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+            # One worker runs all of these, so that there is one host and one browser at a time.
+            item.add_marker(pytest.mark.xdist_group("browser"))
+            if why:
+                item.add_marker(pytest.mark.skip(why))
+
+
+@dataclass
+class Site:
+    """A running host and where its data lie. `said`: everything the page's console has said, host's noise left out."""
+
+    url: str
+    data: Path
+    frontend: str
+    said: list[str] = field(default_factory=list)
+
+
+@pytest.fixture(scope="session", params=["own", "newest"])
+def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    installation = find_installation(os.environ)
+    assert installation is not None
+    flags: tuple[str, ...] = ()
+    if request.param == "newest":
+        static = newest_frontend(ROOT / ".venv" / "frontends", installation.python)
+        if static is None:
+            pytest.skip("the newest frontend can't be had from the package index")
+        flags = ("--front-end-root", str(static))
+    base = tmp_path_factory.mktemp("comfyui-browser")
+    prepare(base)
+    environ = {"NANOBANANA_HOME": str(base / "data"), "NANOBANANA_BASE_URL": "", "NANOBANANA_API_KEY": ""}
+    with running_host(installation, base, ROOT, environ, flags) as host:
+        yield Site(host.url, base / "data", request.param)
+
+
+def prepare(base: Path) -> None:
+    """No tutorial, and none of the files whose absence the page reports."""
+    user = base / "user" / "default"
+    for name in ("workflows", "subgraphs"):
+        (user / name).mkdir(parents=True)
+    (user / "user.css").touch()
+    (user / "comfy.templates.json").write_text("[]")
+    settings = {"Comfy.TutorialCompleted": True, "Comfy.Minimap.Visible": False, "Comfy.Queue.QPOV2": False}
+    (user / "comfy.settings.json").write_text(json.dumps(settings))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    options = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+    options += ["--disable-component-update", "--disable-sync"]
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=chromium(), headless=True, args=options)
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="session")
+def opened(site: Site, browser: Any) -> Iterator[Comfy]:
+    """One page for all tests of a frontend: to load it takes some seconds."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, locale="en-US")
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = context.new_page()
+
+    def heard(kind: str, text: str) -> None:
+        if not any(re.search(pattern, text) for pattern in HOST_NOISE):
+            site.said.append(f"{kind}: {text}")
+
+    page.on("pageerror", lambda error: heard("pageerror", str(error)))
+    page.on(
+        "console",
+        lambda message: (
+            heard(message.type, f"{message.text} {message.location.get('url', '')}")
+            if message.type in ("error", "warning")
+            else None
+        ),
+    )
+    comfy = Comfy(page, site.url, site.data, ARTEFACTS / site.frontend)
+    comfy.open()
+    yield comfy
+    context.close()
+
+
+@pytest.fixture
+def comfy(opened: Comfy, request: pytest.FixtureRequest) -> Iterator[Comfy]:
+    """The page with an empty graph, the simulator as gateway, and an empty history. A picture of it is kept."""
+    opened.begin()
+    yield opened
+    name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")
+    opened.picture(name)
+
+
+@pytest.fixture(params=["canvas", "vue"])
+def renderer(request: pytest.FixtureRequest, comfy: Comfy) -> str:
+    """Both ways in which the frontend draws nodes."""
+    comfy.use_vue_nodes(request.param == "vue")
+    return str(request.param)
+
+
+@pytest.fixture
+def installation() -> Installation:
+    found = find_installation(os.environ)
+    assert found is not None
+    return found

@@ -1,0 +1,186 @@
+"""ComfyUI's page as a person uses it: click, type, look. Selectors that differ between versions are here alone."""
+
+from __future__ import annotations
+
+import json
+import re
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+RUN = "[data-testid=queue-button]"
+TOAST = ".p-toast-message, [data-testid=toast]"
+GENERATE = "NanoBananaGatewayGenerate"
+
+
+class Comfy:
+    """`page` is Playwright's. `data` is the pack's data folder; `pictures` is where screenshots go."""
+
+    def __init__(self, page: Any, url: str, data: Path, pictures: Path) -> None:
+        self.page = page
+        self.url = url
+        self.data = data
+        self.pictures = pictures
+        pictures.mkdir(parents=True, exist_ok=True)
+
+    def open(self) -> None:
+        self.page.goto(self.url, wait_until="domcontentloaded")
+        self.ready()
+
+    def ready(self) -> None:
+        self.page.wait_for_function(
+            "() => window.app?.graph && app.extensionManager && document.querySelector('.side-tool-bar-container')"
+        )
+        self.page.wait_for_function("() => app.extensions.some(one => one.name === 'nanobananaforcomfyui.gateway')")
+        self.page.wait_for_selector(self.tab_selector, state="attached")
+
+    def reload(self) -> None:
+        """As after F5. The workflow that was open comes back, so it is emptied."""
+        self.page.reload(wait_until="domcontentloaded")
+        self.ready()
+        self.page.evaluate("async () => { await app.extensionManager.command.execute('Comfy.NewBlankWorkflow'); }")
+
+    def begin(self) -> None:
+        """A clean start of a test, whatever the last one left."""
+        for _ in range(3):
+            self.page.keyboard.press("Escape")
+        self.close_history()
+        self.set("Comfy.VueNodes.Enabled", False)
+        self.page.evaluate("async () => { await app.extensionManager.command.execute('Comfy.NewBlankWorkflow'); }")
+        self.page.evaluate("() => { const t = app.extensionManager.toast; (t.dismissAll ?? t.removeAll)?.(); }")
+        self.api("POST", "/history/clear", {"all": True})
+        self.delete_profiles()
+        self.profile(base_url="simulator")
+
+    # The server, as another client of its routes.
+
+    def api(self, method: str, path: str, body: object = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"} if data else {}
+        request = urllib.request.Request(f"{self.url}/nanobanana{path}", data, headers, method=method)
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as response:
+            return json.loads(response.read())
+
+    def profile(self, name: str = "default", **fields: object) -> None:
+        self.api("PUT", "/profiles", {"name": name, **fields})
+
+    def delete_profiles(self) -> None:
+        for profile in self.api("GET", "/profiles")["profiles"]:
+            self.api("DELETE", "/profiles", {"name": profile["name"]})
+
+    # The page.
+
+    @property
+    def frontend(self) -> str:
+        return str(self.page.evaluate("() => window.__COMFYUI_FRONTEND_VERSION__"))
+
+    def set(self, name: str, value: object) -> None:
+        self.page.evaluate("([n, v]) => app.extensionManager.setting.set(n, v)", [name, value])
+
+    def use_vue_nodes(self, on: bool) -> None:
+        self.set("Comfy.VueNodes.Enabled", on)
+        self.page.wait_for_timeout(200)
+
+    def execute(self, command: str) -> None:
+        self.page.evaluate("c => { app.extensionManager.command.execute(c) }", command)
+
+    def picture(self, name: str) -> None:
+        self.page.screenshot(path=self.pictures / f"{name}.png")
+
+    def add_by_search(self, words: str, position: tuple[int, int] = (620, 160)) -> None:
+        """Double-click the canvas, type, Enter, put the node down."""
+        self.page.mouse.dblclick(*position)
+        self.page.wait_for_timeout(300)
+        self.page.keyboard.type(words)
+        self.page.wait_for_timeout(900)
+        self.page.keyboard.press("Enter")
+        self.page.wait_for_timeout(300)
+        self.page.mouse.click(*position)
+        self.page.wait_for_timeout(300)
+
+    def add(self, node_type: str, position: tuple[int, int] = (420, 130), **values: object) -> int:
+        """A node by script, with widget values; gives its id."""
+        return int(
+            self.page.evaluate(
+                """([type, pos, values]) => {
+                  const node = LiteGraph.createNode(type);
+                  node.pos = pos;
+                  app.graph.add(node);
+                  for (const [name, value] of Object.entries(values)) {
+                    const widget = node.widgets.find(one => one.name === name);
+                    widget.value = value;
+                    widget.callback?.(value);
+                  }
+                  return node.id;
+                }""",
+                [node_type, list(position), values],
+            )
+        )
+
+    def connect(self, source: int, output: int, target: int, input_name: str) -> None:
+        self.page.evaluate(
+            """([a, out, b, name]) => {
+              const to = app.graph.getNodeById(b);
+              app.graph.getNodeById(a).connect(out, to, to.inputs.findIndex(slot => slot.name === name));
+            }""",
+            [source, output, target, input_name],
+        )
+
+    def graph_to_run(self, prompt: str, **values: object) -> int:
+        """Generate into a preview; gives Generate's id."""
+        generate = self.add(GENERATE, (420, 130), prompt=prompt, **values)
+        preview = self.add("PreviewImage", (900, 130))
+        self.connect(generate, 0, preview, "images")
+        return generate
+
+    def run(self) -> None:
+        self.page.click(RUN)
+
+    def nodes(self) -> list[dict[str, Any]]:
+        return self.page.evaluate(
+            """() => app.graph.nodes.map(n => ({
+              id: n.id, type: n.type, title: n.title, size: [...n.size],
+              widgets: Object.fromEntries((n.widgets ?? []).map(w => [w.name, w.value])),
+            }))"""
+        )
+
+    # The panel on a node.
+
+    @property
+    def panel(self) -> Any:
+        return self.page.locator(".nanobanana-panel").first
+
+    def headline(self) -> str:
+        found = self.panel.locator(".nanobanana-headline")
+        return found.inner_text() if found.count() else ""
+
+    def wait_for_tone(self, tone: str, timeout: float = 15_000) -> None:
+        self.page.wait_for_selector(f".nanobanana-panel[data-tone={tone}]", timeout=timeout)
+
+    # Settings.
+
+    def open_settings(self) -> None:
+        self.execute("NanoBanana.OpenSettings")
+        self.page.wait_for_selector(".nanobanana-fields")
+
+    def settings_message(self) -> str:
+        self.page.wait_for_selector(".nanobanana-says .nanobanana-message:not(.nanobanana-message-info)")
+        return self.page.inner_text(".nanobanana-says")
+
+    # The history.
+
+    tab_selector = ".nanobanana-history-tab-button, [data-testid=nanobanana-history-tab-button]"
+
+    def open_history(self) -> None:
+        if not self.page.locator(".nanobanana-history").is_visible():
+            self.page.click(self.tab_selector)
+        self.page.wait_for_selector(".nanobanana-history")
+
+    def close_history(self) -> None:
+        if self.page.locator(".nanobanana-history").is_visible():
+            self.page.click(self.tab_selector)
+
+    def toast_text(self, words: str) -> str:
+        found = self.page.locator(TOAST).filter(has_text=re.compile(re.escape(words)))
+        found.first.wait_for()
+        return found.first.inner_text()
