@@ -116,7 +116,7 @@ _fork_handled = False
 def handle_forks() -> None:
     """Once a process: see to it that a forked child doesn't hold its parent's locks."""
     global _fork_handled
-    if not _fork_handled and hasattr(os, "register_at_fork"):
+    if sys.platform != "win32" and not _fork_handled:
         os.register_at_fork(after_in_child=_forget_owners)
         _fork_handled = True
 
