@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from ..nanobanana.catalog import ASPECT_RATIOS, DEFAULT_MODEL, MODEL_NAMES, OUTPUT_FORMATS
+from ..nanobanana.catalog import ASPECT_RATIOS, DEFAULT_MODEL, MODEL_NAMES, MOST_INPUTS, OUTPUT_FORMATS
 from ..nanobanana.checks import MOST_COUNT
 from ..nanobanana.config import Profile
 from ..nanobanana.errors import ConfigError
@@ -16,6 +16,7 @@ _log = logging.getLogger(__name__)
 
 CATEGORY = "NanoBanana"
 MOST_SEED = 2**64 - 1
+PICTURE_NAMES = tuple(f"image_{number}" for number in range(1, MOST_INPUTS + 1))
 Connection: Any = io.Custom("NANOBANANA_CONNECTION")
 
 

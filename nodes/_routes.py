@@ -1,13 +1,19 @@
-"""The pack's HTTP routes, under /nanobanana. Registered when the extension loads; without a server there are none."""
+"""The pack's HTTP routes, under /nanobanana. Registered when the extension loads; without a server there are none.
+
+What answers them is imported at the first request: the host waits for imports when it starts.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import importlib
+from typing import TYPE_CHECKING, Any
 
-from . import _routes_history as history
-from . import _routes_settings as settings
 from ._host import server
-from ._routes_http import handler
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from ._routes_http import Handler
 
 _PREFIX = "/nanobanana"
 
@@ -17,21 +23,40 @@ def register() -> bool:
     routes: Any = getattr(server(), "routes", None)
     if routes is None or any(str(getattr(route, "path", "")).startswith(f"{_PREFIX}/") for route in routes):
         return False
-    for method, path, work, access in (
-        ("GET", "/catalog", settings.catalog, {"shared": True}),
-        ("POST", "/viewers", settings.add_viewer, {"shared": True}),
-        ("GET", "/profiles", settings.read_profiles, {"private": True}),
-        ("POST", "/profiles", settings.add_profile, {"private": True}),
-        ("PUT", "/profiles", settings.save_profile, {"private": True}),
-        ("DELETE", "/profiles", settings.delete_profile, {"private": True}),
-        ("POST", "/profiles/rename", settings.rename_profile, {"private": True}),
-        ("POST", "/profiles/test", settings.test_profile, {"private": True}),
-        ("GET", "/history", history.page, {}),
-        ("GET", "/history/totals", history.totals, {}),
-        ("POST", "/history/download", history.download, {"private": True}),
-        ("POST", "/history/clear", history.clear, {"private": True}),
-        ("GET", "/pictures/{id}/thumbnail", history.thumbnail, {}),
-        ("GET", "/pictures/{id}/original", history.original, {}),
+    for method, path, module, function, access in (
+        ("GET", "/catalog", "settings", "catalog", {"shared": True}),
+        ("POST", "/viewers", "settings", "add_viewer", {"shared": True}),
+        ("GET", "/profiles", "settings", "read_profiles", {"private": True}),
+        ("POST", "/profiles", "settings", "add_profile", {"private": True}),
+        ("PUT", "/profiles", "settings", "save_profile", {"private": True}),
+        ("DELETE", "/profiles", "settings", "delete_profile", {"private": True}),
+        ("POST", "/profiles/rename", "settings", "rename_profile", {"private": True}),
+        ("POST", "/profiles/test", "settings", "test_profile", {"private": True}),
+        ("GET", "/history", "history", "page", {}),
+        ("GET", "/history/totals", "history", "totals", {}),
+        ("POST", "/history/download", "history", "download", {"private": True}),
+        ("POST", "/history/clear", "history", "clear", {"private": True}),
+        ("GET", "/pictures/{id}/thumbnail", "history", "thumbnail", {}),
+        ("GET", "/pictures/{id}/original", "history", "original", {}),
     ):
-        routes.route(method, f"{_PREFIX}{path}")(handler(work, **access))
+        routes.route(method, f"{_PREFIX}{path}")(_handler(module, function, **access))
     return True
+
+
+def _handler(module: str, function: str, **access: bool) -> Handler:
+    """`handler` of `_routes_<module>.<function>`, made in a thread, so that the host's loop goes on meanwhile."""
+    made: list[Handler] = []
+
+    def make() -> Handler:
+        work = getattr(importlib.import_module(f"._routes_{module}", __package__), function)
+        answering: Handler = importlib.import_module("._routes_http", __package__).handler(work, **access)
+        return answering
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        if not made:
+            from ._routes_background import in_thread
+
+            made.append(await in_thread(make))
+        return await made[0](request)
+
+    return handle

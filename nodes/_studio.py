@@ -1,16 +1,22 @@
-"""What the nodes of this process share: the profiles, the journal, the running calls. Made when first used."""
+"""What the nodes of this process share: the profiles, the journal, the running calls.
+
+Made when first used, and imported then: the host waits for imports when it starts.
+"""
 
 from __future__ import annotations
 
 import functools
+from typing import TYPE_CHECKING
 
-from ..nanobanana.client import Studio
 from ..nanobanana.config import ProfileStore, data_folder
-from ..nanobanana.gallery import Gallery
-from ..nanobanana.journal import Journal
 from ._host import data_folder as host_data_folder
-from ._runs import Runs
-from ._viewers import Viewers
+
+if TYPE_CHECKING:
+    from ..nanobanana.client import Studio
+    from ..nanobanana.gallery import Gallery
+    from ..nanobanana.journal import Journal
+    from ._runs import Runs
+    from ._viewers import Viewers
 
 
 @functools.cache
@@ -20,24 +26,34 @@ def profiles() -> ProfileStore:
 
 @functools.cache
 def journal() -> Journal:
+    from ..nanobanana.journal import Journal
+
     return Journal(data_folder(host_data_folder()))
 
 
 @functools.cache
 def studio() -> Studio:
+    from ..nanobanana.client import Studio
+
     return Studio(journal())
 
 
 @functools.cache
 def gallery() -> Gallery:
+    from ..nanobanana.gallery import Gallery
+
     return Gallery(journal())
 
 
 @functools.cache
 def viewers() -> Viewers:
+    from ._viewers import Viewers
+
     return Viewers()
 
 
 @functools.cache
 def runs() -> Runs:
+    from ._runs import Runs
+
     return Runs(studio, viewers())

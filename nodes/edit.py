@@ -1,53 +1,18 @@
-"""NanoBanana Edit: pictures and a prompt in, pictures out; with a mask, only what it marks changes."""
+"""NanoBanana Edit: pictures and a prompt in, pictures out; with a mask, only what it marks changes.
+
+What it does is in `_editing`, which is imported when the node first runs: the host waits for imports when it starts.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..nanobanana.catalog import MOST_INPUTS, nearest_ratio
-from ..nanobanana.checks import check_choices, check_picture_count, checked_prompt
-from ..nanobanana.errors import InputError
-from ..nanobanana.imaging.codec import Picture
-from ..nanobanana.imaging.masking import MaskedEdit
-from ..nanobanana.imaging.sources import PixelSource
-from ..nanobanana.inputs import SharedInputs
-from ..nanobanana.orders import Order
 from . import _inputs
 from ._host import io, schema
-from ._info import info_json
-from ._runs import Convert, Job
 from ._studio import runs
-from ._tensors import TensorSource, composite, mask_array, sources, to_mask
-from .generate import image_and_mask
 
 if TYPE_CHECKING:
     from ._tensors import Tensor
-
-_NAMES = tuple(f"image_{number}" for number in range(1, MOST_INPUTS + 1))
-
-
-def wired_pictures(images: dict[str, Any]) -> list[TensorSource]:
-    """The pictures of all wired inputs, in the inputs' order; a batch counts as that many. Raises `InputError`."""
-    pictures: list[TensorSource] = []
-    for image in _wired(images):
-        pictures.extend(sources(image, first=len(pictures) + 1))
-    if not pictures:
-        raise InputError("No picture is wired.", "Connect at least one IMAGE to image_1.")
-    return pictures
-
-
-def _wired(images: dict[str, Any]) -> list[Tensor]:
-    return [images[name] for name in _NAMES if images.get(name) is not None]
-
-
-def inside_mask(image: Tensor, masked: MaskedEdit) -> Convert:
-    """How an answer becomes IMAGE and MASK: its pixels go into `image`, the first picture, where the mask allows it."""
-
-    def convert(picture: Picture) -> tuple[Tensor, Tensor]:
-        result = composite(image, masked.weights(), masked.fitted(picture))
-        return result, to_mask(None, result.shape[1], result.shape[2])
-
-    return convert
 
 
 class NanoBananaGatewayEdit(io.ComfyNode):
@@ -55,7 +20,7 @@ class NanoBananaGatewayEdit(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         template = io.Autogrow.TemplateNames(
             io.Image.Input("image", tooltip="A picture to edit or to refer to. A batch counts as that many pictures."),
-            names=list(_NAMES),
+            names=list(_inputs.PICTURE_NAMES),
             min=1,
         )
         return schema(
@@ -115,31 +80,17 @@ class NanoBananaGatewayEdit(io.ComfyNode):
         mask: Tensor | None = None,
         connection: str | None = None,
     ) -> io.NodeOutput:
-        sent_ratio = aspect_ratio
+        from ._editing import edit
 
-        def prepare(run: str) -> Job:
-            nonlocal sent_ratio
-            profile = _inputs.chosen_profile(connection)
-            checked = checked_prompt(prompt, profile)
-            pictures = wired_pictures(images)
-            first = pictures[0]
-            if aspect_ratio == "auto":
-                sent_ratio = nearest_ratio(first.width, first.height)
-            check_choices(profile, model, sent_ratio, output_format, count)
-            array = None if mask is None else mask_array(mask, first.height, first.width)
-            sent: list[PixelSource] = list(pictures)
-            convert: Convert = image_and_mask
-            if array is not None:
-                masked = MaskedEdit(first, array, sent_ratio, mask_number=len(pictures) + 1)
-                sent = [masked.picture, *pictures[1:], masked.mask_picture]
-                checked = f"{checked}\n\n{masked.sentence}"
-                convert = inside_mask(_wired(images)[0], masked)
-            check_picture_count(model, len(sent))
-            order = Order(profile, model, checked, sent_ratio, output_format, seed, run, SharedInputs(sent))
-            return Job(order, count, convert)
-
-        # Begun before the first await: the host may hand the loop to a blocking node right after.
-        execution = runs().begin(str(cls.hidden.unique_id), prepare)
-        result = await execution.result()
-        info = info_json(result, model=model, aspect_ratio=sent_ratio, output_format=output_format)
-        return io.NodeOutput(result.images, result.masks, result.text, info)
+        return await edit(
+            str(cls.hidden.unique_id),
+            prompt,
+            images,
+            model,
+            aspect_ratio,
+            output_format,
+            count,
+            seed,
+            mask,
+            connection,
+        )

@@ -1,27 +1,13 @@
-"""NanoBanana Generate: a prompt in, pictures out."""
+"""NanoBanana Generate: a prompt in, pictures out.
+
+What it does is in `_generating`, which is imported when the node first runs: the host waits for imports when it starts.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from ..nanobanana.checks import check_choices, checked_prompt
-from ..nanobanana.imaging.codec import Picture
-from ..nanobanana.orders import Order
 from . import _inputs
 from ._host import io, schema
-from ._info import info_json
-from ._runs import Job
 from ._studio import runs
-from ._tensors import to_image, to_mask
-
-if TYPE_CHECKING:
-    from ._tensors import Tensor
-
-
-def image_and_mask(picture: Picture) -> tuple[Tensor, Tensor]:
-    """IMAGE [1,H,W,3] and MASK [1,H,W] of a decoded picture."""
-    height, width = picture.rgb.shape[:2]
-    return to_image(picture.rgb), to_mask(picture.alpha, height, width)
 
 
 class NanoBananaGatewayGenerate(io.ComfyNode):
@@ -72,15 +58,8 @@ class NanoBananaGatewayGenerate(io.ComfyNode):
         seed: int,
         connection: str | None = None,
     ) -> io.NodeOutput:
-        def prepare(run: str) -> Job:
-            profile = _inputs.chosen_profile(connection)
-            check_choices(profile, model, aspect_ratio, output_format, count)
-            checked = checked_prompt(prompt, profile)
-            order = Order(profile, model, checked, aspect_ratio, output_format, seed, run)
-            return Job(order, count, image_and_mask)
+        from ._generating import generate
 
-        # Begun before the first await: the host may hand the loop to a blocking node right after.
-        execution = runs().begin(str(cls.hidden.unique_id), prepare)
-        result = await execution.result()
-        info = info_json(result, model=model, aspect_ratio=aspect_ratio, output_format=output_format)
-        return io.NodeOutput(result.images, result.masks, result.text, info)
+        return await generate(
+            str(cls.hidden.unique_id), prompt, model, aspect_ratio, output_format, count, seed, connection
+        )

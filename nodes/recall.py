@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 
 from ..nanobanana.errors import InputError
-from ..nanobanana.imaging.codec import decode
 from ._host import io, schema
 from ._inputs import CATEGORY
 from ._studio import journal
-from ._tensors import to_image, to_mask
 
 
 class NanoBananaGatewayRecall(io.ComfyNode):
@@ -40,6 +38,10 @@ class NanoBananaGatewayRecall(io.ComfyNode):
 
     @classmethod
     def execute(cls, picture: str) -> io.NodeOutput:
+        # Imported when it first runs: the host waits for imports when it starts.
+        from ..nanobanana.imaging.codec import decode
+        from ._tensors import to_image, to_mask
+
         if not picture.strip():
             raise InputError("No picture is named.", "Open the NanoBanana history and choose Load into graph.")
         kept = journal().picture(picture.strip())
