@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 
 from .cancel import CancelToken
 from .errors import GatewayError, JournalError, RateLimited, TooLarge
@@ -19,6 +20,8 @@ from .report import Report, Reporter
 from .request import PictureRequest
 
 _log = logging.getLogger(__name__)
+# Whatever the kinds of failure: a gateway that fails in turns must not be asked for ever.
+_MOST_POSTS = 8
 
 
 class Asking:
@@ -50,6 +53,7 @@ class Asking:
         limits = PayloadLimits(self._order.profile.picture_limit, self._order.profile.body_limit)
         ticket = gate.ticket()
         attempts = 0
+        ended_so: Counter[type[GatewayError]] = Counter()
         shrunk_already = False
         while True:
             body = self._body(limits, cancel, report)
@@ -68,10 +72,12 @@ class Asking:
                 self._unsent()
             except GatewayError as error:
                 error.attempts = attempts
-                if not may_retry(error, attempts):
+                # Each kind of failure has its own number of tries: a 500 behind a 429 is the first 500.
+                ended_so[type(error)] += 1
+                if attempts >= _MOST_POSTS or not may_retry(error, ended_so[type(error)]):
                     raise
                 self._unsent()
-                self._pause(error, attempts, gate, cancel, report)
+                self._pause(error, ended_so[type(error)], gate, cancel, report)
 
     def _body(self, limits: PayloadLimits, cancel: CancelToken, report: Reporter) -> RequestBody:
         order = self._order

@@ -27,6 +27,9 @@ _CUT_OFF = (
 )
 _CUT_OFF_TOO = "The answer broke off inside the address of one more picture: {url}"
 _TOO_MANY = "The answer holds more pictures than fit into memory at once; the others are on disk, see the history."
+_NOT_TRIED = "The download from {url} was not tried: the others failed before it."
+# An answer may name many addresses that all lead nowhere.
+_MOST_FAILURES = 3
 # One call makes one picture. More than that come along, but not without end: these are 1.2 GB as RGB.
 _MOST_PIXELS = 400_000_000
 
@@ -50,7 +53,7 @@ class Collecting:
         self._cut_off: list[DownloadFailed] = []
         self._pixels = 0
         self._deadline: Deadline | None = None
-        self._disappointed = False
+        self._failures = 0
 
     def from_disk(self, record: CallRecord, order: Order, variation: int) -> Outcome:
         """What an earlier run kept: no request, no cost."""
@@ -155,11 +158,13 @@ class Collecting:
     def _fetched(self, url: str, downloader: Downloader) -> bytes:
         """The bytes. One answer may name many addresses: together they get the time of one, and patience only once."""
         self._deadline = self._deadline or Deadline(downloader.seconds)
-        tries = 1 if self._disappointed else DOWNLOAD_TRIES
+        if self._failures >= _MOST_FAILURES and not self._pictures:
+            raise DownloadFailed(_NOT_TRIED.format(url=url[:500]), url=url, reason="the others failed before it")
+        tries = 1 if self._failures else DOWNLOAD_TRIES
         try:
             return downloader.fetch(url, cancel=self._cancel, report=self._report, tries=tries, deadline=self._deadline)
         except DownloadFailed:
-            self._disappointed = True
+            self._failures += 1
             raise
 
     def _keep(self, position: int, data: bytes, url: str) -> None:

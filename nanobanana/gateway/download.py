@@ -92,7 +92,8 @@ class Downloader:
             try:
                 return self._try(url, cancel, report, seconds)
             except _Unfetched as failure:
-                reason, hint = str(failure), failure.hint
+                if attempt == 1 or not (deadline and deadline.passed):
+                    reason, hint = str(failure), failure.hint
                 if not failure.again or attempt == tries:
                     break
                 seconds = self._pacing.before_download(attempt)
@@ -176,7 +177,7 @@ class Downloader:
     def _words(self, error: Exception, url: str, exchange: Exchange) -> str:
         host = urlsplit(url).netloc
         if exchange.expired:
-            return f"{host} took longer than {exchange.seconds:g} seconds"
+            return f"{host} took longer than {round(exchange.seconds, 1):g} seconds"
         if find(error, TimeoutError) is not None:
             waited = self._pacing.idle_seconds if exchange.connected else self._connect_timeout
             return f"{host} sent nothing for {waited:g} seconds"
