@@ -35,6 +35,8 @@ def open_host(choice: str, folder: Path) -> Generator[Host, None, None]:
     if installation is not None:
         print(f"Starting ComfyUI from {installation.folder} ...", flush=True)
         with running_host(installation, folder / "comfyui", ROOT, _environment(folder)) as host:
+            if "NanoBananaGatewayGenerate" not in host.object_info():
+                raise HostFailed(f"The pack did not load in this ComfyUI.\n{host.log_tail()}")
             yield host
         return
     if choice == "host":

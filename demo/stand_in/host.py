@@ -35,6 +35,7 @@ class StandIn:
 
     While it is open, the host's modules stand in `sys.modules`; only one can be open in a process. `folder` takes
     the host's `input`, `output`, `temp` and `user` folders. `floor`: pretend to be the oldest supported API, 0.11.
+    `without`: modules, or `module:member`s, that this host lacks.
     `extra_nodes` join the core nodes. `on_event` is called, in whatever thread, for all that a browser would be sent.
     """
 
@@ -44,19 +45,23 @@ class StandIn:
         folder: Path,
         *,
         floor: bool = False,
+        without: Sequence[str] = (),
         extra_nodes: Sequence[type[ComfyNode]] = (),
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
         interrupt = _InterruptBefore020 if floor else _Interrupt
         self.state = HostState(folder, floor, interrupt, on_event)
         self._packs = dict(packs)
+        self._without = without
         self._extra = list(extra_nodes)
         self._open = ExitStack()
 
     def __enter__(self) -> StandIn:
         with ExitStack() as opening:
-            modules = opening.enter_context(host_modules(self.state))
-            self.server: PromptServer = modules["server"].PromptServer.instance
+            modules = opening.enter_context(host_modules(self.state, self._without))
+            server_class = getattr(modules.get("server"), "PromptServer", None)
+            # Where this host lacks a server, it is None: nothing of this stand-in needs one.
+            self.server: PromptServer = getattr(server_class, "instance", None)
             self.nodes: dict[str, type[ComfyNode]] = register([*core_nodes(self.state), *self._extra], "nodes")
             for name, folder in self._packs.items():
                 self.nodes |= asyncio.run(load_pack(folder, name))

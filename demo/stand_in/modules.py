@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from types import ModuleType, SimpleNamespace
 from typing import Any, Final
@@ -168,9 +169,21 @@ def _host_modules(state: HostState) -> dict[str, ModuleType]:
     }
 
 
+def _leave_out(modules: dict[str, ModuleType], without: Iterable[str]) -> None:
+    for name in without:
+        module, _, member = name.partition(":")
+        if member:
+            *path, last = member.split(".")
+            delattr(functools.reduce(getattr, path, modules[module]), last)
+        else:
+            del modules[module]
+
+
 @contextmanager
-def host_modules(state: HostState) -> Generator[dict[str, ModuleType], None, None]:
+def host_modules(state: HostState, without: Iterable[str] = ()) -> Generator[dict[str, ModuleType], None, None]:
     """`sys.modules` with the host's modules in it; afterwards exactly as it was, the pack's modules gone too.
+
+    `without` names what this host lacks: modules, or `module:member`s.
 
     Only one stand-in can be open in a process; opening a second one is a RuntimeError.
     """
@@ -179,6 +192,7 @@ def host_modules(state: HostState) -> Generator[dict[str, ModuleType], None, Non
     before = dict(sys.modules)
     try:
         modules = _host_modules(state)
+        _leave_out(modules, without)
         for name, module in modules.items():
             parent, _, child = name.rpartition(".")
             if parent:

@@ -1,0 +1,63 @@
+"""One optional feature that a host lacks costs that feature alone: the pack loads, and its nodes work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT
+from stand_in import StandIn
+
+OPTIONAL = [
+    "comfy_api.v0_0_2",
+    "comfy_api.latest:ComfyAPI",
+    "comfy_execution.utils",
+    "comfy.cli_args",
+    "comfy.model_management:intermediate_dtype",
+    "folder_paths:get_system_user_directory",
+    "server",
+    "server:PromptServer",
+    "server:PromptServer.instance",
+    "server:PromptServer.instance.routes",
+]
+
+
+def generate() -> dict[str, Any]:
+    inputs = {"prompt": "a fox", "model": "NanoBanana2-0.5K", "aspect_ratio": "1:1", "output_format": "png"}
+    return {
+        "1": {"class_type": "NanoBananaGatewayGenerate", "inputs": {**inputs, "count": 1, "seed": 3}},
+        "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}},
+    }
+
+
+@pytest.mark.parametrize("feature", OPTIONAL)
+def test_the_pack_works_without(
+    feature: str, clean_environment: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("NANOBANANA_BASE_URL", "simulator")
+    with StandIn({"nanobanana-gateway": ROOT}, tmp_path / "host", without=[feature]) as host:
+        ours = [name for name in host.nodes if name.startswith("NanoBananaGateway")]
+        assert len(ours) == 5
+        run = host.run(generate())
+    assert run.status == "success", run.failure
+    assert run.outputs["1"][0][0].shape == (1, 512, 512, 3)
+
+
+def test_the_pack_works_in_the_oldest_api(
+    clean_environment: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("NANOBANANA_BASE_URL", "simulator")
+    with StandIn({"nanobanana-gateway": ROOT}, tmp_path / "host", floor=True) as host:
+        assert host.run(generate()).status == "success"
+
+
+def test_the_data_folder_is_one_that_no_route_serves(
+    clean_environment: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("NANOBANANA_BASE_URL", "simulator")
+    monkeypatch.delenv("NANOBANANA_HOME")
+    with StandIn({"nanobanana-gateway": ROOT}, tmp_path / "host") as host:
+        host.run(generate())
+    assert (tmp_path / "host/user/__nanobanana/journal.sqlite3").is_file()
+    assert not clean_environment.exists()
