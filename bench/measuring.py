@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import json
 import statistics
@@ -17,16 +18,18 @@ LEAST_REPEATS = 5
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of each run of one thing."""
+    """Seconds of each run of one thing: by the clock, and `busy`, spent by all cores together."""
 
     seconds: tuple[float, ...]
+    busy: tuple[float, ...]
 
     @property
     def median(self) -> float:
         return statistics.median(self.seconds)
 
     def __str__(self) -> str:
-        return f"{self.median:.3f} s ({min(self.seconds):.3f} to {max(self.seconds):.3f})"
+        span = f"{min(self.seconds):.3f} to {max(self.seconds):.3f}"
+        return f"{self.median:.3f} s ({span}; {statistics.median(self.busy):.3f} s of a core)"
 
 
 @dataclass(frozen=True)
@@ -53,17 +56,19 @@ class Row:
 def side_by_side(works: Mapping[str, Callable[[], object]], repeats: int = LEAST_REPEATS) -> dict[str, Timing]:
     """Each of `works` once unmeasured, then all of them in turn `repeats` times; wall time by name."""
     seconds: dict[str, list[float]] = {name: [] for name in works}
+    busy: dict[str, list[float]] = {name: [] for name in works}
     for work in works.values():
         work()
     for _ in range(repeats):
         for name, work in works.items():
             gc.collect()
-            began = time.perf_counter()
+            began, began_busy = time.perf_counter(), time.process_time()
             result = work()
             seconds[name].append(time.perf_counter() - began)
+            busy[name].append(time.process_time() - began_busy)
             # Freed outside of the measured time, as the host frees a result after the node.
             del result
-    return {name: Timing(tuple(values)) for name, values in seconds.items()}
+    return {name: Timing(tuple(seconds[name]), tuple(busy[name])) for name in works}
 
 
 def ratio(one: Timing, other: Timing) -> float:
@@ -80,6 +85,8 @@ def peak_memory(work: Callable[[], object]) -> int | None:
     if not status.is_file():
         return None
     gc.collect()
+    # What earlier work has freed and the allocator still holds would hide what this work needs.
+    ctypes.CDLL(None).malloc_trim(0)
     before = _status_bytes(status, "VmRSS")
     reset.write_text("5")
     work()

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 MAX_PIXELS = 200_000_000
 MAX_BYTES = 128 * 1024 * 1024
 
-_ORIENTATION_TAG = 0x0112
+_WIDTH_TAG, _HEIGHT_TAG, _ORIENTATION_TAG = 0x0100, 0x0101, 0x0112
 _TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -90,16 +90,21 @@ def size_of(data: bytes, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_B
     """(width, height) in pixels as shown (EXIF orientation applied), without decoding. Raises `ImageError`."""
     image = _open(data, max_pixels, max_bytes)
     width, height = image.size
-    exif: bytes | None = image.info.get("exif")
-    if image.format == "PNG":
-        # Asked for it, Pillow would decode the whole picture: it may stand behind the pixels.
-        exif = png_exif(data)
-    # Its TIFF reader gives the upright size by itself.
-    if exif is None or image.format == "TIFF":
-        return width, height
+    orientation = _orientation_before_loading(image, data)
+    if image.format == "TIFF":
+        # Some versions of Pillow give a TIFF's upright size by themselves.
+        tiff: Any = image
+        width, height = tiff.tag_v2[_WIDTH_TAG], tiff.tag_v2[_HEIGHT_TAG]
+    return (height, width) if orientation >= 5 else (width, height)
+
+
+def _orientation_before_loading(image: ImageFile, data: bytes) -> int:
+    if image.format != "PNG":
+        return _orientation(image)
+    # Asked for it, Pillow would decode the whole picture, since a PNG's may stand behind the pixels.
     described = Image.new("1", (1, 1))
-    described.info["exif"] = exif
-    return (height, width) if _orientation(described) >= 5 else (width, height)
+    described.info["exif"] = png_exif(data) or b""
+    return _orientation(described)
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -159,8 +164,9 @@ def _open(data: bytes, max_pixels: int, max_bytes: int) -> ImageFile:
     _check_size(header_size(data, kind), max_pixels)
     if is_cut_short(data, kind):
         raise ImageError(f"The picture is incomplete: the {kind.upper()} file of {len(data)} bytes is cut short.")
+    reader = _reader(kind)
     try:
-        image = _reader(kind)(BytesIO(data))
+        image = reader(BytesIO(data))
     except Exception as error:
         raise ImageError(
             f"The picture can't be read: its {kind.upper()} header is broken ({_words(error)})."
@@ -195,7 +201,10 @@ def _reader(kind: str) -> type[ImageFile]:
     elif kind == "bmp":
         from PIL.BmpImagePlugin import BmpImageFile as Reader
     else:
-        from PIL.AvifImagePlugin import AvifImageFile as Reader
+        try:
+            from PIL.AvifImagePlugin import AvifImageFile as Reader
+        except ImportError as error:
+            raise ImageError("This version of Pillow can't read AVIF pictures.", "Update Pillow to 11.3.") from error
     return Reader
 
 

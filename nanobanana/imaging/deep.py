@@ -49,12 +49,16 @@ def _raw_mode(image: ImageFile) -> str:
     """How a PNG's bytes are laid out; empty for other kinds, whose decoders know it themselves."""
     if image.format != "PNG" or not image.tile:
         return ""
-    args: object = image.tile[0].args
+    # By place: before Pillow 11 these were plain tuples.
+    args: object = image.tile[0][3]
     return args if isinstance(args, str) else ""
 
 
 def _with_raw_mode(image: ImageFile, raw_mode: str) -> Image.Image:
-    image.tile = [tile._replace(args=raw_mode) for tile in image.tile]
+    raw: Any = image
+    raw.tile = [
+        tile._replace(args=raw_mode) if hasattr(tile, "_replace") else (*tile[:3], raw_mode) for tile in raw.tile
+    ]
     image.load()
     return image
 

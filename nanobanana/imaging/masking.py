@@ -7,7 +7,8 @@ picture. Only pixels that the mask allows are taken from the answer; the others 
 # pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
-from functools import cached_property, partial
+import threading
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,8 @@ class MaskedEdit:
             raise ValueError(f"a mask of {mask.shape} for a picture of {original.height} x {original.width}")
         self._original = original
         self._mask = mask
+        self._lock = threading.Lock()
+        self._weights: NDArray[np.float32] | None = None
         self._padding = pad_to_ratio(original.width, original.height, ratio_value(aspect_ratio))
         self.picture: PixelSource = PaddedSource(original, self._padding)
         self.mask_picture: PixelSource = PaddedSource(ArraySource(mask), self._padding)
@@ -45,13 +48,13 @@ class MaskedEdit:
             "framing, position and scale, and without the mask."
         )
 
-    @cached_property
-    def _weights(self) -> NDArray[np.float32]:
-        return feather_weights(self._mask)
-
     def weights(self) -> NDArray[np.float32]:
         """[H,W] float32 0..1: how much of the answer each pixel takes. Exactly 0 where the mask is 0."""
-        return self._weights
+        # Several answers may come at once: one works it out, the others wait.
+        with self._lock:
+            if self._weights is None:
+                self._weights = feather_weights(self._mask)
+            return self._weights
 
     def fitted(self, answer: Picture) -> Pixels:
         """[H,W,3] uint8: the part of `answer` that is the original's, at the original's size."""

@@ -248,6 +248,27 @@ def test_a_picture_that_many_calls_need_is_encoded_once() -> None:
     payload._encoded.clear()
 
 
+@pytest.mark.parametrize(
+    ("picture_bytes", "mime"), [(20_000_000, "image/png"), (1_500_000, "image/jpeg"), (400_000, "image/jpeg")]
+)
+def test_a_large_picture_is_read_by_strips_and_never_held_whole(picture_bytes: int, mime: str) -> None:
+    pixels = photo(2500, 1500)
+    largest: list[int] = []
+
+    class Measuring(ArraySource):
+        def rows(self, start: int, stop: int) -> np.ndarray:
+            rows = super().rows(start, stop)
+            largest.append(rows.nbytes)
+            return rows
+
+    limits = PayloadLimits(picture_bytes, 50_000_000)
+    result = fit([Measuring(pixels)], limits, cancel=CancelToken(), workers=2)
+    assert result.pictures[0].mime == mime
+    assert ("scaled" in "".join(result.notes)) == (picture_bytes == 400_000)
+    # Scaled down, a strip needs more rows than it gives.
+    assert max(largest) < (3 << 20 if picture_bytes == 400_000 else 5 << 18)
+
+
 def test_what_is_kept_between_calls_is_bounded() -> None:
     payload._encoded.clear()
     assert payload._encoded._most == 64 * 1024 * 1024
