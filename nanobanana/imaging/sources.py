@@ -16,6 +16,8 @@ Pixels = NDArray[np.uint8]
 
 # Lanczos looks at three output pixels to either side.
 _LANCZOS_SUPPORT = 3
+# However much smaller it becomes, about this much of a source is held at a time while it is scaled.
+_READ_BYTES = 1 << 22
 
 
 @runtime_checkable
@@ -130,6 +132,12 @@ class ScaledSource:
         return self.source.channels
 
     def rows(self, start: int, stop: int) -> Pixels:
+        read = strip_rows(self.source.width, self.channels, _READ_BYTES)
+        step = max(1, int(read * self.height / self.source.height))
+        parts = [self._part(first, min(first + step, stop)) for first in range(start, stop, step)]
+        return np.concatenate(parts)
+
+    def _part(self, start: int, stop: int) -> Pixels:
         scale = self.source.height / self.height
         reach = _LANCZOS_SUPPORT * max(scale, 1.0) + 1
         first = max(0, int(start * scale - reach))
