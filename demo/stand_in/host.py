@@ -15,7 +15,7 @@ from .core_nodes import core_nodes
 from .execution import Executor, Run
 from .io_node import ComfyNode
 from .loading import load_pack, register
-from .modules import PromptServer, host_modules
+from .modules import host_modules
 from .prompt import InvalidPrompt, Prompt, check
 from .state import Event, HostState
 
@@ -61,7 +61,7 @@ class StandIn:
             modules = opening.enter_context(host_modules(self.state, self._without))
             server_class = getattr(modules.get("server"), "PromptServer", None)
             # Where this host lacks a server, it is None: nothing of this stand-in needs one.
-            self.server: PromptServer = getattr(server_class, "instance", None)
+            self.server: Any = getattr(server_class, "instance", None)
             self.nodes: dict[str, type[ComfyNode]] = register([*core_nodes(self.state), *self._extra], "nodes")
             for name, folder in self._packs.items():
                 self.nodes |= asyncio.run(load_pack(folder, name))
