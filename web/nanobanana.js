@@ -25,7 +25,7 @@ app.registerExtension({
   settings: [
     {
       id: "NanoBanana.Connection",
-      category: ["NanoBanana", "Gateway", "Connection"],
+      category: ["NanoBanana", "NanoBananaGateway", "Connection"],
       name: "Gateway",
       // Its own page, not a value of the frontend's: those are kept in plain text and sent to telemetry.
       type: () => (settingsPanel ??= new SettingsPanel(refreshCatalog)).render(),
@@ -34,7 +34,7 @@ app.registerExtension({
     },
     {
       id: "NanoBanana.Status.Previews",
-      category: ["NanoBanana", "Nodes", "Previews"],
+      category: ["NanoBanana", "NanoBananaNodes", "Previews"],
       name: "Show finished pictures on the node",
       tooltip: "Small pictures under the node's status as they arrive.",
       type: "boolean",
