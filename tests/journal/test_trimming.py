@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 HOUR = 3600.0
@@ -149,3 +152,18 @@ def test_an_id_is_never_used_again(tmp_path, make_steps):
     first = steps.make("a")
     steps.journal.clear()
     assert steps.make("a") > first
+
+
+def test_clearing_gives_the_space_back_and_forgets_the_search_index(tmp_path, make_steps, details):
+    steps = make_steps(tmp_path)
+    for number in range(20):
+        steps.make(str(number), details=replace(details, prompt=f"secret{number} words " * 1000))
+    assert len(steps.journal.history(search="secret7 words").calls) == 1
+    steps.journal.clear()
+    steps.journal.close()
+    path = tmp_path / "journal.sqlite3"
+    assert path.stat().st_size < 100_000
+    with closing(sqlite3.connect(path)) as connection:
+        names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master")]
+        assert [name for name in names if name.startswith("prompt_index")] == []
+        assert connection.execute("SELECT count(*) FROM marks").fetchone() == (0,)
