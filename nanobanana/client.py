@@ -154,22 +154,24 @@ class Studio:
 
     def _fetch(self, call: Call, claim: Claim, collecting: Collecting) -> Outcome:
         order = call.order
-        profile = self._connected(order.profile)
-        downloader = self._downloader(profile)
+        profile = self.connected(order.profile)
+        downloader = self.downloader(profile)
         if claim.what == "answered":
             return collecting.remaining(claim.record, downloader, order, call.variation)
-        asking = Asking(self.journal, claim.record.id, order, Gateway(profile), self._pacing)
+        asking = Asking(self.journal, claim.record.id, order, Gateway(profile, self._pacing), self._pacing)
         gate = self._gates.of(profile.base_url, profile.concurrency)
         asked = asking.ask(gate, call.cancel, call.say)
         warnings = (*_about_earlier(claim.earlier), *asking.notes, *((asked.warning,) if asked.warning else ()))
         return collecting.answered(asked.answer, downloader, order, call.variation, warnings)
 
-    def _connected(self, profile: Profile) -> Profile:
+    def connected(self, profile: Profile) -> Profile:
+        """`profile` with its base URL as an address. Raises `ConfigError` when none is set."""
         if not profile.base_url:
             raise ConfigError("No base URL is set.", "Set it in Settings > NanoBanana, or as NANOBANANA_BASE_URL.")
         return replace(profile, base_url=self._resolve_base_url(profile.base_url))
 
-    def _downloader(self, profile: Profile) -> Downloader:
+    def downloader(self, profile: Profile) -> Downloader:
+        """What fetches results of a connected profile's gateway."""
         return Downloader(
             DownloadPolicy.for_gateway(profile.base_url, profile.private_hosts),
             is_picture=lambda data: sniff(data) is not None,
@@ -215,7 +217,8 @@ def _about_earlier(earlier: CallRecord | None) -> tuple[str, ...]:
         return ()
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(earlier.sent_at or earlier.asked_at))
     which = f" (request id {earlier.request_id})" if earlier.request_id else ""
-    return (f"An earlier call for this picture, on {when}{which}, brought no picture and may have been billed.",)
+    billed = "was billed" if earlier.billed == "yes" else "may have been billed"
+    return (f"An earlier call for this picture, on {when}{which}, brought no picture and {billed}.",)
 
 
 __all__ = ["Call", "Order", "Outcome", "Studio", "reachable"]

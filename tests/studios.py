@@ -31,8 +31,10 @@ MODEL = "NanoBanana2-0.5K"
 class Bench:
     """One process's studio. A second bench over the same folder is what a restart, or a second ComfyUI, would be."""
 
-    def __init__(self, folder: Path, base_url: str, *, pacing: Pacing = QUICK, **profile: Any) -> None:
-        self.journal = Journal(folder)
+    def __init__(
+        self, folder: Path, base_url: str, *, pacing: Pacing = QUICK, journal: Journal | None = None, **profile: Any
+    ) -> None:
+        self.journal = journal or Journal(folder)
         self.studio = Studio(self.journal, pacing=pacing)
         values: dict[str, Any] = {"connect_timeout": 1.0, "total_timeout": 3.0, "api_key": ""}
         self.profile = Profile(base_url=base_url, **{**values, **profile})
