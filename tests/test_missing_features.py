@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import ROOT
+from pack.nanobanana.simulator import Simulator
 from stand_in import StandIn
 
 OPTIONAL = [
@@ -23,6 +25,14 @@ OPTIONAL = [
 ]
 
 
+@pytest.fixture
+def data_folder(clean_environment: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The pack's data folder; the settings name a simulator that ends with the test."""
+    with Simulator(latency=0.05) as simulator:
+        monkeypatch.setenv("NANOBANANA_BASE_URL", simulator.base_url)
+        yield clean_environment
+
+
 def generate() -> dict[str, Any]:
     inputs = {"prompt": "a fox", "model": "NanoBanana2-0.5K", "aspect_ratio": "1:1", "output_format": "png"}
     return {
@@ -32,10 +42,7 @@ def generate() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("feature", OPTIONAL)
-def test_the_pack_works_without(
-    feature: str, clean_environment: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("NANOBANANA_BASE_URL", "simulator")
+def test_the_pack_works_without(feature: str, data_folder: Path, tmp_path: Path) -> None:
     with StandIn({"nanobanana-gateway": ROOT}, tmp_path / "host", without=[feature]) as host:
         ours = [name for name in host.nodes if name.startswith("NanoBananaGateway")]
         assert len(ours) == 5
@@ -44,20 +51,16 @@ def test_the_pack_works_without(
     assert run.outputs["1"][0][0].shape == (1, 512, 512, 3)
 
 
-def test_the_pack_works_in_the_oldest_api(
-    clean_environment: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("NANOBANANA_BASE_URL", "simulator")
+def test_the_pack_works_in_the_oldest_api(data_folder: Path, tmp_path: Path) -> None:
     with StandIn({"nanobanana-gateway": ROOT}, tmp_path / "host", floor=True) as host:
         assert host.run(generate()).status == "success"
 
 
 def test_the_data_folder_is_one_that_no_route_serves(
-    clean_environment: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    data_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("NANOBANANA_BASE_URL", "simulator")
     monkeypatch.delenv("NANOBANANA_HOME")
     with StandIn({"nanobanana-gateway": ROOT}, tmp_path / "host") as host:
         host.run(generate())
     assert (tmp_path / "host/user/__nanobanana/journal.sqlite3").is_file()
-    assert not clean_environment.exists()
+    assert not data_folder.exists()
