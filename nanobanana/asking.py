@@ -6,7 +6,7 @@ import logging
 import time
 from collections import Counter
 
-from .cancel import CancelToken
+from .cancel import Cancelled, CancelToken
 from .errors import GatewayError, JournalError, RateLimited, TooLarge
 from .gate import Gate
 from .gateway.client import Asked, Callbacks, Gateway
@@ -34,6 +34,7 @@ class Asking:
         self._gateway = gateway
         self._pacing = pacing
         self._sent = False
+        self._whole = False
         self._urls = 0
         self.notes: tuple[str, ...] = ()
 
@@ -47,6 +48,11 @@ class Asking:
             return self._ask(gate, cancel, report)
         except GatewayError as error:
             self._note_failure(error)
+            raise
+        except Cancelled:
+            if not self._whole:
+                # Half a request costs nothing.
+                self._unsent()
             raise
 
     def _ask(self, gate: Gate, cancel: CancelToken, report: Reporter) -> Asked:
@@ -90,11 +96,15 @@ class Asking:
         return RequestBody(request, order.profile.dialect, order.profile.stream)
 
     def _callbacks(self, report: Reporter) -> Callbacks:
-        return Callbacks(on_sending=self._on_sending, on_url=self._on_url, report=report)
+        return Callbacks(on_sending=self._on_sending, on_sent=self._on_whole, on_url=self._on_url, report=report)
 
     def _on_sending(self) -> None:
         self._journal.sent(self._call_id)
         self._sent = True
+        self._whole = False
+
+    def _on_whole(self) -> None:
+        self._whole = True
 
     def _on_url(self, url: str) -> None:
         try:

@@ -36,20 +36,33 @@ class Asked:
     warning: str = ""
 
 
+@dataclass(frozen=True)
+class Callbacks:
+    """`on_sending`: the request is about to leave (may raise: then nothing is sent). `on_sent`: all of it has left.
+
+    `on_url`: a result's URL came.
+    """
+
+    on_sending: Callable[[], None] = lambda: None
+    on_sent: Callable[[], None] = lambda: None
+    on_url: Callable[[str], None] = lambda _: None
+    report: Reporter = lambda _: None
+
+
 class _Upload:
     """The body as requests streams it: tells how far it is, and calls `on_sending` before the first byte leaves."""
 
-    def __init__(self, body: RequestBody, on_sending: Callable[[], None], report: Reporter) -> None:
+    def __init__(self, body: RequestBody, callbacks: Callbacks) -> None:
         self._body = body
-        self._on_sending = on_sending
-        self._report = report
+        self._callbacks = callbacks
+        self._report = callbacks.report
         self.stage = "connecting"
 
     def __len__(self) -> int:
         return len(self._body)
 
     def __iter__(self) -> Iterator[bytes]:
-        self._on_sending()
+        self._callbacks.on_sending()
         self.stage = "uploading"
         total, sent = len(self._body), 0
         for piece in self._body:
@@ -57,16 +70,8 @@ class _Upload:
             yield piece
             sent += len(piece)
         self.stage = "waiting"
+        self._callbacks.on_sent()
         self._report(Report("waiting"))
-
-
-@dataclass(frozen=True)
-class Callbacks:
-    """`on_sending`: the request is about to leave (may raise: then nothing is sent). `on_url`: a result's URL came."""
-
-    on_sending: Callable[[], None] = lambda: None
-    on_url: Callable[[str], None] = lambda _: None
-    report: Reporter = lambda _: None
 
 
 class Gateway:
@@ -85,7 +90,7 @@ class Gateway:
     def ask(self, body: RequestBody, *, cancel: CancelToken, callbacks: Callbacks) -> Asked:
         """Send `body` once and read the answer. Raises `GatewayError` or `Cancelled`."""
         deadline = Deadline(self.profile.total_timeout)
-        upload = _Upload(body, callbacks.on_sending, callbacks.report)
+        upload = _Upload(body, callbacks)
         callbacks.report(Report("connecting"))
         with Exchange(cancel, deadline, self.profile.connect_timeout) as exchange:
             try:
