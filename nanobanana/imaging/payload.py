@@ -126,6 +126,8 @@ class _Call:
         # With many pictures, a core takes a picture; with few, they work on each together.
         self._inner = workers if len(sources) < 2 * workers else 1
         self._room = max(0, limits.body_bytes - _RESERVED_BYTES)
+        most = [encoding.most_bytes(source) for source in sources]
+        self._fits_anyway = max(most) <= limits.picture_bytes and sum(map(base64_length, most)) <= self._room
         self._plans: list[encoding.Plan] = []
 
     def encode(self) -> list[_Sent]:
@@ -165,6 +167,8 @@ class _Call:
         return f"{_megabytes(limits.picture_bytes)} a picture and {_megabytes(limits.body_bytes)} a request"
 
     def _plan(self, number: int) -> encoding.Plan:
+        if self._fits_anyway:
+            return encoding.unmeasured_plan(self._given[number], self._cancel)
         make = partial(encoding.plan, self._given[number], self._cancel, self._inner)
         return _plans.get(self._digests[number], make, self._cancel) if self._digests else make()
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pack.nanobanana.cancel import Cancelled, CancelToken
-from pack.nanobanana.imaging import ArraySource, png
+from pack.nanobanana.imaging import ArraySource, encoding, png
 from PIL import Image
 
 from .samples import drawing, photo
@@ -134,3 +134,9 @@ def test_a_cancel_stops_it() -> None:
     cancel.cancel()
     with pytest.raises(Cancelled):
         png.encode_png(ArraySource(photo(64, 64)), limit=None, cancel=cancel, workers=2)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (900, 700, 3), (3, 5000, 4), (5000, 3, 1)])
+def test_noise_takes_no_more_than_foreseen(shape: tuple[int, int, int]) -> None:
+    pixels = np.random.default_rng(4).integers(0, 256, shape, np.uint8)
+    assert pixels.size < len(encoded(pixels)) <= encoding.most_bytes(ArraySource(pixels))
