@@ -34,23 +34,26 @@ class Timing:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the result: `value` is the ratio that `limit` bounds, from above (`at_most`) or from below."""
+    """One line of the result: `limit` bounds `value` from above (`at_most`) or from below.
+
+    `unit`: of both; empty for a ratio.
+    """
 
     what: str
     value: float
     limit: float
     at_most: bool
     detail: str
+    unit: str = ""
 
     @property
     def is_met(self) -> bool:
         return self.value <= self.limit if self.at_most else self.value >= self.limit
 
     def __str__(self) -> str:
-        bound = "at most" if self.at_most else "at least"
-        return (
-            f"{'ok  ' if self.is_met else 'MISS'} {self.what}: {self.value:.2f}, {bound} {self.limit:g}; {self.detail}"
-        )
+        bound, unit = "at most" if self.at_most else "at least", f" {self.unit}" if self.unit else ""
+        verdict = "ok  " if self.is_met else "MISS"
+        return f"{verdict} {self.what}: {self.value:.2f}{unit}, {bound} {self.limit:g}{unit}; {self.detail}"
 
 
 def side_by_side(works: Mapping[str, Callable[[], object]], repeats: int = LEAST_REPEATS) -> dict[str, Timing]:

@@ -184,6 +184,54 @@ def measure_memory(name: str, side: int) -> dict[str, int | None]:
     return {"peak": peak, "body": bodies[0]}
 
 
+@dataclass(frozen=True)
+class Point:
+    """One party's median seconds for a picture of `side` x `side` pixels, and the bytes that came out or went in."""
+
+    what: str
+    party: str
+    side: int
+    seconds: float
+    size: int
+
+
+def growth(sides: Sequence[int], repeats: int) -> list[Point]:
+    """Time and bytes against the picture's size, for the plot: tensor to body without loss, PNG to tensor."""
+    core = load_core_conversions()
+    points: list[Point] = []
+    for side in sides:
+        one = sample(side)
+        works: dict[str, Callable[[], object]] = {
+            "ours": partial(request_body, [one.image], UNLIMITED),
+            "Pillow": partial(encoded, one.pillow, **LOSSLESS["WebP"]),
+        }
+        if core is not None:
+            works["ComfyUI"] = partial(core.tensor_to_base64_string, one.image, total_pixels=None)
+        times = side_by_side(works, repeats)
+        results = {name: work() for name, work in works.items()}
+        sizes = {name: result if isinstance(result, int) else len(result) for name, result in results.items()}
+        points += [Point("tensor to body", name, side, times[name].median, sizes[name]) for name in works]
+        data = encoded(one.pillow, **DECODED["PNG"])
+        works = {"ours": partial(file_to_tensors, data), "Pillow": partial(bare_decode, data)}
+        if core is not None:
+            works["ComfyUI"] = lambda data=data: core.bytesio_to_image_tensor(BytesIO(data))
+        times = side_by_side(works, repeats)
+        points += [Point("PNG to tensor", name, side, times[name].median, len(data)) for name in works]
+    return points
+
+
+def reference_growth(counts: Sequence[int], side: int, repeats: int) -> list[Point]:
+    """Time and bytes against the number of reference pictures of `side` x `side` pixels, within the usual limits."""
+    images = [sample(side, seed).image for seed in range(max(counts))]
+    points: list[Point] = []
+    for count in counts:
+        work = partial(request_body, images[:count], PayloadLimits())
+        points.append(
+            Point(f"{count} references", "ours", side, side_by_side({"ours": work}, repeats)["ours"].median, work())
+        )
+    return points
+
+
 def rows(side: int = 4096, repeats: int = LEAST_REPEATS) -> list[Row]:
     """Every row of the picture path."""
     core = load_core_conversions()
