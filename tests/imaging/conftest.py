@@ -15,6 +15,8 @@ def cancel() -> CancelToken:
 @pytest.fixture(autouse=True)
 def no_threads_left() -> Iterator[None]:
     """Whatever a test does, also a failing or cancelled one: our threads have ended when the call has."""
+    before = set(threading.enumerate())
     yield
-    left = [thread.name for thread in threading.enumerate() if thread.name.startswith("nanobanana")]
+    new = set(threading.enumerate()) - before
+    left = [thread.name for thread in new if thread.name.startswith("nanobanana")]
     assert left == []

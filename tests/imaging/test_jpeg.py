@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 import threading
 from io import BytesIO
 
@@ -60,6 +62,21 @@ def test_a_restart_interval_never_exceeds_what_the_header_can_hold() -> None:
     pixels = np.zeros((96, 65000, 1), np.uint8)
     pixels[::3] = 200
     np.testing.assert_array_equal(read(encoded(pixels)), read(whole(pixels)))
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="what other systems do is what all tests do there")
+def test_systems_without_files_in_memory_use_a_temporary_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = photo(700, 600)
+    expected = encoded(pixels)
+    monkeypatch.delattr(os, "memfd_create")
+    assert encoded(pixels) == expected
+
+    def refused(*_: object) -> None:
+        raise OSError("no place for a file")
+
+    # And where there is no room for one, memory: slower, the same bytes.
+    monkeypatch.setattr(tempfile, "TemporaryFile", refused)
+    assert encoded(pixels) == expected
 
 
 def test_threads_at_once() -> None:

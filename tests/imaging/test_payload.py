@@ -139,6 +139,19 @@ def test_as_many_as_possible_stay_lossless() -> None:
     assert mimes.count("image/jpeg") == 1
 
 
+def test_a_picture_that_turns_out_larger_than_estimated_steps_down() -> None:
+    pictures = [photo(700, 300, noise=40, seed=seed) for seed in range(2)]
+    for pixels in pictures:
+        # The rows that are looked at hide what the others hold.
+        for start, stop in encoding._sample_rows(700):
+            pixels[start:stop] = 90
+    each = len(fitted(pictures[:1]).pictures[0].data)
+    result = fitted(pictures, body_bytes=int(each * 4 / 3 * 1.8) + ROOM)
+    assert sorted(one.mime for one in result.pictures) == ["image/jpeg", "image/png"]
+    # Alone it is noticed while it is written.
+    assert fitted(pictures[:1], picture_bytes=each // 2).pictures[0].mime == "image/jpeg"
+
+
 def test_fourteen_pictures_fit_together() -> None:
     result = fitted([photo(300, 300, seed=seed, noise=25) for seed in range(14)], body_bytes=400_000)
     assert len(result.notes) == 14

@@ -41,8 +41,10 @@ LEVELS = torch.arange(256, dtype=torch.float32) / 255
 
 @pytest.fixture(autouse=True)
 def no_threads_left() -> Iterator[None]:
+    before = set(threading.enumerate())
     yield
-    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("nanobanana")] == []
+    left = set(threading.enumerate()) - before
+    assert [thread.name for thread in left if thread.name.startswith("nanobanana")] == []
 
 
 def levels_of(image: torch.Tensor) -> np.ndarray:
@@ -224,6 +226,17 @@ def test_outside_the_mask_the_composite_has_the_very_bits_of_the_input(channels:
     weight = weights[part][:, np.newaxis]
     blend = original[part] * (1 - weight) + fitted[part] / np.float32(255) * weight
     np.testing.assert_allclose(result[0].numpy()[part], blend, atol=1e-6)
+
+
+def test_a_composite_of_many_strips() -> None:
+    image = torch.rand((1, 1500, 400, 3))
+    weights = np.zeros((1500, 400), np.float32)
+    weights[700:800] = 1
+    fitted = np.full((1500, 400, 3), 51, np.uint8)
+    result = tensors.composite(image, weights, fitted)
+    expected_image = image.clone()
+    expected_image[0, 700:800] = 0.2
+    assert torch.equal(result, expected_image)
 
 
 def test_inputs_are_only_read() -> None:
