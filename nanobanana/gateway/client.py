@@ -50,7 +50,7 @@ class Callbacks:
 
 
 class _Upload:
-    """The body as requests streams it: tells how far it is, and calls `on_sending` before the first byte leaves."""
+    """The body as requests streams it: tells how far it is."""
 
     def __init__(self, body: RequestBody, callbacks: Callbacks) -> None:
         self._body = body
@@ -62,7 +62,6 @@ class _Upload:
         return len(self._body)
 
     def __iter__(self) -> Iterator[bytes]:
-        self._callbacks.on_sending()
         self.stage = "uploading"
         total, sent = len(self._body), 0
         for piece in self._body:
@@ -92,7 +91,7 @@ class Gateway:
         deadline = Deadline(self.profile.total_timeout)
         upload = _Upload(body, callbacks)
         callbacks.report(Report("connecting"))
-        with Exchange(cancel, deadline, self.profile.connect_timeout) as exchange:
+        with Exchange(cancel, deadline, self.profile.connect_timeout, on_connected=callbacks.on_sending) as exchange:
             try:
                 response = exchange.request(
                     "POST",

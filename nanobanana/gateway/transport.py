@@ -38,7 +38,8 @@ class Exchange:
     """One session under a cancel token, a deadline and a connect timeout (seconds). Use as a context manager.
 
     `expired` tells afterwards whether the deadline ended it, `connect_expired` whether the connect timeout did,
-    `connected` whether a connection was ever open.
+    `connected` whether a connection was ever open. `on_connected` runs when it is, before a byte of the request leaves;
+    what it raises ends the request.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Exchange:
         connect_timeout: float,
         check_addresses: AddressCheck | None = None,
         look_up: LookUp = system_look_up,
+        on_connected: Callable[[], None] = lambda: None,
     ) -> None:
         self._cancel = cancel
         self._deadline = deadline
@@ -55,6 +57,7 @@ class Exchange:
         self._connect_limit = deadline
         self._check_addresses = check_addresses
         self._look_up = look_up
+        self._on_connected = on_connected
         # Duplicates of the sockets in use: TLS takes the original apart, and a duplicate still shuts the connection.
         self._handles: list[socket.socket] = []
         self._responses: list[Response] = []
@@ -167,6 +170,7 @@ class Exchange:
         with _timer(self._connect_limit.remaining, self._expire_connecting):
             yield
         self.connected = True
+        self._on_connected()
 
     def open_socket(self, host: str, port: int, options: Any, *, checked: bool) -> socket.socket:
         """A connected socket to `host`. Raises OSError, what the check raises, or `Cancelled`."""

@@ -119,7 +119,7 @@ def test_nothing_is_sent_when_the_journal_cannot_note_it() -> None:
     received: list[bytes] = []
 
     def serve(peer: Peer) -> None:
-        received.append(peer.request()[2])
+        received.append(peer.head())
 
     def full_disk() -> None:
         raise JournalError("The disk is full.")
