@@ -1,6 +1,7 @@
 """The project's few commands. Standard library only, on every system: `python scripts/project.py <command>`.
 
-    setup   make .venv with all that the others need
+    setup   make .venv with all that the others need (on Linux PyTorch's default build is several GB;
+            PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu takes the small one)
     check   ruff and the type checker
     test    all tests (further arguments go to pytest)
     demo    every example workflow, with pictures in output/ (--host, --stand-in, workflow files)
@@ -41,7 +42,11 @@ def setup(arguments: list[str]) -> None:
         return
     if not PYTHON.is_file():
         print("Making .venv ...", flush=True)
-        venv.create(ENVIRONMENT, with_pip=True)
+        try:
+            venv.create(ENVIRONMENT, clear=True, with_pip=True)
+        except subprocess.CalledProcessError:
+            # Debian and Ubuntu split Python's own venv off.
+            sys.exit("This Python can't make an environment: install its venv package (apt install python3-venv).")
     print("Installing requirements-dev.txt into .venv (PyTorch is large) ...", flush=True)
     run(str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", str(REQUIREMENTS[0]))
     stamp.write_text(digest, encoding="utf-8")
