@@ -129,7 +129,7 @@ class _Gateway:
 async def _main(pictures: Path) -> None:
     gateway = _Gateway(pictures)
     server = await asyncio.start_server(gateway.serve, "127.0.0.1", 0, limit=1 << 20, backlog=256)
-    gateway.base_url = "http://127.0.0.1:{}".format(server.sockets[0].getsockname()[1])
+    gateway.base_url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     print(gateway.base_url, flush=True)
     # The end of our own input is the end of whoever started us.
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)

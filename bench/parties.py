@@ -20,8 +20,8 @@ from loading import ROOT, load_pack
 # `demo` holds the stand-in, and what starts a real ComfyUI.
 sys.path.append(str(ROOT / "demo"))
 
-from comfy_process import PACK_NAME, find_installation, running_host  # noqa: E402
-from outcome import Host  # noqa: E402
+from comfy_process import PACK_NAME, find_installation, running_host
+from outcome import Host
 
 _PARTS = ("__init__.py", "nanobanana", "nodes", "web", "locales", "pyproject.toml")
 
@@ -61,7 +61,7 @@ def stand_in(folder: Path, gateway: RunningGateway) -> Generator[Party]:
             return Schema(node_id="BenchBlockingSleep", inputs=inputs, outputs=[socket_type("IMAGE").Output("image")])
 
         @classmethod
-        def execute(cls, seconds: float, salt: int) -> NodeOutput:
+        def execute(cls, seconds: float, salt: int) -> NodeOutput:  # noqa: ARG003 - makes runs differ
             time.sleep(seconds)
             return NodeOutput(torch.zeros(1, 8, 8, 3))
 

@@ -38,7 +38,7 @@ class BenchBlockingSleep(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, seconds: float, salt: int) -> io.NodeOutput:
+    def execute(cls, seconds: float, salt: int) -> io.NodeOutput:  # noqa: ARG003 - makes runs differ
         time.sleep(seconds)
         return io.NodeOutput(torch.zeros(1, 8, 8, 3))
 
