@@ -109,8 +109,10 @@ class Collecting:
     def _try_cut_off(
         self, position: int, url: str, downloader: Downloader, answer: Answer, urls: dict[int, str]
     ) -> None:
+        # A link that nothing calls a picture gets one try: what isn't there at once is most likely a page.
+        tries = DOWNLOAD_TRIES if answer.otherwise is None else 1
         try:
-            data = self._fetched(url, downloader)
+            data = self._fetched(url, downloader, tries)
         except DownloadFailed as failure:
             self._cut_off.append(failure)
             return
@@ -121,15 +123,10 @@ class Collecting:
     def _weigh_cut_off(self, answer: Answer) -> None:
         """Nothing but parts of addresses came: the next run must ask anew instead of trying them for ever."""
         if self._noted:
-            self._warnings.extend(_CUT_OFF_TOO.format(url=failure.url[:500]) for failure in self._cut_off)
+            if answer.otherwise is None:
+                self._warnings.extend(_CUT_OFF_TOO.format(url=failure.url[:500]) for failure in self._cut_off)
             return
-        failure = self._cut_off[0]
-        error = StreamBroken(
-            _CUT_OFF.format(url=failure.url[:500], reason=failure.reason),
-            "Running again asks, and may pay, once more.",
-            request_id=answer.request_id,
-            billed="maybe",
-        )
+        error = answer.otherwise or _cut_off_error(self._cut_off[0], answer.request_id)
         try:
             self._journal.failed(self._call_id, error=error.message, billed=error.billed, request_id=error.request_id)
         except JournalError:
@@ -155,12 +152,12 @@ class Collecting:
         except JournalError:
             _log.warning("A finished call could not be written to the journal", exc_info=True)
 
-    def _fetched(self, url: str, downloader: Downloader) -> bytes:
+    def _fetched(self, url: str, downloader: Downloader, tries: int = DOWNLOAD_TRIES) -> bytes:
         """The bytes. One answer may name many addresses: together they get the time of one, and patience only once."""
         self._deadline = self._deadline or Deadline(downloader.seconds)
         if self._failures >= _MOST_FAILURES and not self._pictures:
             raise DownloadFailed(_NOT_TRIED.format(url=url[:500]), url=url, reason="the others failed before it")
-        tries = 1 if self._failures else DOWNLOAD_TRIES
+        tries = 1 if self._failures else tries
         try:
             return downloader.fetch(url, cancel=self._cancel, report=self._report, tries=tries, deadline=self._deadline)
         except DownloadFailed:
@@ -217,6 +214,15 @@ class Collecting:
             error = BadAnswer("The gateway's answer held no picture.", request_id=request_id, billed=billed)
         warnings = tuple(dict.fromkeys(self._warnings))
         return Outcome(variation, pictures, error, source, billed, text, request_id, warnings=warnings)
+
+
+def _cut_off_error(failure: DownloadFailed, request_id: str) -> StreamBroken:
+    return StreamBroken(
+        _CUT_OFF.format(url=failure.url[:500], reason=failure.reason),
+        "Running again asks, and may pay, once more.",
+        request_id=request_id,
+        billed="maybe",
+    )
 
 
 def _expired(error: DownloadFailed) -> DownloadFailed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Final
 
 from ..errors import BadAnswer, GatewayError
@@ -22,7 +23,7 @@ from .values import (
     Redact,
     keep_as_is,
 )
-from .verdict import cut_off, not_an_answer, without_picture
+from .verdict import cut_off, is_refusal, not_an_answer, without_picture
 
 __all__ = ["Answer", "AnswerEvent", "AnswerLimits", "AnswerReader", "Picture", "PictureData", "PictureUrl", "Progress"]
 
@@ -111,7 +112,7 @@ class AnswerReader:
         words = self._collector.found.words()
         if self._cut:
             raise cut_off(words=words, request_id=self.request_id, redact=self._redact)
-        raise without_picture(
+        error = without_picture(
             words=words,
             refusal=self._collector.refusal,
             finish_reason=self._collector.finish_reason,
@@ -120,6 +121,11 @@ class AnswerReader:
             request_id=self.request_id,
             redact=self._redact,
         )
+        refusal = is_refusal(self._collector.refusal, self._collector.finish_reason, self._collector.native_reason)
+        perhaps = () if refusal else self._collector.found.perhaps()
+        if not perhaps:
+            raise error
+        return replace(self._collector.answer(perhaps), otherwise=error)
 
     def salvage(self) -> Answer | None:
         """What is there of an answer that broke off, or None. Nothing may be fed after it.

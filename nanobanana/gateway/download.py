@@ -26,6 +26,7 @@ _ALLOW = (
     "If that is a machine of yours, add its host to the private hosts of the profile in Settings > NanoBanana and"
     " run again: it is not paid again."
 )
+_BY_HAND = "Open that address in a browser to save the picture; it is paid for."
 _TELL = "Tell the gateway's support about this address, and change the seed to ask, and pay, for a new picture."
 
 
@@ -157,14 +158,16 @@ class Downloader:
             raise _Unfetched(f"its server answered {status}", again=status in _WORTH_ANOTHER_TRY or status >= 500)
         total = int(length) if (length := response.headers.get("Content-Length", "")).isdigit() else 0
         if total > self._most_bytes:
-            raise _Unfetched(f"it is {total / 1e6:.0f} MB, more than {self._most_bytes / 1e6:.0f} MB", again=False)
+            raise _Unfetched(
+                f"it is {total / 1e6:.0f} MB, more than {self._most_bytes / 1e6:.0f} MB", again=False, hint=_BY_HAND
+            )
         pieces: list[bytes] = []
         got = 0
         for piece in exchange.arriving(response):
             pieces.append(piece)
             got += len(piece)
             if got > self._most_bytes:
-                raise _Unfetched(f"it is more than {self._most_bytes / 1e6:.0f} MB", again=False)
+                raise _Unfetched(f"it is more than {self._most_bytes / 1e6:.0f} MB", again=False, hint=_BY_HAND)
             report(Report("downloading", got, total))
         data = b"".join(pieces)
         if not self._is_picture(data):

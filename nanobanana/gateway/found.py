@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from .links import Link, LinkKind
 from .text_scanner import TextScanner
 from .values import Picture, PictureData, PictureUrl
+
+_MOST_PERHAPS: Final = 3
 
 
 class PictureList:
@@ -85,6 +89,15 @@ class FoundPictures:
             if last is not None:
                 result.add(picture_of(last, certain=False))
         return tuple(result.items)
+
+    def perhaps(self) -> tuple[PictureUrl, ...]:
+        """Links that nothing calls a picture: tried when nothing else came, since the picture is paid for."""
+        result = PictureList(_MOST_PERHAPS)
+        for scanner in self.texts.values():
+            for link in scanner.links:
+                if link.leads_anywhere:
+                    result.add(PictureUrl(link.url, certain=False))
+        return tuple(item for item in result.items if isinstance(item, PictureUrl))
 
     def words(self) -> str:
         """The texts' words without the pictures that count; a message that repeats the deltas counts once."""

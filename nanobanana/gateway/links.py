@@ -57,6 +57,11 @@ class Link:
         """Whether it is one where the text is nothing but URLs."""
         return self.is_picture or (self.kind is LinkKind.BARE and not _OTHER_FILE.match(self.url))
 
+    @property
+    def leads_anywhere(self) -> bool:
+        """Whether it is a plain link that doesn't name another kind of file: a picture's, for all that is known."""
+        return self.kind is not LinkKind.DATA and not _OTHER_FILE.match(self.url)
+
 
 def names_picture(url: str) -> bool:
     """Whether the URL's path, or the URL as a whole, ends in a picture's extension."""

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from ..errors import GatewayError
+
 Redact = Callable[[str], str]
 
 MIB: Final = 1024 * 1024
@@ -52,7 +54,8 @@ class Answer:
     `pictures`: in the order they came, without duplicates, at least one. `text`: the model's words, without the
     pictures in them, at most `AnswerLimits.text_characters`. `finish_reason`: as sent, empty when none was.
     `usage`: the gateway's own token counts. `request_id`: what the gateway calls this answer. `model`: what the
-    gateway says it used; never one of the documented names for sure.
+    gateway says it used; never one of the documented names for sure. `otherwise`: where the text held plain links and
+    no picture, those are given as uncertain ones, and this is the error that holds if none of them is a picture.
     """
 
     pictures: tuple[PictureUrl | PictureData, ...]
@@ -61,6 +64,7 @@ class Answer:
     usage: Mapping[str, object] = field(default_factory=dict[str, object])
     request_id: str = ""
     model: str = ""
+    otherwise: GatewayError | None = None
 
 
 @dataclass(frozen=True)

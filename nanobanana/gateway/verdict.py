@@ -34,6 +34,11 @@ _REPHRASE: Final = "Change the prompt or the input pictures."
 _CHECK_URL: Final = "Check the base URL in Settings > NanoBanana."
 
 
+def is_refusal(refusal: str, *reasons: str) -> bool:
+    """Whether the model or its filter said that it won't: by its words for that, or by a finish_reason."""
+    return bool(refusal) or bool(_REFUSALS.intersection(reason.lower() for reason in reasons))
+
+
 def without_picture(
     *, words: str, refusal: str, finish_reason: str, native_reason: str, odd: str, request_id: str, redact: Redact
 ) -> GatewayError:
@@ -44,7 +49,7 @@ def without_picture(
     said = clean(refusal or words, redact)
     reasons = [clean(reason, redact, 60) for reason in (finish_reason, native_reason) if reason]
     named = f" (finish_reason: {', '.join(dict.fromkeys(reasons))})" if reasons else ""
-    if refusal or _REFUSALS.intersection(reason.lower() for reason in reasons):
+    if is_refusal(refusal, *reasons):
         tail = f' It says: "{said}"' if said else " It gave no reason in words."
         return ContentRefused(
             f"The model refused to make this picture{named}.{tail}",

@@ -93,7 +93,13 @@ def failure(data: bytes, reader: AnswerReader | None = None) -> GatewayError:
             'breaks off in the middle, before a picture came. Up to there it says: "half a"',
         ),
         (b'data: {"choices": [{"delta": {"content": "half a', StreamBroken, "maybe", "breaks off in the middle"),
-        (stream(chunk("see https://x.cn/help", finish="stop")), ContentRefused, "yes", "see https://x.cn/help"),
+        (
+            stream(chunk("see https://x.cn/help.html", finish="stop")),
+            ContentRefused,
+            "yes",
+            "see https://x.cn/help.html",
+        ),
+        (stream(chunk("see https://x.cn/help", finish="SAFETY")), ContentRefused, "yes", "see https://x.cn/help"),
         (stream(delta(reasoning_content="thinking")), BadAnswer, "yes", "Nothing at all came."),
     ],
 )
@@ -265,3 +271,21 @@ def test_after_done_the_text_is_whole() -> None:
     saved = reader.salvage()
     assert saved is not None
     assert saved.pictures == (PictureUrl(U, certain=True),)
+
+
+def test_a_plain_link_is_a_last_resort_and_the_refusal_is_kept_beside_it() -> None:
+    words = "Here it is: https://x.cn/p/8f3a and https://x.cn/about.html"
+    reader = AnswerReader()
+    reader.feed(stream(chunk(words, finish="stop")))
+    answer = reader.finish()
+    assert answer.pictures == (PictureUrl("https://x.cn/p/8f3a", certain=False),)
+    assert isinstance(answer.otherwise, ContentRefused)
+    assert "Here it is" in answer.otherwise.message
+
+
+def test_a_link_beside_a_picture_is_none() -> None:
+    reader = AnswerReader()
+    reader.feed(stream(chunk("![a](https://x.cn/a.png) more at https://x.cn/p/8f3a", finish="stop")))
+    answer = reader.finish()
+    assert answer.pictures == (PictureUrl("https://x.cn/a.png"),)
+    assert answer.otherwise is None
