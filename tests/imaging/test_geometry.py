@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pack.nanobanana.catalog import ASPECT_RATIOS, ratio_value
 from pack.nanobanana.imaging.geometry import Padding, original_box, pad_to_ratio, scaled
@@ -17,6 +17,7 @@ def test_padding_of_known_sizes() -> None:
 
 
 @given(sides, sides, ratios)
+@settings(deadline=None)
 def test_padding_is_on_one_axis_even_and_as_near_to_the_ratio_as_whole_pixels_allow(
     width: int, height: int, ratio: float
 ) -> None:
@@ -30,6 +31,7 @@ def test_padding_is_on_one_axis_even_and_as_near_to_the_ratio_as_whole_pixels_al
 
 
 @given(sides, sides, ratios, st.floats(0.1, 8))
+@settings(deadline=None)
 def test_the_originals_box_in_an_answer_has_the_originals_place(
     width: int, height: int, ratio: float, scale: float
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pack.nanobanana.catalog import ASPECT_RATIOS, ratio_value
@@ -35,7 +35,7 @@ def answer_of(edit: MaskedEdit, factor: float = 1.0, change: int = 0) -> Picture
     st.floats(0.3, 3),
     st.data(),
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_where_the_mask_is_zero_the_original_stays(
     height: int, width: int, channels: int, ratio: str, factor: float, data: st.DataObject
 ) -> None:

@@ -8,7 +8,7 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pack.nanobanana.cancel import Cancelled, CancelToken
@@ -51,7 +51,7 @@ def test_pixels_come_back_bit_by_bit(workers: int, channels: int) -> None:
 @given(
     arrays(np.uint8, st.tuples(st.integers(1, 12), st.integers(1, 12), st.sampled_from([1, 3, 4]))),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_small_picture_comes_back(pixels: np.ndarray) -> None:
     np.testing.assert_array_equal(read(encoded(pixels)), pixels)
 
@@ -87,6 +87,7 @@ def test_the_file_is_one_valid_zlib_stream_with_a_right_checksum() -> None:
 
 
 @given(st.lists(st.binary(max_size=200), max_size=6))
+@settings(deadline=None)
 def test_checksums_combine(parts: list[bytes]) -> None:
     adler = 1
     for part in parts:

@@ -59,6 +59,7 @@ def test_opaque_source_leaves_the_alpha_channel_out() -> None:
     st.tuples(*[st.integers(0, 9)] * 4),
     st.integers(1, 30),
 )
+@settings(deadline=None)
 def test_padding_repeats_the_border(
     height: int, width: int, channels: int, sides: tuple[int, int, int, int], step: int
 ) -> None:
