@@ -37,8 +37,9 @@ NODE_CLASS_MAPPINGS = {"TestBlockingSleep": BlockingSleep}
 """
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One worker runs all of these, so that they share one host."""
+    """One worker runs all of these, so that they share one host. Before xdist, which looks for the group's mark."""
     here = Path(__file__).parent
     found = find_installation(os.environ)
     for item in items:
