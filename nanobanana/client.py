@@ -179,6 +179,7 @@ class Studio:
             connect_timeout=profile.connect_timeout,
             seconds=profile.total_timeout,
             pacing=self._pacing,
+            hide=Gateway(profile).hide,
         )
 
 

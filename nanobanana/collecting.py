@@ -90,13 +90,14 @@ class Collecting:
         for position, item in items:
             if isinstance(item, PictureData):
                 self._keep(position, item.data, "")
-        urls = {position: item.url for position, item in items if isinstance(item, PictureUrl) and item.certain}
+        hide = downloader.hide
+        urls = {position: hide(item.url) for position, item in items if isinstance(item, PictureUrl) and item.certain}
         if urls or self._pictures or self._problems or self._unkept:
             self._note(answer, urls)
         for position, item in items:
             if isinstance(item, PictureUrl) and item.certain:
                 try:
-                    self._keep(position, self._fetched(item.url, downloader), item.url)
+                    self._keep(position, self._fetched(item.url, downloader), hide(item.url))
                 except DownloadFailed as error:
                     error.request_id = answer.request_id
                     self._problems.append(error)
@@ -116,9 +117,9 @@ class Collecting:
         except DownloadFailed as failure:
             self._cut_off.append(failure)
             return
-        urls[position] = url
+        urls[position] = downloader.hide(url)
         self._note(answer, urls)
-        self._keep(position, data, url)
+        self._keep(position, data, urls[position])
 
     def _weigh_cut_off(self, answer: Answer) -> None:
         """Nothing but parts of addresses came: the next run must ask anew instead of trying them for ever."""
@@ -156,7 +157,8 @@ class Collecting:
         """The bytes. One answer may name many addresses: together they get the time of one, and patience only once."""
         self._deadline = self._deadline or Deadline(downloader.seconds)
         if self._failures >= _MOST_FAILURES and not self._pictures:
-            raise DownloadFailed(_NOT_TRIED.format(url=url[:500]), url=url, reason="the others failed before it")
+            shown = downloader.hide(url)
+            raise DownloadFailed(_NOT_TRIED.format(url=shown[:500]), url=shown, reason="the others failed before it")
         tries = 1 if self._failures else tries
         try:
             return downloader.fetch(url, cancel=self._cancel, report=self._report, tries=tries, deadline=self._deadline)

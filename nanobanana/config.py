@@ -24,7 +24,7 @@ from .profiles import (
     without_scheme,
 )
 from .profiles_file import ProfilesFile
-from .redaction import key_tail, looks_like_key, redact
+from .redaction import key_tail, looks_like_key, redact, without_keys
 
 __all__ = [
     "DEFAULT_NAME",
@@ -37,6 +37,7 @@ __all__ = [
     "normalise_base_url",
     "origin",
     "redact",
+    "without_keys",
 ]
 
 _FOLDER_NAME: Final = "nanobanana"

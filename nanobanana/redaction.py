@@ -53,12 +53,17 @@ def looks_like_key(text: str, profiles_keys: Iterable[str] = ()) -> str | None:
 
 def redact(text: str, keys: Iterable[str]) -> str:
     """`text` without the given keys (also in their URL-encoded form) and without anything that looks like a key."""
+    return _KEY_LIKE.sub(_replacement, without_keys(text, keys))
+
+
+def without_keys(text: str, keys: Iterable[str]) -> str:
+    """`text` without the given keys alone: a URL's signature looks like a key, and is needed."""
     secrets = {key for key in keys if len(key) >= _SHORTEST_SECRET}
     secrets |= {quote(key, safe="") for key in secrets}
     # The longest first: a key may be the beginning of another.
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, _MASK)
-    return _KEY_LIKE.sub(_replacement, text)
+    return text
 
 
 def _replacement(match: re.Match[str]) -> str:

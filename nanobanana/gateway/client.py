@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
 from ..cancel import CancelToken, Deadline
-from ..config import Profile, endpoint, redact
+from ..config import Profile, endpoint, redact, without_keys
 from ..errors import GatewayError, StatusError
 from ..report import Report, Reporter
 from .answer import AnswerReader
@@ -86,6 +87,10 @@ class Gateway:
         """`text` without the key, should the gateway have echoed it."""
         return redact(text, [self.profile.api_key] if self.profile.api_key else [])
 
+    def hide(self, url: str) -> str:
+        """`url` as it may be shown and written down: without the key, should the gateway have put it there."""
+        return without_keys(url, [self.profile.api_key])
+
     def ask(self, body: RequestBody, *, cancel: CancelToken, callbacks: Callbacks) -> Asked:
         """Send `body` once and read the answer. Raises `GatewayError` or `Cancelled`."""
         deadline = Deadline(self.profile.total_timeout)
@@ -106,6 +111,9 @@ class Gateway:
             except network_exceptions() as error:
                 cancel.check()
                 raise self._network_error(error, upload.stage, exchange) from None
+            except GatewayError as error:
+                error.request_id = self.redact(error.request_id)
+                raise
 
     def models(self, *, cancel: CancelToken) -> tuple[int, Mapping[str, str], bytes]:
         """(status, headers, body up to 64 KiB) of `GET /v1/models`, which is free.
@@ -150,14 +158,14 @@ class Gateway:
     def _read(self, response: Any, exchange: Exchange, upload: _Upload, callbacks: Callbacks) -> Asked:
         upload.stage = "streaming"
         reader = AnswerReader(
-            request_id=header_request_id(plain_headers(response)),
+            request_id=header_request_id(plain_headers(response), self.redact),
             key_is_set=bool(self.profile.api_key),
             redact=self.redact,
         )
         try:
             for piece in exchange.arriving(response):
                 for event in reader.feed(piece):
-                    _deliver(event, callbacks)
+                    self._deliver(event, callbacks)
                     if isinstance(event, PictureData) or (isinstance(event, PictureUrl) and event.certain):
                         # The picture is there: an end that is never told is not waited for.
                         exchange.end_when_silent(self._pacing.after_picture_seconds)
@@ -169,8 +177,22 @@ class Gateway:
             salvaged = None if isinstance(error, StatusError) and error.billed == "no" else reader.salvage()
             if salvaged is None:
                 raise
-            return Asked(salvaged, "The gateway's answer was cut off after the picture had come.")
-        return Asked(answer)
+            return Asked(self._clean(salvaged), "The gateway's answer was cut off after the picture had come.")
+        return Asked(self._clean(answer))
+
+    def _clean(self, answer: Answer) -> Answer:
+        """`answer` without the key in what is written down of it; the addresses are needed as they are."""
+        if answer.otherwise is not None:
+            answer.otherwise.request_id = self.redact(answer.otherwise.request_id)
+        usage = json.loads(self.redact(json.dumps(dict(answer.usage), default=str)))
+        return replace(answer, request_id=self.redact(answer.request_id), usage=usage)
+
+    def _deliver(self, event: AnswerEvent, callbacks: Callbacks) -> None:
+        if isinstance(event, PictureUrl):
+            if event.certain:
+                callbacks.on_url(self.hide(event.url))
+        elif isinstance(event, Progress):
+            callbacks.report(Report("streaming", text=self.redact(event.text)))
 
     def _status_error(self, response: Any, exchange: Exchange) -> StatusError:
         return status_error(
@@ -193,14 +215,6 @@ class Gateway:
             connect_timeout=self.profile.connect_timeout,
             seconds=self.profile.total_timeout if seconds is None else seconds,
         )
-
-
-def _deliver(event: AnswerEvent, callbacks: Callbacks) -> None:
-    if isinstance(event, PictureUrl):
-        if event.certain:
-            callbacks.on_url(event.url)
-    elif isinstance(event, Progress):
-        callbacks.report(Report("streaming", text=event.text))
 
 
 def _bounded(response: Any, exchange: Exchange) -> bytes:

@@ -47,8 +47,9 @@ class _Unfetched(Exception):
 class Downloader:
     """Downloads of one gateway's results. `seconds` bounds one try in all, `most_bytes` is the largest picture taken.
 
-    `is_picture` sniffs bytes. `is_whole` tells whether a picture's own end is there; it is asked where the server gave
-    no length, so that a connection cut early looks like a picture's end.
+    `hide` takes the key out of a URL that is to be shown. `is_picture` sniffs bytes. `is_whole` tells whether a
+    picture's own end is there; it is asked where the server gave no length, so that a connection cut early looks like
+    a picture's end.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Downloader:
         pacing: Pacing | None = None,
         most_bytes: int = MOST_BYTES,
         look_up: LookUp = system_look_up,
+        hide: Callable[[str], str] = str,
     ) -> None:
         self._policy = policy
         self._is_picture = is_picture
@@ -71,6 +73,7 @@ class Downloader:
         self._pacing = pacing or Pacing()
         self._most_bytes = most_bytes
         self._look_up = look_up
+        self.hide = hide
 
     def fetch(
         self,
@@ -101,9 +104,9 @@ class Downloader:
                 report(Report("pausing", attempt, DOWNLOAD_TRIES, text=f"the download failed: {reason}"))
                 cancel.wait(seconds)
         raise DownloadFailed(
-            f"The picture was made, but could not be downloaded: {reason}. It is at {url[:500]}",
+            f"The picture was made, but could not be downloaded: {reason}. It is at {self.hide(url)[:500]}",
             hint,
-            url=url,
+            url=self.hide(url),
             reason=reason,
         )
 
@@ -123,6 +126,8 @@ class Downloader:
         try:
             self._policy.check_url(url, came_from=came_from)
             target = origin(url)
+            if target != self._policy.home and self.hide(url) != url:
+                raise RefusedAddress("it would send the key to another server")
         except RefusedAddress as refused:
             raise _Unfetched.refused(refused) from None
 
