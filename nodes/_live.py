@@ -6,11 +6,12 @@ The page finds the words, in its own language; what the gateway and the errors s
 from __future__ import annotations
 
 import base64
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..nanobanana.client import Call
-from ..nanobanana.errors import ConfigError, GatewayError, NanoBananaError
+from ..nanobanana.errors import ConfigError, GatewayError, NanoBananaError, merged
 from ..nanobanana.imaging.thumbnail import jpeg, thumbnail
 from ..nanobanana.orders import Outcome
 from ._status import progress
@@ -101,22 +102,23 @@ def _results(outcomes: Sequence[Outcome], calls: Sequence[Call]) -> dict[str, An
 
 
 def _errors(errors: Sequence[NanoBananaError | None]) -> list[dict[str, Any]]:
-    """Each error once, with how often it happened."""
-    found: dict[str, dict[str, Any]] = {}
-    for error in errors:
-        if error is None:
-            continue
-        gateway = error if isinstance(error, GatewayError) else None
-        entry = found.setdefault(
-            str(error),
-            {
-                "kind": "config" if isinstance(error, ConfigError) else "gateway" if gateway else "other",
-                "message": error.message,
-                "hint": error.hint,
-                "request_id": gateway.request_id if gateway else "",
-                "billed": gateway.billed if gateway else "",
-                "times": 0,
-            },
-        )
-        entry["times"] += 1
-    return list(found.values())
+    """Errors that say the same as one, with how often it happened."""
+    there = [error for error in errors if error is not None]
+    counts = Counter(_same(error) for error in there)
+    return [_error(error, counts[_same(error)]) for error in merged(there)]
+
+
+def _same(error: NanoBananaError) -> tuple[type, str, str]:
+    return type(error), error.message, error.hint
+
+
+def _error(error: NanoBananaError, times: int) -> dict[str, Any]:
+    gateway = error if isinstance(error, GatewayError) else None
+    return {
+        "kind": "config" if isinstance(error, ConfigError) else "gateway" if gateway else "other",
+        "message": error.message,
+        "hint": error.hint,
+        "request_id": gateway.request_id if gateway else "",
+        "billed": gateway.billed if gateway else "",
+        "times": times,
+    }

@@ -90,7 +90,9 @@ def handler(work: Work, *, private: bool = False, shared: bool = False) -> Handl
         except Refused as error:
             return _error(Refusal(error.status, error.code, error.message, error.hint))
         except NanoBananaError as error:
-            status = 500 if isinstance(error, JournalError) else 400
+            # What a person entered and can't be used is an answer like any other: a browser writes every status of
+            # 400 and above into the page's console as an error.
+            status = 500 if isinstance(error, JournalError) else 200
             code = "config" if isinstance(error, ConfigError) else "input" if isinstance(error, InputError) else "error"
             return _error(Refusal(status, code, error.message, error.hint))
         except Exception:  # noqa: BLE001

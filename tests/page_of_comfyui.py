@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import urllib.request
@@ -11,6 +12,8 @@ from typing import Any
 RUN = "[data-testid=queue-button]"
 TOAST = ".p-toast-message, [data-testid=toast]"
 GENERATE = "NanoBananaGatewayGenerate"
+
+_seeds = itertools.count(1000)
 
 
 class Comfy:
@@ -46,7 +49,17 @@ class Comfy:
             self.page.keyboard.press("Escape")
         self.close_history()
         self.set("Comfy.VueNodes.Enabled", False)
+        self.set("NanoBanana.Status.Previews", True)
         self.page.evaluate("async () => { await app.extensionManager.command.execute('Comfy.NewBlankWorkflow'); }")
+        self.page.evaluate("() => LiteGraph.closeAllContextMenus?.()")
+        self.page.evaluate(
+            """async () => {
+              const manager = app.extensionManager.workflow;
+              for (const one of [...manager.openWorkflows]) {
+                if (one !== manager.activeWorkflow) await manager.closeWorkflow?.(one, { warnIfUnsaved: false });
+              }
+            }"""
+        )
         self.page.evaluate("() => { const t = app.extensionManager.toast; (t.dismissAll ?? t.removeAll)?.(); }")
         self.api("POST", "/history/clear", {"all": True})
         self.delete_profiles()
@@ -127,7 +140,8 @@ class Comfy:
         )
 
     def graph_to_run(self, prompt: str, **values: object) -> int:
-        """Generate into a preview; gives Generate's id."""
+        """Generate into a preview; gives Generate's id. A seed of its own keeps the host from its cache."""
+        values.setdefault("seed", next(_seeds))
         generate = self.add(GENERATE, (420, 130), prompt=prompt, **values)
         preview = self.add("PreviewImage", (900, 130))
         self.connect(generate, 0, preview, "images")
@@ -157,6 +171,61 @@ class Comfy:
     def wait_for_tone(self, tone: str, timeout: float = 15_000) -> None:
         self.page.wait_for_selector(f".nanobanana-panel[data-tone={tone}]", timeout=timeout)
 
+    def panel_is_inside(self, renderer: str) -> bool:
+        """Whether the first panel ends within its node."""
+        if renderer == "vue":
+            script = """() => {
+              const panel = document.querySelector('.nanobanana-panel-content');
+              const inner = panel.getBoundingClientRect();
+              const outer = panel.closest('[data-node-id]').getBoundingClientRect();
+              return inner.bottom <= outer.bottom + 1;
+            }"""
+        else:
+            script = """() => {
+              const inner = document.querySelector('.nanobanana-panel-content').getBoundingClientRect();
+              const node = app.graph.nodes.find(one => one.type.startsWith('NanoBananaGateway'));
+              const scale = app.canvas.ds.scale;
+              const top = app.canvas.canvas.getBoundingClientRect().top;
+              return inner.bottom <= top + (node.pos[1] + node.size[1] + app.canvas.ds.offset[1]) * scale + 1;
+            }"""
+        return bool(self.page.evaluate(script))
+
+    def choose(self, widget: str, value: str, renderer: str) -> None:
+        """Set a menu of the first node by hand where that is possible, else as its menu would."""
+        if renderer == "vue":
+            row = self.page.locator("[data-node-id] [data-testid=node-widget]").filter(has_text=widget).first
+            row.locator("[role=combobox], button").last.click()
+            self.page.get_by_role("option", name=value, exact=True).click()
+            return
+        self.page.evaluate(
+            """([name, value]) => {
+              const node = app.graph.nodes[0];
+              node.widgets.find(one => one.name === name).setValue(value, { e: {}, node, canvas: app.canvas });
+            }""",
+            [widget, value],
+        )
+
+    def right_click(self, node: int, renderer: str) -> None:
+        """On the node's title."""
+        if renderer == "vue":
+            self.page.locator(f"[data-node-id='{node}'] [data-testid=node-title]").click(button="right")
+            return
+        x, y = self.page.evaluate(
+            """id => {
+              const node = app.graph.getNodeById(id);
+              const ds = app.canvas.ds;
+              const box = app.canvas.canvas.getBoundingClientRect();
+              const at = (one, offset, start) => start + (one + offset) * ds.scale;
+              return [at(node.pos[0] + 60, ds.offset[0], box.left), at(node.pos[1] - 12, ds.offset[1], box.top)];
+            }""",
+            node,
+        )
+        self.page.mouse.click(x, y, button="right")
+
+    def saved(self) -> Any:
+        """The workflow as it would be written to a file."""
+        return self.page.evaluate("() => JSON.parse(JSON.stringify(app.graph.serialize()))")
+
     # Settings.
 
     def open_settings(self) -> None:
@@ -166,6 +235,20 @@ class Comfy:
     def settings_message(self) -> str:
         self.page.wait_for_selector(".nanobanana-says .nanobanana-message:not(.nanobanana-message-info)")
         return self.page.inner_text(".nanobanana-says")
+
+    def answer_prompt(self, text: str) -> None:
+        """Type into the host's own dialog, and press Enter."""
+        field = self.page.locator(
+            "[role=dialog] input[type=text]:visible, [role=dialog] input:not([type]):visible"
+        ).last
+        field.wait_for()
+        field.fill(text)
+        field.press("Enter")
+
+    def confirm(self) -> None:
+        """Say yes to the host's own dialog."""
+        buttons = self.page.locator("button:not(.nanobanana-button):visible")
+        buttons.filter(has_text=re.compile(r"^\s*(Delete|Confirm)\s*$")).last.click()
 
     # The history.
 

@@ -26,7 +26,7 @@ export async function request(path, { method = "GET", body, signal } = {}) {
   }
   const response = await api.fetchApi(`/nanobanana${path}`, options);
   const answer = await response.json().catch(() => ({}));
-  if (!response.ok) throw new RouteError(response.status, answer.error);
+  if (!response.ok || answer.error?.message) throw new RouteError(response.status, answer.error);
   return answer;
 }
 

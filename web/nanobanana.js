@@ -39,7 +39,8 @@ app.registerExtension({
       tooltip: "Small pictures under the node's status as they arrive.",
       type: "boolean",
       defaultValue: true,
-      onChange: () => refreshAll(),
+      // The new value is there once this has returned.
+      onChange: () => setTimeout(refreshAll),
     },
   ],
 

@@ -54,6 +54,7 @@ export class SettingsPanel {
     );
     const own = this.name !== DEFAULT;
     this.saveButton = button(t("settings.save"), () => this.save(), { class: "nanobanana-primary nanobanana-save" });
+    this.undoButton = button(t("settings.undo"), () => this.build(), { class: "nanobanana-undo" });
     this.testButton = button(t("settings.test"), () => this.test(), { class: "nanobanana-test" });
     this.says = element("div", { class: "nanobanana-says", role: "status" });
     this.root.replaceChildren(
@@ -66,7 +67,7 @@ export class SettingsPanel {
         button(t("settings.delete"), () => this.remove(), { class: "nanobanana-danger nanobanana-delete", disabled: !own }),
       ),
       this.fields.root,
-      element("div", { class: "nanobanana-row" }, this.saveButton, this.testButton),
+      element("div", { class: "nanobanana-row" }, this.saveButton, this.testButton, this.undoButton),
       this.says,
     );
     if (this.profile.problem && this.profile.base_url) this.say("warning", this.profile.problem);
@@ -74,7 +75,7 @@ export class SettingsPanel {
   }
 
   mark() {
-    this.saveButton.disabled = !this.fields.isDirty;
+    this.saveButton.disabled = this.undoButton.disabled = !this.fields.isDirty;
   }
 
   say(kind, text, hint = "") {

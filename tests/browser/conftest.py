@@ -6,7 +6,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -51,6 +51,7 @@ def missing() -> str:
     return ""
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist, which looks for the group's mark
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here, why = Path(__file__).parent, missing()
     for item in items:
@@ -69,6 +70,7 @@ class Site:
     url: str
     data: Path
     frontend: str
+    log: Callable[[], str]
     said: list[str] = field(default_factory=list)
 
 
@@ -86,7 +88,7 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     prepare(base)
     environ = {"NANOBANANA_HOME": str(base / "data"), "NANOBANANA_BASE_URL": "", "NANOBANANA_API_KEY": ""}
     with running_host(installation, base, ROOT, environ, flags) as host:
-        yield Site(host.url, base / "data", request.param)
+        yield Site(host.url, base / "data", str(request.param), host.log_text)
 
 
 def prepare(base: Path) -> None:

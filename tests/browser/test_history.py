@@ -1,0 +1,161 @@
+"""The sidebar's history: what was paid for, found and used again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from journal_rows import fill
+from page_of_comfyui import Comfy
+
+ITEM = ".nanobanana-item"
+
+
+def make(comfy: Comfy, prompt: str, **values: object) -> None:
+    comfy.execute("Comfy.NewBlankWorkflow")
+    comfy.page.wait_for_timeout(200)
+    comfy.graph_to_run(prompt, **values)
+    comfy.run()
+    comfy.wait_for_tone("done")
+
+
+def first(comfy: Comfy) -> Any:
+    return comfy.page.locator(ITEM).first
+
+
+def test_every_paid_picture_is_there_with_what_is_known_of_it(comfy: Comfy) -> None:
+    comfy.profile(prices={"NanoBananaPro-1K": 0.04})
+    comfy.open_history()
+    comfy.page.get_by_text("Nothing yet").wait_for()
+    make(comfy, "a lighthouse at dusk", count=2, aspect_ratio="16:9")
+    # The open tab shows it by itself.
+    comfy.page.wait_for_function("() => document.querySelectorAll('.nanobanana-item').length === 2")
+    text = first(comfy).inner_text()
+    for words in ("a lighthouse at dusk", "NanoBananaPro-1K", "1376 x 768", "0.04", " s", "kept"):
+        assert words in text, words
+    image = first(comfy).locator("img")
+    comfy.page.wait_for_function(
+        "() => [...document.querySelectorAll('.nanobanana-thumb img')].every(i => i.naturalWidth > 0)"
+    )
+    assert image.evaluate("image => [image.naturalWidth, image.naturalHeight]") == [320, 179]
+    comfy.page.click(".nanobanana-totals summary")
+    table = comfy.page.inner_text(".nanobanana-table")
+    assert "0.08" in table
+    assert "2 pictures" in comfy.page.inner_text(".nanobanana-totals-line")
+    comfy.picture("history")
+    comfy.page.click(".nanobanana-totals summary")
+
+
+def test_a_picture_is_loaded_into_the_graph_and_used_offline(comfy: Comfy, renderer: str) -> None:
+    make(comfy, "a lighthouse")
+    comfy.open_history()
+    comfy.execute("Comfy.NewBlankWorkflow")
+    comfy.page.wait_for_selector(ITEM)
+    comfy.delete_profiles()
+    first(comfy).locator(".nanobanana-action-load").click()
+    comfy.toast_text("NanoBanana Recall")
+    (recall,) = comfy.nodes()
+    assert recall["type"] == "NanoBananaGatewayRecall"
+    assert len(recall["widgets"]["picture"]) >= 12
+    preview = comfy.add("PreviewImage", (900, 300))
+    comfy.connect(recall["id"], 0, preview, "images")
+    comfy.run()
+    comfy.page.wait_for_function("id => app.nodeOutputs?.[id]?.images?.length === 1", arg=str(preview))
+    comfy.picture(f"recalled-{renderer}")
+
+
+def test_the_original_opens_in_a_page_of_its_own(comfy: Comfy) -> None:
+    make(comfy, "a lighthouse", output_format="webp")
+    comfy.open_history()
+    with comfy.page.context.expect_page() as opened:
+        first(comfy).locator(".nanobanana-action-open").click()
+    page = opened.value
+    page.wait_for_load_state()
+    assert page.evaluate("() => [document.images[0].naturalWidth, document.contentType]") == [1024, "image/webp"]
+    page.close()
+
+
+def test_a_prompt_is_copied(comfy: Comfy) -> None:
+    make(comfy, "a lighthouse\nwith two lines")
+    comfy.open_history()
+    first(comfy).locator(".nanobanana-action-copy").click()
+    comfy.toast_text("clipboard")
+    assert comfy.page.evaluate("() => navigator.clipboard.readText()") == "a lighthouse\nwith two lines"
+
+
+def test_a_failed_download_is_fetched_again_at_no_cost(comfy: Comfy) -> None:
+    # The first download is sent to an address that is refused at once; the second one finds the picture.
+    comfy.graph_to_run("a lighthouse [fault:download_redirect_to:1]")
+    comfy.run()
+    comfy.wait_for_tone("failed", timeout=60_000)
+    comfy.open_history()
+    first(comfy).get_by_text("paid for, not downloaded yet").wait_for()
+    comfy.picture("history-to-download")
+    first(comfy).locator(".nanobanana-action-download").click()
+    comfy.page.wait_for_selector(".nanobanana-item[data-state=kept]")
+    comfy.toast_text("Downloaded")
+    assert first(comfy).locator("img").count() == 1
+    (call,) = comfy.api("GET", "/history")["calls"]
+    assert call["state"] == "kept"
+    assert len(call["pictures"]) == 1
+
+
+def test_searching_finds_words_of_prompts_and_models(comfy: Comfy) -> None:
+    fill(comfy.data, 300)
+    comfy.open_history()
+    comfy.page.fill(".nanobanana-search", "number 137")
+    comfy.page.wait_for_function("() => document.querySelectorAll('.nanobanana-item').length === 1")
+    assert "picture number 137" in first(comfy).inner_text()
+    comfy.page.fill(".nanobanana-search", "nothing like it")
+    comfy.page.get_by_text("Nothing found").wait_for()
+    comfy.page.fill(".nanobanana-search", "")
+    comfy.page.wait_for_function("() => document.querySelectorAll('.nanobanana-item').length > 5")
+
+
+def test_thousands_of_rows_stay_smooth(comfy: Comfy) -> None:
+    fill(comfy.data, 5000)
+    comfy.close_history()
+    comfy.open_history()
+    comfy.page.wait_for_selector(ITEM)
+    found = comfy.page.evaluate(
+        """async () => {
+          const list = document.querySelector('.nanobanana-list');
+          let most = 0;
+          let slow = 0;
+          let last = performance.now();
+          const frames = [];
+          const end = last + 4000;
+          while (performance.now() < end && frames.length < 400) {
+            list.scrollTop += 900;
+            await new Promise(requestAnimationFrame);
+            const now = performance.now();
+            frames.push(now - last);
+            last = now;
+            most = Math.max(most, document.querySelectorAll('.nanobanana-item').length);
+          }
+          frames.sort((a, b) => a - b);
+          return { most, median: frames[frames.length >> 1], rows: list.scrollHeight / 124, top: list.scrollTop };
+        }"""
+    )
+    # Only what is seen is in the page, whatever was scrolled through.
+    assert found["most"] <= 30
+    assert found["rows"] > 300
+    # Frames of a machine whose two cores also run the host and the browser.
+    assert found["median"] < 100, found
+    comfy.picture("history-thousands")
+
+
+def test_clearing_asks_first(comfy: Comfy) -> None:
+    fill(comfy.data, 20)
+    comfy.open_history()
+    comfy.page.wait_for_selector(ITEM)
+    comfy.page.click(".nanobanana-clear")
+    comfy.page.click(".nanobanana-clear-all")
+    comfy.page.get_by_text("is paid for again").wait_for()
+    comfy.page.keyboard.press("Escape")
+    assert comfy.api("GET", "/history/totals")["pictures"] == 20
+    comfy.page.click(".nanobanana-clear")
+    comfy.page.click(".nanobanana-clear-all")
+    comfy.confirm()
+    comfy.page.get_by_text("Nothing yet").wait_for()
+    assert comfy.api("GET", "/history/totals")["pictures"] == 0
+    assert not list((comfy.data / "thumbnails").glob("*.jpg"))
