@@ -160,11 +160,12 @@ def _save(journal: Journal, outcomes: Sequence[Outcome], folder: Path) -> None:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    from .doctor import examine
+    from .client import reachable
+    from .doctor import diagnose
 
-    verdict = examine(_profile(arguments.profile), cancel=CancelToken())
-    print(verdict.message if not verdict.hint else f"{verdict.message} {verdict.hint}")
-    return 0 if verdict.ok else 1
+    found = diagnose(_profile(arguments.profile), cancel=CancelToken(), resolve_base_url=reachable)
+    print(found.message if not found.hint else f"{found.message} {found.hint}")
+    return 0 if found.ok else 1
 
 
 def _simulate(arguments: argparse.Namespace) -> int:
