@@ -19,6 +19,7 @@ from typing import Any
 from comfy_process import PACK_NAME, HostFailed, find_installation, running_host
 from outcome import Host
 from report import Row, contact_sheet, table, write_pictures
+from tiny_models import place_tiny_models
 from workflow_graph import Graph, WorkflowError, missing_model, read_workflow, to_api_graph
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,6 +35,7 @@ def open_host(choice: str, folder: Path) -> Generator[Host, None, None]:
     installation = None if choice == "stand-in" else find_installation(os.environ)
     if installation is not None:
         print(f"Starting ComfyUI from {installation.folder} ...", flush=True)
+        place_tiny_models(folder / "comfyui" / "models")
         with running_host(installation, folder / "comfyui", ROOT, _environment(folder)) as host:
             if "NanoBananaGatewayGenerate" not in host.object_info():
                 raise HostFailed(f"The pack did not load in this ComfyUI.\n{host.log_tail()}")

@@ -7,6 +7,8 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -15,29 +17,26 @@ from conftest import ROOT
 from outcome import Outcome
 from PIL import Image
 from report import contact_sheet, table, write_pictures
+from schema_of_workflows import assert_fits
 from stand_in import StandIn
 from stand_in_runner import StandInRunner
-from workflow_graph import (
-    MODEL_LOADERS,
-    ON_CANVAS_ONLY,
-    WorkflowError,
-    missing_model,
-    read_workflow,
-    to_api_graph,
-    widget_names,
-)
+from workflow_graph import ON_CANVAS_ONLY, WorkflowError, missing_model, read_workflow, to_api_graph
 
 WORKFLOWS = sorted((ROOT / "example_workflows").glob("*.json"))
 NAMES = [path.stem for path in WORKFLOWS]
-# These load a model file, so the stand-in can't run them; the real host's tests do.
-WITH_MODEL = {
-    path for path in WORKFLOWS if {node["type"] for node in read_workflow(path)["nodes"]} & set(MODEL_LOADERS)
+EXAMPLES = {
+    "text_to_picture",
+    "edit_with_references",
+    "edit_with_mask",
+    "list_of_prompts",
+    "variations",
+    "upscale_with_a_local_model",
+    "local_model_and_back",
 }
-MODEL_FREE = [path for path in WORKFLOWS if path not in WITH_MODEL]
 
 
 def test_the_documented_examples_are_there() -> None:
-    assert {"text_to_picture", "edit_with_references", "edit_with_mask", "list_of_prompts"} <= set(NAMES)
+    assert set(NAMES) == EXAMPLES
     assert not (ROOT / "example_workflows" / "index.json").exists(), "it would show as a template"
 
 
@@ -72,27 +71,27 @@ def test_nodes_are_tidy_and_explained(path: Path) -> None:
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=NAMES)
 def test_sockets_and_values_are_those_of_the_schema(path: Path, stand_in: StandIn) -> None:
-    info = stand_in.object_info()
-    for node in read_workflow(path)["nodes"]:
-        ours = node["type"].startswith("NanoBananaGateway")
-        if node["type"] in ON_CANVAS_ONLY or (path in WITH_MODEL and not ours):
-            continue
-        known = info[node["type"]]
-        assert node["properties"]["Node name for S&R"] == node["type"]
-        assert node["properties"]["cnr_id"] == ("nanobanana-gateway" if ours else "comfy-core")
-        outputs = [(one["name"], one["type"]) for one in node["outputs"]]
-        assert outputs == list(zip(known["output_name"], known["output"], strict=True))
-        inputs = {**known["input"]["required"], **known["input"].get("optional", {})}
-        for socket in node["inputs"]:
-            name, _, grown = socket["name"].partition(".")
-            options = inputs[name][1]
-            assert not grown or grown in options["template"]["names"]
-        for name, value in zip(widget_names(known), node["widgets_values"], strict=True):
-            options = inputs[name.split(".")[0]][1]
-            if name.endswith(".control_after_generate"):
-                assert value == "fixed", "a template that buys another picture on every run surprises people"
-            elif "options" in options:
-                assert value in options["options"], f"{node['id']}.{name}"
+    assert_fits(read_workflow(path), stand_in.object_info())
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda node: node["widgets_values"].__setitem__(1, "NoSuchModel"), "model"),
+        (lambda node: node["widgets_values"].__setitem__(4, 17), "count"),
+        (lambda node: node["widgets_values"].__setitem__(6, "randomize"), "another picture on every run"),
+        (lambda node: node["outputs"].reverse(), "NanoBananaGatewayGenerate"),
+        (lambda node: node["inputs"][0].update(type="INT"), "prompt"),
+    ],
+    ids=["model", "count", "seed", "outputs", "input"],
+)
+def test_a_value_or_socket_that_does_not_fit_is_found(
+    stand_in: StandIn, change: Callable[[dict[str, Any]], None], reason: str
+) -> None:
+    workflow = read_workflow(ROOT / "example_workflows/text_to_picture.json")
+    change(next(node for node in workflow["nodes"] if node["type"] == "NanoBananaGatewayGenerate"))
+    with pytest.raises(AssertionError, match=reason):
+        assert_fits(workflow, stand_in.object_info())
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=NAMES)
@@ -101,7 +100,30 @@ def test_no_key_and_no_address_is_in_it(path: Path) -> None:
     assert not re.search(r"https?://|sk-|AIza|Bearer|api_key|base_url", text)
 
 
-@pytest.mark.parametrize("path", MODEL_FREE, ids=[path.stem for path in MODEL_FREE])
+@pytest.mark.parametrize("path", WORKFLOWS, ids=NAMES)
+def test_no_note_holds_code_marks(path: Path) -> None:
+    """The canvas draws code blue on the note's brown: not to be read."""
+    for node in read_workflow(path)["nodes"]:
+        if node["type"] in ON_CANVAS_ONLY:
+            assert "`" not in node["widgets_values"][0]
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=NAMES)
+def test_a_thumbnail_shows_it(path: Path) -> None:
+    thumbnail = path.with_suffix(".jpg")
+    assert thumbnail.stat().st_size < 60_000
+    with Image.open(thumbnail) as picture:
+        assert picture.format == "JPEG"
+        assert min(picture.size) >= 400
+        low, high = picture.convert("L").getextrema()
+    assert high - low > 64, "a blank picture is no picture"
+
+
+def test_no_thumbnail_is_without_its_workflow() -> None:
+    assert {path.stem for path in (ROOT / "example_workflows").glob("*.jpg")} == EXAMPLES
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=NAMES)
 def test_it_makes_its_pictures(path: Path, stand_in: StandIn, tmp_path: Path) -> None:
     graph = to_api_graph(read_workflow(path), stand_in.object_info())
     said: list[str] = []
@@ -174,6 +196,36 @@ def test_a_model_file_that_is_not_there_is_named() -> None:
     assert missing_model({"nodes": [loader]}, {}) == "a.pth"
     assert missing_model({"nodes": [loader]}, info) == ""
     assert missing_model({"nodes": [loader | {"widgets_values": ["c.pth"]}]}, info) == "c.pth"
+
+
+def edited_pictures(stand_in: StandIn, name: str, folder: Path) -> tuple[dict[str, dict[str, Any]], Outcome]:
+    graph = to_api_graph(read_workflow(ROOT / f"example_workflows/{name}.json"), stand_in.object_info())
+    return graph, StandInRunner(stand_in, folder).run(graph, lambda _id, _text: None)
+
+
+def test_the_upscaled_picture_is_four_times_as_wide(stand_in: StandIn, tmp_path: Path) -> None:
+    graph, outcome = edited_pictures(stand_in, "upscale_with_a_local_model", tmp_path / "host")
+    sizes = {
+        graph[graph[output]["inputs"]["images"][0]]["class_type"]: Image.open(BytesIO(files[0])).size
+        for output, files in outcome.pictures.items()
+    }
+    assert sizes == {"NanoBananaGatewayGenerate": (632, 424), "ImageUpscaleWithModel": (4 * 632, 4 * 424)}
+
+
+def test_the_variation_that_is_picked_is_the_one_that_is_edited(stand_in: StandIn, tmp_path: Path) -> None:
+    graph, outcome = edited_pictures(stand_in, "variations", tmp_path / "host")
+    by_maker = {graph[output]["inputs"]["images"][0]: files for output, files in outcome.pictures.items()}
+    maker = {node["class_type"]: key for key, node in graph.items()}
+    four, picked = by_maker[maker["NanoBananaGatewayGenerate"]], by_maker[maker["ImageFromBatch"]]
+    index = graph[maker["ImageFromBatch"]]["inputs"]["batch_index"]
+
+    def pixels(data: bytes) -> bytes:
+        return Image.open(BytesIO(data)).convert("RGB").tobytes()
+
+    assert [pixels(one) for one in picked] == [pixels(four[index])]
+    assert len({pixels(one) for one in four}) == 4
+    assert graph[maker["NanoBananaGatewayEdit"]]["inputs"]["images.image_1"] == [maker["ImageFromBatch"], 0]
+    assert len(by_maker[maker["NanoBananaGatewayEdit"]]) == 3
 
 
 def test_muted_nodes_are_left_out_and_wires_win_over_widgets(stand_in: StandIn) -> None:

@@ -80,6 +80,34 @@ class ImageBatch(ComfyNode):
         return NodeOutput(torch.cat((image1, image2), dim=0))
 
 
+class RebatchImages(ComfyNode):
+    @classmethod
+    def define_schema(cls) -> Schema:
+        inputs = [_Image.Input("images"), IntInput("batch_size", default=1, min=1, max=4096)]
+        outputs = [_Image.Output(is_output_list=True)]
+        return Schema(
+            node_id="RebatchImages", category="image/batch", is_input_list=True, inputs=inputs, outputs=outputs
+        )
+
+    @classmethod
+    def execute(cls, images: list[torch.Tensor], batch_size: list[int]) -> NodeOutput:
+        return NodeOutput(list(torch.cat(images).split(batch_size[0])))
+
+
+class ImageFromBatch(ComfyNode):
+    @classmethod
+    def define_schema(cls) -> Schema:
+        index = IntInput("batch_index", default=0, min=-LARGEST_SIDE, max=LARGEST_SIDE)
+        inputs = [_Image.Input("image"), index, IntInput("length", default=1, min=1, max=4096)]
+        return Schema(node_id="ImageFromBatch", category="image/batch", inputs=inputs, outputs=[_Image.Output()])
+
+    @classmethod
+    def execute(cls, image: torch.Tensor, batch_index: int, length: int) -> NodeOutput:
+        start = batch_index + image.shape[0] if batch_index < 0 else batch_index
+        start = max(0, min(image.shape[0] - 1, start))
+        return NodeOutput(image[start : start + length].clone())
+
+
 class ImageScaleBy(ComfyNode):
     @classmethod
     def define_schema(cls) -> Schema:
@@ -195,7 +223,8 @@ def core_nodes(state: HostState) -> list[type[ComfyNode]]:
             return NodeOutput(ui={"images": _save(images, state.directory("temp"), "preview", prompt)})
 
     plain: list[type[ComfyNode]] = [EmptyImage, ImageBatch, ImageScaleBy, SolidMask, MaskComposite, PreviewAny]
-    return [*plain, LoadImage, SaveImage, PreviewImage]
+    batches: list[type[ComfyNode]] = [RebatchImages, ImageFromBatch]
+    return [*plain, *batches, LoadImage, SaveImage, PreviewImage]
 
 
 def _save(images: torch.Tensor, folder: Path, prefix: str, prompt: Any) -> list[dict[str, str]]:

@@ -15,6 +15,7 @@ from .core_nodes import core_nodes
 from .execution import Executor, Run
 from .io_node import ComfyNode
 from .loading import load_pack, register
+from .model_nodes import model_nodes
 from .modules import host_modules
 from .prompt import InvalidPrompt, Prompt, check
 from .state import Event, HostState
@@ -62,7 +63,9 @@ class StandIn:
             server_class = getattr(modules.get("server"), "PromptServer", None)
             # Where this host lacks a server, it is None: nothing of this stand-in needs one.
             self.server: Any = getattr(server_class, "instance", None)
-            self.nodes: dict[str, type[ComfyNode]] = register([*core_nodes(self.state), *self._extra], "nodes")
+            self.nodes: dict[str, type[ComfyNode]] = register(
+                [*core_nodes(self.state), *model_nodes(), *self._extra], "nodes"
+            )
             for name, folder in self._packs.items():
                 self.nodes |= asyncio.run(load_pack(folder, name))
             self._executor = Executor(self.nodes, self.state)

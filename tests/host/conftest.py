@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from comfy_process import Installation, RunningHost, find_installation, running_host
+from tiny_models import place_tiny_models
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 NO_HOST = "no ComfyUI found: set COMFYUI_PATH"
@@ -64,6 +65,7 @@ def host(installation: Installation, tmp_path_factory: pytest.TempPathFactory) -
     blocking = base / "custom_nodes" / "test-blocking"
     blocking.mkdir(parents=True)
     (blocking / "__init__.py").write_text(BLOCKING_PACK, encoding="utf-8")
+    place_tiny_models(base / "models")
     environ = {"NANOBANANA_BASE_URL": "simulator", "NANOBANANA_API_KEY": "", "NANOBANANA_HOME": str(base / "data")}
     with running_host(installation, base, ROOT, environ) as running:
         yield running
