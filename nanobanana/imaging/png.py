@@ -1,7 +1,7 @@
 """Lossless PNG, written strip by strip on several cores straight from a `PixelSource`.
 
 Each strip is filtered with numpy and deflated by itself, ending on a byte: joined, the strips are one valid zlib
-stream (their checksums combine by arithmetic). Neither the pixels nor the file are ever held twice.
+stream (their checksums combine by arithmetic). The pixels are never held as a whole.
 """
 
 # pyright: reportUnknownMemberType=false
@@ -23,13 +23,14 @@ from .workers import run_all
 
 _SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _COLOUR_TYPES: Final = {1: 0, 3: 2, 4: 6}
-# Long enough that restarting deflate's window and a thread's change of job cost under a percent.
+# Long enough that restarting deflate's window and a thread's change of job hardly show.
 _STRIP_BYTES: Final = 1 << 20
 _ADLER_BASE: Final = 65521
 _SUB, _UP, _AVERAGE = 1, 2, 3
 _FILTERS: Final = (_SUB, _UP, _AVERAGE)
 # Filtered pixels hold runs and few other repeats: looking for runs alone is a quarter faster than level 1's search,
-# 17 % smaller than it on photographs and up to 9 % larger on drawings. Level 6 saves up to 12 % for two to eight times the time.
+# 17 % smaller than it on photographs and up to 9 % larger on drawings. Level 6 saves up to 12 %, for two to eight
+# times the time.
 _STRATEGY: Final = zlib.Z_RLE
 
 
