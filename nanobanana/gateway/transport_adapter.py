@@ -68,6 +68,16 @@ def _adapter(opener: Opener) -> HTTPAdapter:
                 manager.pool_classes_by_scheme = pools
             return manager
 
+        def close(self) -> None:
+            # urllib3 closes a pool's connections when the pool is collected. Ours lead back to their pool, by way of
+            # the opener, so that it never would be.
+            for manager in (self.poolmanager, *self.proxy_manager.values()):
+                for key in list(manager.pools.keys()):
+                    pool = manager.pools.get(key)
+                    if pool is not None:
+                        pool.close()
+            super().close()
+
     return Adapter(max_retries=0)
 
 
