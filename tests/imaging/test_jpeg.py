@@ -34,7 +34,7 @@ def read(data: bytes) -> np.ndarray:
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(
-    ("height", "width"), [(1, 1), (8, 8), (7, 3000), (9, 9), (3000, 7), (1111, 1003), (2048, 1024), (4000, 1200)]
+    ("height", "width"), [(1, 1), (8, 8), (7, 3000), (9, 9), (3000, 7), (1111, 1003), (2900, 1200)]
 )
 def test_the_pixels_are_those_of_pillows_own_file(height: int, width: int, channels: int) -> None:
     pixels = photo(height, width, channels)
