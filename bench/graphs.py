@@ -22,9 +22,9 @@ from typing import Any
 
 import fake_gateway
 from fake_gateway import RunningGateway, busy_seconds
-from measuring import LEAST_REPEATS, Row
+from measuring import LEAST_REPEATS, Row, side_by_side
 from parties import Party, real, stand_in
-from pictures import encoded, sample
+from pictures import bare_decode, encoded, sample
 
 Graph = dict[str, dict[str, Any]]
 _fresh = count(1)
@@ -53,18 +53,22 @@ def spread(values: Sequence[float], unit: str = "s", scale: float = 1.0) -> str:
     return f"{scale * statistics.median(values):.{1 if scale > 1 else 3}f} {unit} ({numbers[0]} to {numbers[1]})"
 
 
-def overhead_row(party: Party, gateway: RunningGateway, repeats: int) -> Row:
-    """A node's wall time less the gateway's, for one 1K PNG."""
+def overhead_row(party: Party, gateway: RunningGateway, picture: bytes, repeats: int) -> Row:
+    """A node's wall time less the gateway's, for one 1K PNG. The floor under it is Pillow's decoding of `picture`."""
+    floor = side_by_side({"decode": lambda: bare_decode(picture)}, repeats)["decode"]
     extra: list[float] = []
     walls: list[float] = []
-    for _ in range(repeats + 1):
+    for _ in range(2 * repeats + 2):
         began = time.monotonic()
         outcome = ran(party, {"1": generate("overhead"), "2": shown("1")})
         walls.append(outcome.node_seconds["1"])
         extra.append(walls[-1] - busy_seconds(gateway.served(began)))
     # The first call imports what calls need, once in a process.
     first = extra.pop(0)
-    detail = f"wall {spread(walls[1:], 'ms', 1000)}; own {spread(extra, 'ms', 1000)}; first {first * 1000:.0f} ms"
+    detail = (
+        f"wall {spread(walls[1:], 'ms', 1000)}; own {spread(extra, 'ms', 1000)}, of which the bare decode takes "
+        f"{spread(floor.seconds, 'ms', 1000)}; the first in a process {first * 1000:.0f} ms"
+    )
     return Row(f"node's own overhead at 1K, {party.name}", statistics.median(extra) * 1000, 60, True, detail, "ms")
 
 
@@ -155,10 +159,10 @@ def load_rows(party: Party) -> list[Row]:
     ]
 
 
-def rows(party: Party, gateway: RunningGateway, repeats: int, *, short: bool) -> list[Row]:
+def rows(party: Party, gateway: RunningGateway, picture: bytes, repeats: int, *, short: bool) -> list[Row]:
     """Every row of one host, each told as it comes."""
     steps: list[Callable[[], list[Row]]] = [
-        lambda: [overhead_row(party, gateway, repeats)],
+        lambda: [overhead_row(party, gateway, picture, repeats)],
         lambda: [concurrency_row(party, repeats, 1.0 if short else 2.0)],
         lambda: [overlap_row(party, repeats, *((1.0, 0.9) if short else (5.0, 4.0)), as_ratio=short)],
         lambda: cancel_rows(party, gateway, repeats),
@@ -183,7 +187,8 @@ def main() -> int:
         for tier, side in (("1K", 1024), ("0.5K", 512)):
             (folder / f"{tier}.png").write_bytes(encoded(sample(side).pillow, format="PNG", compress_level=4))
         with fake_gateway.running(folder) as gateway, (real if options.host else stand_in)(folder, gateway) as party:
-            found = rows(party, gateway, options.repeats, short=options.short) if party else []
+            picture = (folder / "1K.png").read_bytes()
+            found = rows(party, gateway, picture, options.repeats, short=options.short) if party else []
     print(json.dumps([asdict(row) for row in found]))
     return 0
 

@@ -190,8 +190,10 @@ class NodeRun:
 
     def came(self, outcome: Outcome) -> None:
         """Show what a call brought. Called in the call's thread."""
-        self.live.pictures(outcome)
-        if not self._has_panel:
+        if self._has_panel:
+            self.live.pictures(outcome)
+        elif sum(not call.done for call in self.calls) > 1:
+            # The last one isn't previewed: the node ends with it.
             self._preview = thumbnail(outcome.pictures[-1].picture.rgb)
 
     def _send(self, text: str) -> None:
