@@ -105,7 +105,8 @@ class Gateway:
                     headers=self._headers(),
                     auth=authorization(self.profile.api_key),
                 )
-                if response.status_code != 200:
+                # 201 and 202 are no failures: whether there is a picture, the answer tells.
+                if not 200 <= response.status_code < 300:
                     raise self._status_error(response, exchange)
                 return self._read(response, exchange, upload, callbacks)
             except network_exceptions() as error:

@@ -418,6 +418,16 @@ def test_a_cancel_ends_every_phase_and_closes_the_connection(serve: Silence) -> 
     assert closed[0] - at < 1.0
 
 
+@pytest.mark.parametrize("status", ["200 OK", "201 Created", "202 Accepted", "203 Other"])
+def test_every_good_status_may_bring_a_picture(status: str) -> None:
+    def serve(peer: Peer) -> None:
+        peer.request()
+        peer.answer(status, event() + DONE)
+
+    with RawServer(serve) as server:
+        assert Asking(profile(server)).run().answer.pictures == (PictureUrl(URL),)
+
+
 def test_a_status_is_told_although_its_body_never_ends() -> None:
     def serve(peer: Peer) -> None:
         peer.request()
