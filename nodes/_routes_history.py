@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from typing import cast
 
 from ..nanobanana.cancel import CancelToken
 from ..nanobanana.config import redact
-from ..nanobanana.errors import InputError
+from ..nanobanana.errors import ImageError, InputError, JournalError
 from ..nanobanana.imaging.sniff import sniff
 from ..nanobanana.journal import CallRecord, DayTotal, PictureRecord
 from ..nanobanana.recovery import can_be_fetched, download_again
 from ._routes_http import Asked, File, Refused
 from ._studio import gallery, journal, profiles, studio
+
+_log = logging.getLogger(__name__)
 
 _MOST_ROWS = 200
 _DAY = 86400.0
@@ -50,9 +53,14 @@ def totals(asked: Asked) -> object:
     }
 
 
-def thumbnail(asked: Asked) -> File:
-    name = asked.path.get("id", "")
-    return File(gallery().thumbnail(name), "image/jpeg", "nanobanana-thumbnail.jpg")
+def thumbnail(asked: Asked) -> File | None:
+    """None for a picture that is gone or can't be read: the page shows a sign in its place."""
+    try:
+        data = gallery().thumbnail(asked.path.get("id", ""))
+    except (ImageError, JournalError) as error:
+        _log.info("No thumbnail: %s", error)
+        return None
+    return File(data, "image/jpeg", "nanobanana-thumbnail.jpg")
 
 
 def original(asked: Asked) -> File:

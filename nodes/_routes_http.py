@@ -72,7 +72,8 @@ def described(request: web.Request) -> Request:
 def handler(work: Work, *, private: bool = False, shared: bool = False) -> Handler:
     """A handler that asks `refusal` (`private`, `shared`: see there), then runs `work` in a thread of its own.
 
-    `work` gives a JSON value or a `File`; an error of the tree that it raises is answered in words.
+    `work` gives a JSON value, a `File`, or None for no content. An error of the tree that it raises is answered in
+    words.
     """
 
     async def handle(request: web.Request) -> web.StreamResponse:
@@ -117,13 +118,19 @@ async def _json_object(request: web.Request) -> dict[str, Any]:
     return cast("dict[str, Any]", value)
 
 
-def _prepared(answer: object) -> File | bytes:
-    return answer if isinstance(answer, File) else json.dumps(answer, ensure_ascii=False).encode("utf-8", "replace")
+def _prepared(answer: object) -> File | bytes | None:
+    return (
+        answer
+        if answer is None or isinstance(answer, File)
+        else json.dumps(answer, ensure_ascii=False).encode("utf-8", "replace")
+    )
 
 
-def _response(answer: File | bytes) -> web.Response:
+def _response(answer: File | bytes | None) -> web.Response:
     from aiohttp import web
 
+    if answer is None:
+        return web.Response(status=204, headers=_HEADERS)
     if isinstance(answer, bytes):
         return web.Response(body=answer, content_type="application/json", charset="utf-8", headers=_HEADERS)
     headers = {

@@ -45,6 +45,10 @@ class Comfy:
 
     def begin(self) -> None:
         """A clean start of a test, whatever the last one left."""
+        for other in self.page.context.pages:
+            if other is not self.page:
+                other.close()
+        self.page.bring_to_front()
         for _ in range(3):
             self.page.keyboard.press("Escape")
         self.close_history()

@@ -1,6 +1,6 @@
 // Pure: the history as rows, page by page. One row a picture; a call that brought none is a row too.
 
-const PAGE = 100;
+const PAGE = 200;
 
 /** The rows of one call: {key, call, picture, position}. */
 export function rowsOf(call) {
@@ -28,8 +28,17 @@ export class HistoryStore {
   /** Load the next page; gives whether there are rows that weren't there. One at a time. */
   more() {
     if (this.complete) return Promise.resolve(false);
-    this.loading ??= this.#load(this.round).finally(() => (this.loading = null));
-    return this.loading;
+    return this.loading ?? this.#start(this.#load(this.round));
+  }
+
+  // A reset may have begun another load by the time that this one ends.
+  #start(loading) {
+    this.loading = loading;
+    const ended = () => {
+      if (this.loading === loading) this.loading = null;
+    };
+    loading.then(ended, ended);
+    return loading;
   }
 
   async #load(round) {
@@ -45,8 +54,7 @@ export class HistoryStore {
   async refresh() {
     // Two loads at a time would bring the same rows twice.
     while (this.loading) await this.loading.catch(() => {});
-    this.loading = this.#refresh(this.round).finally(() => (this.loading = null));
-    return this.loading;
+    return this.#start(this.#refresh(this.round));
   }
 
   async #refresh(round) {

@@ -16,6 +16,7 @@ import pytest
 from comfy_process import Installation, find_installation, running_host
 from frontends import newest_frontend
 from page_of_comfyui import Comfy
+from tiny_models import place_tiny_models
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ARTEFACTS = ROOT / "artefacts" / "browser"
@@ -86,6 +87,7 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         flags = ("--front-end-root", str(static))
     base = tmp_path_factory.mktemp("comfyui-browser")
     prepare(base)
+    place_tiny_models(base / "models")
     environ = {"NANOBANANA_HOME": str(base / "data"), "NANOBANANA_BASE_URL": "", "NANOBANANA_API_KEY": ""}
     with running_host(installation, base, ROOT, environ, flags) as host:
         yield Site(host.url, base / "data", str(request.param), host.log_text)

@@ -69,7 +69,7 @@ def test_the_original_opens_in_a_page_of_its_own(comfy: Comfy) -> None:
     with comfy.page.context.expect_page() as opened:
         first(comfy).locator(".nanobanana-action-open").click()
     page = opened.value
-    page.wait_for_load_state()
+    page.wait_for_function("() => document.images[0]?.naturalWidth > 0")
     assert page.evaluate("() => [document.images[0].naturalWidth, document.contentType]") == [1024, "image/webp"]
     page.close()
 
@@ -102,9 +102,10 @@ def test_a_failed_download_is_fetched_again_at_no_cost(comfy: Comfy) -> None:
 def test_searching_finds_words_of_prompts_and_models(comfy: Comfy) -> None:
     fill(comfy.data, 300)
     comfy.open_history()
+    first(comfy).get_by_text("picture number 299").wait_for()
     comfy.page.fill(".nanobanana-search", "number 137")
-    comfy.page.wait_for_function("() => document.querySelectorAll('.nanobanana-item').length === 1")
-    assert "picture number 137" in first(comfy).inner_text()
+    first(comfy).get_by_text("picture number 137").wait_for()
+    assert comfy.page.locator(ITEM).count() == 1
     comfy.page.fill(".nanobanana-search", "nothing like it")
     comfy.page.get_by_text("Nothing found").wait_for()
     comfy.page.fill(".nanobanana-search", "")
@@ -119,27 +120,33 @@ def test_thousands_of_rows_stay_smooth(comfy: Comfy) -> None:
     found = comfy.page.evaluate(
         """async () => {
           const list = document.querySelector('.nanobanana-list');
+          const frame = () => new Promise(requestAnimationFrame);
+          const rows = () => list.scrollHeight / 124;
+          const end = performance.now() + 40000;
+          while (rows() < 3000 && performance.now() < end) {
+            list.scrollTop = list.scrollHeight;
+            await frame();
+          }
+          list.scrollTop = 0;
           let most = 0;
-          let slow = 0;
           let last = performance.now();
           const frames = [];
-          const end = last + 4000;
-          while (performance.now() < end && frames.length < 400) {
-            list.scrollTop += 900;
-            await new Promise(requestAnimationFrame);
+          while (frames.length < 120) {
+            list.scrollTop += 700;
+            await frame();
             const now = performance.now();
             frames.push(now - last);
             last = now;
             most = Math.max(most, document.querySelectorAll('.nanobanana-item').length);
           }
           frames.sort((a, b) => a - b);
-          return { most, median: frames[frames.length >> 1], rows: list.scrollHeight / 124, top: list.scrollTop };
+          return { most, median: frames[frames.length >> 1], rows: rows() };
         }"""
     )
     # Only what is seen is in the page, whatever was scrolled through.
+    assert found["rows"] >= 3000
     assert found["most"] <= 30
-    assert found["rows"] > 300
-    # Frames of a machine whose two cores also run the host and the browser.
+    # Frames of a machine whose few cores also run the host and the browser; 16.7 ms is a frame of its own.
     assert found["median"] < 100, found
     comfy.picture("history-thousands")
 

@@ -176,7 +176,7 @@ def test_a_click_on_a_picture_opens_the_original(comfy: Comfy, renderer: str) ->
     with comfy.page.context.expect_page() as opened:
         comfy.panel.locator(".nanobanana-picture").click()
     page = opened.value
-    page.wait_for_load_state()
+    page.wait_for_function("() => document.images[0]?.naturalWidth > 0")
     assert page.evaluate("() => [document.images[0].naturalWidth, document.contentType]") == [1024, "image/png"]
     page.close()
 
