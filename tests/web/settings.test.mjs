@@ -1,0 +1,56 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { readList, readNumber, toChanges, toForm } from "../../web/settings_form.js";
+
+const profile = {
+  name: "default",
+  base_url: "https://api.example.com",
+  dialect: "documented",
+  stream: true,
+  connect_timeout: 10,
+  total_timeout: 600,
+  concurrency: 4,
+  picture_limit: 7_000_000,
+  body_limit: 20_000_000,
+  private_hosts: [],
+  extra_models: ["one"],
+  prices: { one: 0.04 },
+};
+
+test("a form that nobody touched changes nothing", () => {
+  assert.deepEqual(toChanges(toForm(profile), profile), { changes: {}, wrong: [] });
+});
+
+test("only what differs is sent, as the server wants it", () => {
+  const form = { ...toForm(profile), total_timeout: "90,5", picture_limit: "3.5", private_hosts: "a\nb, a", stream: false };
+  form.prices = { one: "", two: "0.5" };
+  assert.deepEqual(toChanges(form, profile).changes, {
+    total_timeout: 90.5,
+    picture_limit: 3_500_000,
+    private_hosts: ["a", "b"],
+    stream: false,
+    prices: { two: 0.5 },
+  });
+});
+
+test("a key is sent when one was typed, and never otherwise", () => {
+  assert.equal("api_key" in toChanges(toForm(profile), profile).changes, false);
+  assert.equal(toChanges({ ...toForm(profile), api_key: "  sk-1 " }, profile).changes.api_key, "sk-1");
+  assert.equal(toForm({ ...profile, api_key: "never" }).api_key, "");
+});
+
+test("fields without a number are named", () => {
+  const form = { ...toForm(profile), concurrency: "many", prices: { one: "cheap" } };
+  assert.deepEqual(toChanges(form, profile).wrong, ["concurrency", "prices.one"]);
+});
+
+test("numbers may have a comma, and nothing else is one", () => {
+  assert.equal(readNumber("0,04"), 0.04);
+  assert.equal(readNumber(" 12 "), 12);
+  assert.equal(readNumber(".5"), 0.5);
+  for (const text of ["", "-1", "1e9", "Infinity", "0x10", "1.2.3"]) assert.equal(readNumber(text), null, text);
+});
+
+test("lists take lines, commas and semicolons", () => {
+  assert.deepEqual(readList(" a, b\n\nc;a "), ["a", "b", "c"]);
+});

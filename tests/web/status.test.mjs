@@ -1,0 +1,141 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { estimate, readiness } from "../../web/estimate.js";
+import { RunStore, viewOf } from "../../web/runs.js";
+import { callText, costText, estimateText, headline } from "../../web/status_text.js";
+import { choose, fill } from "../../web/words.js";
+
+const main = JSON.parse(readFileSync(new URL("../../locales/en/main.json", import.meta.url), "utf8"));
+const t = (key, values = {}) => {
+  const words = choose({ en: main.nanobanana }, "en", key);
+  assert.notEqual(words, null, key);
+  return fill(words, values);
+};
+
+const catalog = {
+  multi_user: false,
+  models: [{ name: "Pro-1K", tier: "1K", sizes: { "16:9": [1376, 768] } }],
+  profiles: [
+    { name: "default", ready: true, problem: "", simulated: false, prices: { "Pro-1K": 0.04 } },
+    { name: "empty", ready: false, problem: "No base URL.", simulated: false, prices: {} },
+    { name: "pretend", ready: true, problem: "", simulated: true, prices: {} },
+  ],
+};
+const call = (phase, more = {}) => ({ phase, done: 0, total: 0, text: "", seconds: 0, left: 0, ...more });
+const running = (more) => ({
+  state: "running",
+  progress: 0.5,
+  calls: [],
+  total: 1,
+  finished: 0,
+  delivered: 0,
+  sizes: [],
+  free: 0,
+  cost: 0,
+  maybe_cost: 0,
+  unpriced: 0,
+  billed: 0,
+  maybe_billed: 0,
+  warnings: [],
+  errors: [],
+  ...more,
+});
+
+test("each phase of one call has its words", () => {
+  const said = (phase, more) => callText(call(phase, more), t);
+  assert.equal(said("queued", { done: 2, total: 4 }), "queued, number 2 of 4");
+  assert.equal(said("queued"), "queued");
+  assert.equal(said("uploading", { done: 3_100_000, total: 5_900_000 }), "uploading 3.1 of 5.9 MB");
+  assert.equal(said("waiting", { seconds: 12 }), "waiting 12 s");
+  assert.equal(said("streaming", { text: "half way" }), "half way");
+  assert.equal(said("streaming", { seconds: 4 }), "waiting 4 s");
+  assert.equal(said("pausing", { left: 8, text: "too many calls" }), "trying again in 8 s: too many calls");
+  assert.equal(said("pausing", { left: 8 }), "trying again in 8 s");
+  assert.equal(said("pausing", { text: "the same picture is being made" }), "the same picture is being made");
+  assert.equal(said("connecting"), "connecting");
+});
+
+test("several calls are counted by phase", () => {
+  const status = running({ total: 4, finished: 2, calls: [call("waiting"), call("downloading")] });
+  assert.equal(headline(status, t), "2 of 4 done: 1 waiting, 1 downloading");
+});
+
+test("the end says pictures, sizes and seconds", () => {
+  const done = running({ state: "done", delivered: 3, sizes: ["1024 x 1024"], seconds: 12.34 });
+  assert.equal(headline(done, t), "3 pictures \u00b7 1024 x 1024 \u00b7 12 s");
+  assert.equal(headline(running({ state: "failed" }), t), "No picture came.");
+  assert.equal(headline(running({ state: "cancelled" }), t), "Cancelled.");
+});
+
+test("costs are what was billed, and what may have been", () => {
+  assert.equal(costText(running({ free: 2, total: 2 }), t), "from the journal: free");
+  assert.equal(costText(running({ free: 2, total: 3, billed: 1, cost: 0.04 }), t), "2 from the journal: free \u00b7 paid 0.04");
+  assert.match(costText(running({ maybe_billed: 1, maybe_cost: 0.04 }), t), /0\.04.*may have been billed/);
+  assert.match(costText(running({ maybe_billed: 2, unpriced: 2 }), t), /2 calls may have been billed/);
+  assert.equal(costText(running({ billed: 1, unpriced: 1 }), t), "");
+});
+
+test("pixels and cost are told before a run", () => {
+  const found = estimate(catalog, { model: "Pro-1K", aspect_ratio: "16:9", count: 3 }, "default");
+  assert.equal(estimateText(found, t), "1376 x 768 px \u00b7 3 pictures \u00b7 cost 0.12 (3 x 0.04)");
+  const one = estimate(catalog, { model: "Pro-1K", aspect_ratio: "auto", count: 1 }, "pretend");
+  assert.equal(estimateText(one, t), "ratio as the first picture \u00b7 simulated");
+  const wired = estimate(catalog, { model: "other", aspect_ratio: "16:9", count: undefined }, null);
+  assert.equal(wired.cost, null);
+  assert.equal(estimateText(wired, t), "size as the model gives it");
+});
+
+test("a profile without an address isn't ready, an unknown one is left to the run", () => {
+  assert.deepEqual(readiness(catalog, "empty"), { ready: false, problem: "No base URL." });
+  assert.equal(readiness(catalog, "default").ready, true);
+  assert.equal(readiness(catalog, "unknown").ready, true);
+  assert.equal(readiness({ ...catalog, multi_user: true }, "empty").ready, true);
+});
+
+test("runs are kept by workflow and node, and a new run forgets the old one's pictures", () => {
+  const store = new RunStore();
+  const at = { workflow: "w", node: "3", run: "r1" };
+  store.take("status", { ...running(), ...at });
+  store.take("picture", { ...at, id: "a", width: 1, height: 1, free: false, image: "data:" });
+  let run = store.take("picture", { ...at, id: "a", width: 1, height: 1, free: false, image: "data:" });
+  assert.equal(run.pictures.length, 2);
+  assert.notEqual(run.pictures[0].key, run.pictures[1].key);
+  run = store.take("status", { ...running(), ...at, run: "r2" });
+  assert.equal(run.pictures.length, 0);
+  assert.equal(store.of("w").length, 1);
+  assert.equal(store.of("other").length, 0);
+});
+
+test("at most 16 pictures and 200 nodes are kept", () => {
+  const store = new RunStore();
+  for (let n = 0; n < 250; n += 1) store.take("status", { ...running(), workflow: "w", node: String(n), run: "r" });
+  assert.equal(store.of("w").length, 200);
+  const picture = { workflow: "w", node: "249", run: "r", id: "a", width: 1, height: 1, free: false, image: "" };
+  let run;
+  for (let n = 0; n < 40; n += 1) run = store.take("picture", picture);
+  assert.equal(run.pictures.length, 16);
+  assert.equal(new Set(run.pictures.map((one) => one.key)).size, 16);
+});
+
+test("a run whose end never came is ended by the host's own word", () => {
+  const store = new RunStore();
+  store.take("status", { ...running(), workflow: "w", node: "1", run: "r" });
+  const [run] = store.end("r", "cancelled");
+  assert.equal(run.status.state, "cancelled");
+  assert.deepEqual(store.end("r", "cancelled"), []);
+});
+
+test("a view shows warnings and errors, and asks for the settings where one is about them", () => {
+  const error = { kind: "config", message: "No gateway.", hint: "", request_id: "", billed: "", times: 1 };
+  const run = { status: running({ state: "failed", errors: [error], warnings: ["small"] }), pictures: [{ key: "1" }] };
+  const view = viewOf(run, { estimate: "e", setup: false, previews: false }, t);
+  assert.equal(view.setup, true);
+  assert.equal(view.tone, "failed");
+  assert.equal(view.progress, null);
+  assert.deepEqual(view.pictures, []);
+  assert.deepEqual(view.warnings, ["small"]);
+  const nothing = viewOf(null, { estimate: "e", setup: false, previews: true }, t);
+  assert.equal(nothing.headline, "");
+  assert.equal(nothing.progress, null);
+});

@@ -1,0 +1,35 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { choose, duration, fileSize, fill, megabytes, money } from "../../web/words.js";
+
+test("a word is found in the language, its base language, or English", () => {
+  const languages = { en: { a: { b: "English", c: "only English" } }, zh: { a: { b: "Chinese" } } };
+  assert.equal(choose(languages, "zh", "a.b"), "Chinese");
+  assert.equal(choose(languages, "zh-TW", "a.b"), "Chinese");
+  assert.equal(choose(languages, "zh", "a.c"), "only English");
+  assert.equal(choose(languages, "fr", "a.b"), "English");
+  assert.equal(choose(languages, "en", "a.d"), null);
+  assert.equal(choose(languages, "en", "a"), null);
+});
+
+test("values are filled in, with the number's plural", () => {
+  assert.equal(fill("{count} {count|picture|pictures}", { count: 1 }), "1 picture");
+  assert.equal(fill("{count} {count|picture|pictures}", { count: 3 }), "3 pictures");
+  assert.equal(fill("{count} {count|picture|pictures}", { count: 0 }), "0 pictures");
+  assert.equal(fill("{a} and {unknown}", { a: "<b>" }), "<b> and {unknown}");
+});
+
+test("figures are short and exact enough", () => {
+  assert.equal(megabytes(3_100_000), "3.1");
+  assert.equal(megabytes(50_000), "0.05");
+  assert.equal(fileSize(640_000), "640 kB");
+  assert.equal(fileSize(3_140_000), "3.1 MB");
+  assert.equal(fileSize(1_200_000_000), "1.20 GB");
+  assert.equal(fileSize(3), "1 kB");
+  assert.equal(money(0.12), "0.12");
+  assert.equal(money(0.0395), "0.0395");
+  assert.equal(money(0.1 + 0.2), "0.30");
+  assert.equal(money(4), "4.00");
+  assert.equal(duration(0.83), "0.8");
+  assert.equal(duration(12.4), "12");
+});
