@@ -15,6 +15,7 @@ import pytest
 from pack.nanobanana.cancel import Cancelled, CancelToken
 from pack.nanobanana.config import Profile
 from pack.nanobanana.gateway.client import Asked, Callbacks, Gateway
+from pack.nanobanana.gateway.pacing import Pacing
 from pack.nanobanana.gateway.request_body import RequestBody
 from pack.nanobanana.report import Report
 from pack.nanobanana.request import EncodedImage, PictureRequest
@@ -51,6 +52,7 @@ class Asking:
     urls: list[tuple[float, str]] = field(default_factory=list)
     sent: list[float] = field(default_factory=list)
     on_sending: Callable[[], None] = lambda: None
+    pacing: Pacing = field(default_factory=Pacing)
     result: Asked | None = None
     error: BaseException | None = None
     began: float = 0.0
@@ -59,7 +61,7 @@ class Asking:
     def run(self) -> Asked:
         self.began = time.monotonic()
         try:
-            return Gateway(self.profile).ask(
+            return Gateway(self.profile, self.pacing).ask(
                 request_body(self.picture_bytes),
                 cancel=self.cancel,
                 callbacks=Callbacks(on_sending=self._sending, on_url=self._url, report=self._report),

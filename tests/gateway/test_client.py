@@ -28,6 +28,7 @@ from pack.nanobanana.errors import (
     TooLarge,
     Unreachable,
 )
+from pack.nanobanana.gateway.pacing import Pacing
 from pack.nanobanana.gateway.values import PictureData, PictureUrl
 from servers import Peer, RawServer, closed_port
 
@@ -224,6 +225,35 @@ def test_events_are_delivered_when_their_last_byte_is_there() -> None:
     assert delays[len(delays) // 2] < 0.02, delays
 
 
+def test_a_stream_that_is_silent_behind_its_picture_is_ended() -> None:
+    def serve(peer: Peer) -> None:
+        peer.request()
+        peer.send(CHUNKED)
+        peer.chunk(event())
+        peer.wait_for_close(10)
+
+    with RawServer(serve) as server:
+        asking = Asking(profile(server, total_timeout=20.0), pacing=Pacing(after_picture_seconds=0.3))
+        asked = asking.run()
+        assert asked.answer.pictures == (PictureUrl(URL),)
+        assert 0.2 < asking.seconds < 2
+
+
+def test_a_stream_that_goes_on_behind_its_picture_is_read_to_its_end() -> None:
+    def serve(peer: Peer) -> None:
+        peer.request()
+        peer.send(CHUNKED)
+        for number in range(6):
+            peer.chunk(event() if not number else b": PING\n\n")
+            peer.pause(0.1)
+        data = event() + event("https://cdn.example/2.png") + DONE
+        peer.chunk(data)
+
+    with RawServer(serve) as server:
+        asking = Asking(profile(server), pacing=Pacing(after_picture_seconds=0.4))
+        assert len(asking.run().answer.pictures) == 2
+
+
 def test_the_stream_ends_at_done_even_when_the_connection_stays_open() -> None:
     def serve(peer: Peer) -> None:
         peer.request()
@@ -361,9 +391,18 @@ def hold_back_the_end(peer: Peer) -> None:
     peer.pause(10)
 
 
+def flood(peer: Peer) -> None:
+    """Bytes without a pause: there is always one more to read, also behind the end."""
+    peer.request()
+    peer.send(CHUNKED)
+    while not peer.stopping.is_set():
+        peer.chunk(b": PING\n\n" * 8192)
+
+
 @pytest.mark.parametrize(
     ("serve", "phase", "billed"),
     [
+        (flood, "streaming", "maybe"),
         (never_read, "uploading", "no"),
         (never_answer, "waiting", "maybe"),
         (drip_the_head, "waiting", "maybe"),
@@ -381,7 +420,7 @@ def test_the_total_timeout_holds_in_every_phase(serve: Silence, phase: str, bill
     assert 0.5 < asking.seconds < 1.6
 
 
-@pytest.mark.parametrize("serve", [never_read, never_answer, drip_the_head, never_finish, hold_back_the_end])
+@pytest.mark.parametrize("serve", [never_read, never_answer, drip_the_head, never_finish, flood, hold_back_the_end])
 def test_a_cancel_ends_every_phase_and_closes_the_connection(serve: Silence) -> None:
     closed: list[float] = []
 
@@ -398,7 +437,7 @@ def test_a_cancel_ends_every_phase_and_closes_the_connection(serve: Silence) -> 
                 # Slowly, as a gateway that is busy: a close must not wait behind the bytes that nobody read.
                 if not peer.sock.recv(4096):
                     break
-                time.sleep(0.001)
+                time.sleep(0.01)
             except OSError:
                 break
         closed.append(time.monotonic())
@@ -479,7 +518,10 @@ def test_calls_leave_no_connection_open(answer: bytes) -> None:
     def serve(peer: Peer) -> None:
         peer.request()
         if answer:
-            peer.answer(answer.decode(), event() + DONE)
+            # Nothing says that the connection ends: it would be kept for the next request.
+            body = event() + DONE
+            peer.send(b"HTTP/1.1 " + answer + b"\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+            peer.wait_for_close(5)
 
     with RawServer(serve) as server:
         before = open_sockets()

@@ -302,9 +302,20 @@ def test_a_proxy_that_refuses_is_said_with_its_status(monkeypatch: pytest.Monkey
     assert error.billed == "no"
 
 
-def test_a_proxy_that_hangs_is_bounded_by_the_connect_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
-    with RawServer(lambda peer: peer.pause(5)) as silent:
-        monkeypatch.setenv("https_proxy", silent.url)
+def drip_the_tunnel(peer: Peer) -> None:
+    # Every byte is in time, all of them together are not.
+    peer.head()
+    for byte in b"HTTP/1.1 200 Connection established\r\n" + b"X: 1\r\n" * 100:
+        peer.send(bytes([byte]))
+        peer.pause(0.1)
+
+
+@pytest.mark.parametrize("serve", [silent, drip_the_tunnel])
+def test_a_proxy_that_hangs_is_bounded_by_the_connect_timeout(
+    serve: Callable[[Peer], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with RawServer(serve) as proxy:
+        monkeypatch.setenv("https_proxy", proxy.url)
         asking = ask("https://gateway.example", connect_timeout=0.5)
         error = asking.fails(TimedOut)
     assert (error.phase, error.billed) == ("connecting", "no")

@@ -23,8 +23,8 @@ from stand_in.execution import Run
 from studios import png_of
 
 ROOT = Path(__file__).resolve().parents[2]
-# Two forms: one that any pattern knows, and one that only the settings tell apart from a word.
-KEYS = ("sk-Planted7f3a9c2e5b8d1f4a6c0e2b7d9", "planted+word/with=signs")
+# Two forms: one that any pattern knows, and one that only the settings tell apart from a word; from two places.
+KEYS = {"sk, profiles.json": "sk-Planted7f3a9c2e5b8d1f4a6c0e2b7d9", "word, environment": "planted+word/with=signs"}
 SAVE = {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "cat"}}
 
 
@@ -80,15 +80,13 @@ def traces(caplog: pytest.LogCaptureFixture) -> Traces:
     return Traces()
 
 
-@pytest.fixture(params=KEYS, ids=["sk", "word"])
+@pytest.fixture(params=KEYS)
 def key(request: pytest.FixtureRequest) -> str:
-    return request.param
+    return KEYS[request.param]
 
 
-@pytest.fixture(params=["environment", "profiles.json"])
-def set_key(
-    request: pytest.FixtureRequest, key: str, clean_environment: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[str], None]:
+@pytest.fixture
+def set_key(key: str, clean_environment: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Sets the key, and the given base URL, for the default profile."""
 
     def by_environment(base_url: str) -> None:
@@ -101,7 +99,7 @@ def set_key(
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
-    return by_environment if request.param == "environment" else by_file
+    return by_environment if key == KEYS["word, environment"] else by_file
 
 
 @pytest.fixture

@@ -86,6 +86,7 @@ DOWNLOADS = (
     )),
     odd("smaller", "Asked for about 512 x 512"),
     odd("other_ratio", "Asked for 1:1, got 512 x 384"),
+    unreadable("corrupt_png", "broken or incomplete"),
     unreadable("truncated_png", "cut short"),
     unreadable("truncated_jpeg", "cut short"),
     unreadable("truncated_webp", "cut short"),

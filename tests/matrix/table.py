@@ -140,7 +140,7 @@ BROKEN = (
         for point in ("before_body", "mid_body")
     ),
     *(
-        unbilled(CUT, f"hang_{point}", "TimedOut", "take the whole request", upload=_UPLOAD, hangs=True)
+        unbilled(CUT, f"hang_{point}", "TimedOut", "take the whole request", upload=2 * _UPLOAD, hangs=True)
         for point in ("before_body", "mid_body")
     ),
     *(
