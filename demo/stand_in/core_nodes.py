@@ -91,7 +91,8 @@ class RebatchImages(ComfyNode):
 
     @classmethod
     def execute(cls, images: list[torch.Tensor], batch_size: list[int]) -> NodeOutput:
-        return NodeOutput(list(torch.cat(images).split(batch_size[0])))
+        joined, size = torch.cat(images), batch_size[0]
+        return NodeOutput([joined[start : start + size] for start in range(0, joined.shape[0], size)])
 
 
 class ImageFromBatch(ComfyNode):
