@@ -56,6 +56,14 @@ class Comfy:
         self.set("NanoBanana.Status.Previews", True)
         self.page.evaluate("async () => { await app.extensionManager.command.execute('Comfy.NewBlankWorkflow'); }")
         self.page.evaluate("() => LiteGraph.closeAllContextMenus?.()")
+        self.close_other_workflows()
+        self.page.evaluate("() => { const t = app.extensionManager.toast; (t.dismissAll ?? t.removeAll)?.(); }")
+        self.api("POST", "/history/clear", {"all": True})
+        self.delete_profiles()
+        self.profile(base_url="simulator")
+
+    def close_other_workflows(self) -> None:
+        """All but the one that is shown, whatever is unsaved in them."""
         self.page.evaluate(
             """async () => {
               const manager = app.extensionManager.workflow;
@@ -64,10 +72,6 @@ class Comfy:
               }
             }"""
         )
-        self.page.evaluate("() => { const t = app.extensionManager.toast; (t.dismissAll ?? t.removeAll)?.(); }")
-        self.api("POST", "/history/clear", {"all": True})
-        self.delete_profiles()
-        self.profile(base_url="simulator")
 
     # The server, as another client of its routes.
 

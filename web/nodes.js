@@ -152,7 +152,7 @@ function refresh(node) {
   const entry = attached.get(node);
   if (!entry) return;
   const profile = profileOf(node);
-  const found = catalog && estimate(catalog, valuesOf(node), profile);
+  const found = catalog && { ...estimate(catalog, valuesOf(node), profile), each: getsList(node) };
   const { ready } = catalog ? readiness(catalog, profile) : { ready: true };
   const previews = setting("NanoBanana.Status.Previews", true) !== false;
   entry.panel.show(viewOf(entry.run, { estimate: found ? estimateText(found, t) : "", setup: !ready, previews }, t));
@@ -190,6 +190,14 @@ function profileOf(node) {
   if (source === undefined) return "default";
   if (source?.comfyClass !== CONNECTION || inputNode(source, "profile") !== undefined) return null;
   return source.widgets?.find((one) => one.name === "profile")?.value ?? null;
+}
+
+/** Whether an input comes as a list: then the node runs once for each of its items. */
+function getsList(node) {
+  return (node.inputs ?? []).some((input, slot) => {
+    const link = node.isInputConnected(slot) ? node.getInputLink?.(slot) : null;
+    return link && node.getInputNode(slot)?.outputs?.[link.origin_slot]?.shape === window.LiteGraph.GRID_SHAPE;
+  });
 }
 
 /** The node wired to an input; null where it can't be told, undefined where nothing is wired. */

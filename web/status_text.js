@@ -79,6 +79,7 @@ export function estimateText(found, t) {
     const values = { cost: money(found.cost), count: found.count, price: money(found.price) };
     parts.push(found.count > 1 ? t("estimate.cost_of", values) : t("estimate.cost", values));
   }
+  if (found.each) parts.push(t("estimate.each"));
   if (found.simulated) parts.push(t("estimate.simulated"));
   return parts.join(" \u00b7 ");
 }

@@ -21,6 +21,24 @@ def test_before_a_run_pixels_and_cost_are_shown_and_follow_the_widgets(comfy: Co
     assert "0.72 (3 x 0.24)" in estimate.inner_text()
 
 
+def test_a_list_of_prompts_is_estimated_for_each_of_them(comfy: Comfy, renderer: str) -> None:
+    comfy.profile(prices={"NanoBananaPro-1K": 0.04})
+    generate = comfy.graph_to_run("", count=1)
+    prompts = comfy.add("NanoBananaGatewayPrompts", (60, 130), text="one\ntwo\nthree")
+    comfy.page.evaluate(
+        """([a, b]) => {
+          const to = app.graph.getNodeById(b);
+          app.graph.getNodeById(a).connect(0, to, to.inputs.findIndex(slot => slot.name === 'prompt'));
+        }""",
+        [prompts, generate],
+    )
+    comfy.panel.get_by_text("for each item of the list").wait_for()
+    comfy.run()
+    comfy.wait_for_tone("done")
+    assert "3 pictures" in comfy.headline()
+    assert "paid 0.12" in comfy.panel.inner_text()
+
+
 def test_a_run_is_followed_to_its_pictures_and_its_cost_stays(comfy: Comfy, renderer: str) -> None:
     comfy.profile(prices={"NanoBananaPro-1K": 0.04})
     comfy.graph_to_run("a lighthouse [latency:1.5]", count=3)
