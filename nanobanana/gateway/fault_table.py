@@ -155,7 +155,7 @@ ROWS: Final = (
         lambda fault: fault.status == 413 or fault.named(_TOO_LARGE) or bool(_LARGE_WORDS.search(fault.body.words)),
         TooLarge,
         "no",
-        "The input pictures are larger than the gateway takes",
+        "The request is larger than the gateway takes",
         "Use fewer or smaller input pictures, or lower the limits in " + _SETTINGS + ".",
         "refused before the model",
     ),
