@@ -8,19 +8,26 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
+from io import BytesIO
+from typing import Any
 
 import numpy as np
-from measuring import LEAST_REPEATS, Row, side_by_side
+from loading import load_core_conversions
+from measuring import LEAST_REPEATS, Row
 from pictures import (
+    DECODED,
     LOSSLESS,
     UNLIMITED,
     Point,
     Sample,
+    bare_decode,
     decode_rows,
     encoded,
+    file_to_tensors,
     growth,
     lossless_rows,
     memory_rows,
@@ -33,26 +40,44 @@ from pictures import (
 from PIL import Image
 
 _SIDES = (256, 512, 1024, 2048)
-_LARGE = 4096
 _REFERENCES = (1, 2, 4, 8, 14)
 
 
-def largest(one: Sample) -> list[Point]:
-    """Twice the sides of `one`, made of four of it. ComfyUI takes 20 s for it, and is left out."""
-    rgb = np.tile(one.rgb, (2, 2, 1))
-    two = Sample(rgb, tensors.to_image(rgb), Image.fromarray(rgb))
-    works = {
-        "ours": partial(request_body, [two.image], UNLIMITED),
-        "Pillow": lambda: len(encoded(two.pillow, **LOSSLESS["WebP"])),
+def large_points(one: Sample, core: Any) -> list[Point]:
+    """The same for `one`, which is large, by a single run each: what is small beside it doesn't matter any more."""
+    side = len(one.rgb)
+    works: dict[str, Callable[[], object]] = {
+        "ours": partial(request_body, [one.image], UNLIMITED),
+        "Pillow": partial(encoded, one.pillow, **LOSSLESS["WebP"]),
     }
-    sizes = {name: work() for name, work in works.items()}
-    times = side_by_side(works, 1)
-    return [Point("tensor to body", name, len(rgb), times[name].median, sizes[name]) for name in works]
+    if core is not None:
+        works["ComfyUI"] = partial(core.tensor_to_base64_string, one.image, total_pixels=None)
+    points: list[Point] = []
+    for name, work in works.items():
+        seconds, result = once(work)
+        points.append(Point("tensor to body", name, side, seconds, result if isinstance(result, int) else len(result)))
+    data = encoded(one.pillow, **DECODED["PNG"])
+    works = {"ours": partial(file_to_tensors, data), "Pillow": partial(bare_decode, data)}
+    if core is not None:
+        works["ComfyUI"] = lambda: core.bytesio_to_image_tensor(BytesIO(data))
+    return points + [Point("PNG to tensor", name, side, once(work)[0], len(data)) for name, work in works.items()]
 
 
-def curves(repeats: int) -> list[Point]:
-    """Time and bytes against sides, 256 to 8192, and against references, 1 to 14."""
-    points = growth(_SIDES, repeats) + growth([_LARGE], 1) + largest(sample(_LARGE))
+def once(work: Callable[[], Any]) -> tuple[float, Any]:
+    """Seconds of one run, and its result."""
+    began = time.perf_counter()
+    result = work()
+    return time.perf_counter() - began, result
+
+
+def curves(one: Sample, core: Any, repeats: int) -> list[Point]:
+    """Time and bytes against sides, 256 to 8192, and against references, 1 to 14.
+
+    The largest is four of `one`; ComfyUI takes 20 s for it, and is left out there.
+    """
+    points = growth(_SIDES, repeats) + large_points(one, core)
+    rgb = np.tile(one.rgb, (2, 2, 1))
+    points += large_points(Sample(rgb, tensors.to_image(rgb), Image.fromarray(rgb)), None)
     return points + reference_growth(_REFERENCES, 1024, repeats)
 
 
@@ -89,8 +114,6 @@ def main() -> int:
             print(row, file=sys.stderr, flush=True)
         found.extend(rows)
 
-    from loading import load_core_conversions
-
     core = load_core_conversions()
     one = sample(1024 if options.short else 4096)
     tell(lossless_rows(one, core, options.repeats))
@@ -98,7 +121,7 @@ def main() -> int:
     tell(parallel_rows([sample(len(one.rgb) // 2, seed) for seed in range(14)], options.repeats))
     if not options.short:
         tell(memory_rows(len(one.rgb)))
-        points = curves(options.repeats)
+        points = curves(one, core, options.repeats)
         tell(growth_rows(points))
     print(json.dumps({"rows": [asdict(row) for row in found], "points": [asdict(point) for point in points]}))
     return 0
