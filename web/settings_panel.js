@@ -25,6 +25,8 @@ export class SettingsPanel {
   async load() {
     try {
       const [catalog, answer] = await Promise.all([request("/catalog"), request("/profiles")]);
+      // Whoever was quicker than the server keeps what was typed.
+      if (this.fields?.isDirty) return;
       this.models = catalog.models.map((model) => model.name);
       this.take(answer);
     } catch (error) {

@@ -46,10 +46,10 @@ def test_every_paid_picture_is_there_with_what_is_known_of_it(comfy: Comfy) -> N
 
 
 def test_a_picture_is_loaded_into_the_graph_and_used_offline(comfy: Comfy, renderer: str) -> None:
-    make(comfy, "a lighthouse")
+    make(comfy, f"a lighthouse recalled in {renderer}")
     comfy.open_history()
     comfy.execute("Comfy.NewBlankWorkflow")
-    comfy.page.wait_for_selector(ITEM)
+    first(comfy).get_by_text(f"recalled in {renderer}").wait_for()
     comfy.delete_profiles()
     first(comfy).locator(".nanobanana-action-load").click()
     comfy.toast_text("NanoBanana Recall")
@@ -64,8 +64,9 @@ def test_a_picture_is_loaded_into_the_graph_and_used_offline(comfy: Comfy, rende
 
 
 def test_the_original_opens_in_a_page_of_its_own(comfy: Comfy) -> None:
-    make(comfy, "a lighthouse", output_format="webp")
+    make(comfy, "a lighthouse as webp", output_format="webp")
     comfy.open_history()
+    first(comfy).get_by_text("a lighthouse as webp").wait_for()
     with comfy.page.context.expect_page() as opened:
         first(comfy).locator(".nanobanana-action-open").click()
     page = opened.value
@@ -77,6 +78,7 @@ def test_the_original_opens_in_a_page_of_its_own(comfy: Comfy) -> None:
 def test_a_prompt_is_copied(comfy: Comfy) -> None:
     make(comfy, "a lighthouse\nwith two lines")
     comfy.open_history()
+    first(comfy).get_by_text("with two lines").wait_for()
     first(comfy).locator(".nanobanana-action-copy").click()
     comfy.toast_text("clipboard")
     assert comfy.page.evaluate("() => navigator.clipboard.readText()") == "a lighthouse\nwith two lines"
