@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ._tensors import Tensor
 
 _POLL = 0.1
+_PREVIEW_PERIOD = 0.25
 # Executions of one node over a list begin within one turn of the loop each; one that failed gives them time to appear.
 _LIST_SETTLES = 0.05
 
@@ -162,6 +163,7 @@ class NodeRun:
         # A page with our own panel shows text and pictures there, and nothing twice.
         self._has_panel = runs.viewers.watches(client_id())
         self._preview: Image | None = None
+        self._previewed = 0.0
         self._began = time.monotonic()
         self._said = ""
         self._shown = -1.0
@@ -192,8 +194,9 @@ class NodeRun:
         """Show what a call brought. Called in the call's thread."""
         if self._has_panel:
             self.live.pictures(outcome)
-        elif sum(not call.done for call in self.calls) > 1:
-            # The last one isn't previewed: the node ends with it.
+        elif sum(not call.done for call in self.calls) > 1 and time.monotonic() - self._previewed > _PREVIEW_PERIOD:
+            # The last one isn't previewed: the node ends with it. Of several at a time one is enough.
+            self._previewed = time.monotonic()
             self._preview = thumbnail(outcome.pictures[-1].picture.rgb)
 
     def _send(self, text: str) -> None:
