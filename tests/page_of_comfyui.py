@@ -173,8 +173,22 @@ class Comfy:
         return self.page.locator(".nanobanana-panel").first
 
     def headline(self) -> str:
-        found = self.panel.locator(".nanobanana-headline")
-        return found.inner_text() if found.count() else ""
+        return str(self.snapshot()["headline"])
+
+    def snapshot(self) -> dict[str, Any]:
+        """The first panel as it is at one moment: its tone, headline, and how far its bar is (None without one)."""
+        found: dict[str, Any] = self.page.evaluate(
+            """() => {
+              const panel = document.querySelector('.nanobanana-panel');
+              const bar = panel?.querySelector('.nanobanana-bar-fill');
+              return {
+                tone: panel?.dataset.tone ?? '',
+                headline: panel?.querySelector('.nanobanana-headline')?.textContent ?? '',
+                bar: bar ? parseFloat(bar.style.width) : null,
+              };
+            }"""
+        )
+        return found
 
     def wait_for_tone(self, tone: str, timeout: float = 15_000) -> None:
         self.page.wait_for_selector(f".nanobanana-panel[data-tone={tone}]", timeout=timeout)

@@ -46,11 +46,10 @@ def test_a_run_is_followed_to_its_pictures_and_its_cost_stays(comfy: Comfy, rend
     comfy.wait_for_tone("running")
     seen: set[str] = set()
     widths: list[float] = []
-    while comfy.panel.get_attribute("data-tone") == "running":
-        seen.add(comfy.headline())
-        bar = comfy.panel.locator(".nanobanana-bar-fill")
-        if bar.count():
-            widths.append(float(str(bar.get_attribute("style")).split("width:")[1].strip(" %;")))
+    while (now := comfy.snapshot())["tone"] == "running":
+        seen.add(now["headline"])
+        if now["bar"] is not None:
+            widths.append(now["bar"])
         if len(seen) == 3:
             comfy.picture(f"status-running-{renderer}")
         comfy.page.wait_for_timeout(60)
@@ -74,8 +73,8 @@ def test_waiting_is_told_in_seconds_and_the_models_words_are_shown(comfy: Comfy,
     comfy.run()
     seen: set[str] = set()
     comfy.wait_for_tone("running")
-    while comfy.panel.get_attribute("data-tone") == "running":
-        seen.add(comfy.headline())
+    while (now := comfy.snapshot())["tone"] == "running":
+        seen.add(now["headline"])
         comfy.page.wait_for_timeout(50)
     # The simulator says how far it is, in Chinese too: those words come through as they are.
     assert any("%" in words or "\u6392\u961f" in words for words in seen), seen
