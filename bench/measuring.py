@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LEAST_REPEATS = 5
+_WARMING_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,16 @@ class Row:
 
 
 def side_by_side(works: Mapping[str, Callable[[], object]], repeats: int = LEAST_REPEATS) -> dict[str, Timing]:
-    """Each of `works` once unmeasured, then all of them in turn `repeats` times; wall time by name."""
+    """Each of `works` once unmeasured, then all of them in turn `repeats` times; wall time by name.
+
+    What takes seconds needs no warming up: the unmeasured runs end after two.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in works}
     busy: dict[str, list[float]] = {name: [] for name in works}
+    enough = time.perf_counter() + _WARMING_SECONDS
     for work in works.values():
-        work()
+        if time.perf_counter() < enough:
+            work()
     for _ in range(repeats):
         for name, work in works.items():
             gc.collect()

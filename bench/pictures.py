@@ -71,6 +71,14 @@ def sample(side: int, seed: int = 1) -> Sample:
     return Sample(rgb, tensors.to_image(rgb), Image.fromarray(rgb))
 
 
+def larger(one: Sample) -> Sample:
+    """Twice the sides of `one`, made of it turned and inverted, so that no encoder finds it four times."""
+    turned = one.rgb.swapaxes(0, 1)
+    upper, lower = np.hstack([one.rgb, turned]), np.hstack([255 - turned[::-1], 255 - one.rgb[:, ::-1]])
+    rgb = np.ascontiguousarray(np.vstack([upper, lower]))
+    return Sample(rgb, tensors.to_image(rgb), Image.fromarray(rgb))
+
+
 def request_body(images: Sequence[Any], limits: PayloadLimits, workers: int | None = None) -> int:
     """All that happens between the IMAGE tensors and the socket; the body's length in bytes."""
     sources = [source for image in images for source in tensors.sources(image)]

@@ -23,7 +23,7 @@ from typing import Any
 import fake_gateway
 from loading import load_pack, load_tensors
 from measuring import LEAST_REPEATS, Row, in_fresh_process, peak_memory, ratio, side_by_side
-from pictures import encoded, sample
+from pictures import encoded, larger, sample
 
 load_pack()
 from pack.nanobanana.cancel import CancelToken  # noqa: E402
@@ -205,7 +205,7 @@ def edit_memory(side: int, *, lossless: bool) -> dict[str, int | None]:
 
             # Imports, plugins and the threads' stacks are not the picture's.
             edit(sample(64, 2).image)
-            image = sample(side).image
+            image = larger(sample(side // 2)).image
             peak = peak_memory(lambda: edit(image))
             posts = [one.body for one in gateway.served() if one.method == "POST"]
     return {"peak": peak, "body": posts[-1]}
