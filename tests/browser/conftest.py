@@ -75,7 +75,7 @@ class Site:
     said: list[str] = field(default_factory=list)
 
 
-@pytest.fixture(scope="session", params=["own", "newest"])
+@pytest.fixture(scope="package", params=["own", "newest"])
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     installation = find_installation(os.environ)
     assert installation is not None
@@ -104,7 +104,9 @@ def prepare(base: Path) -> None:
     (user / "comfy.settings.json").write_text(json.dumps(settings))
 
 
-@pytest.fixture(scope="session")
+# Not for the session: while Playwright is open its loop counts as running in this thread, and the stand-in host's
+# tests, which may follow in the same worker, need loops of their own.
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
@@ -116,7 +118,7 @@ def browser() -> Iterator[Any]:
         running.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def opened(site: Site, browser: Any) -> Iterator[Comfy]:
     """One page for all tests of a frontend: to load it takes some seconds."""
     context = browser.new_context(viewport={"width": 1440, "height": 900}, locale="en-US")
