@@ -22,6 +22,7 @@ from pictures import (
     DECODED,
     LOSSLESS,
     UNLIMITED,
+    Picture,
     Point,
     Sample,
     bare_decode,
@@ -85,7 +86,7 @@ def fourteen(one: Sample) -> list[Sample]:
     """Pictures with the same detail as `one`, each beginning elsewhere."""
     step = len(one.rgb) // 14
     rolled = [np.roll(one.rgb, number * step, axis=0) for number in range(14)]
-    return [Sample(rgb, tensors.to_image(rgb), Image.fromarray(rgb)) for rgb in rolled]
+    return [Sample(rgb, tensors.to_image(Picture(rgb)), Image.fromarray(rgb)) for rgb in rolled]
 
 
 def growth_rows(points: Sequence[Point]) -> list[Row]:

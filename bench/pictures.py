@@ -26,7 +26,7 @@ from PIL import Image
 load_pack()
 from pack.nanobanana.cancel import CancelToken  # noqa: E402
 from pack.nanobanana.gateway.request_body import RequestBody  # noqa: E402
-from pack.nanobanana.imaging import PayloadLimits, decode, fit  # noqa: E402
+from pack.nanobanana.imaging import PayloadLimits, Picture, decode, fit  # noqa: E402
 from pack.nanobanana.request import PictureRequest  # noqa: E402
 
 tensors: Any = load_tensors()
@@ -68,7 +68,7 @@ def sample(side: int, seed: int = 1) -> Sample:
         cells *= 2
     levels = 128 + 45 * (total - total.mean()) / total.std() + rng.normal(0, 2, total.shape)
     rgb = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
-    return Sample(rgb, tensors.to_image(rgb), Image.fromarray(rgb))
+    return Sample(rgb, tensors.to_image(Picture(rgb)), Image.fromarray(rgb))
 
 
 def larger(one: Sample) -> Sample:
@@ -76,7 +76,7 @@ def larger(one: Sample) -> Sample:
     turned = one.rgb.swapaxes(0, 1)
     upper, lower = np.hstack([one.rgb, turned]), np.hstack([255 - turned[::-1], 255 - one.rgb[:, ::-1]])
     rgb = np.ascontiguousarray(np.vstack([upper, lower]))
-    return Sample(rgb, tensors.to_image(rgb), Image.fromarray(rgb))
+    return Sample(rgb, tensors.to_image(Picture(rgb)), Image.fromarray(rgb))
 
 
 def request_body(images: Sequence[Any], limits: PayloadLimits, workers: int | None = None) -> int:
@@ -95,8 +95,8 @@ def encoded(image: Image.Image, **options: Any) -> bytes:
 
 def file_to_tensors(data: bytes) -> tuple[Any, Any]:
     """What the nodes do with a file: IMAGE and MASK."""
-    picture = decode(data)
-    return tensors.to_image(picture.rgb), tensors.to_mask(picture.alpha, picture.height, picture.width)
+    picture = decode(data, values=True)
+    return tensors.to_image(picture), tensors.to_mask(picture.alpha, picture.height, picture.width)
 
 
 def bare_decode(data: bytes) -> Image.Image:

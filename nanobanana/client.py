@@ -147,9 +147,17 @@ class Studio:
             if claim.what == "failed":
                 record = claim.record
                 raise GatewayError(record.error, request_id=record.request_id, billed=record.billed)
-            collecting = Collecting(self.journal, claim.record.id, call.cancel, call.say, lambda: self._clock() - began)
+            collecting = Collecting(
+                self.journal,
+                claim.record.id,
+                order,
+                call.variation,
+                call.cancel,
+                call.say,
+                lambda: self._clock() - began,
+            )
             if claim.what == "kept":
-                return collecting.from_disk(claim.record, order, call.variation)
+                return collecting.from_disk(claim.record)
             return self._fetch(call, claim, collecting)
 
     def _fetch(self, call: Call, claim: Claim, collecting: Collecting) -> Outcome:
@@ -157,12 +165,12 @@ class Studio:
         profile = self.connected(order.profile)
         downloader = self.downloader(profile)
         if claim.what == "answered":
-            return collecting.remaining(claim.record, downloader, order, call.variation)
+            return collecting.remaining(claim.record, downloader)
         asking = Asking(self.journal, claim.record.id, order, Gateway(profile, self._pacing), self._pacing)
         gate = self._gates.of(profile.base_url, profile.concurrency)
         asked = asking.ask(gate, call.cancel, call.say)
         warnings = (*_about_earlier(claim.earlier), *asking.notes, *((asked.warning,) if asked.warning else ()))
-        return collecting.answered(asked.answer, downloader, order, call.variation, warnings)
+        return collecting.answered(asked.answer, downloader, warnings)
 
     def connected(self, profile: Profile) -> Profile:
         """`profile` with its base URL as an address. Raises `ConfigError` when none is set."""

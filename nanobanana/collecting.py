@@ -38,10 +38,19 @@ class Collecting:
     """The pictures of one journalled call. Use once, in the call's thread. `seconds` tells how long the call took."""
 
     def __init__(
-        self, journal: Journal, call_id: int, cancel: CancelToken, report: Reporter, seconds: Callable[[], float]
+        self,
+        journal: Journal,
+        call_id: int,
+        order: Order,
+        variation: int,
+        cancel: CancelToken,
+        report: Reporter,
+        seconds: Callable[[], float],
     ) -> None:
         self._journal = journal
         self._call_id = call_id
+        self._order = order
+        self._variation = variation
         self._cancel = cancel
         self._report = report
         self._seconds = seconds
@@ -55,13 +64,13 @@ class Collecting:
         self._deadline: Deadline | None = None
         self._failures = 0
 
-    def from_disk(self, record: CallRecord, order: Order, variation: int) -> Outcome:
+    def from_disk(self, record: CallRecord) -> Outcome:
         """What an earlier run kept: no request, no cost."""
         for kept in record.pictures:
             self._decode(kept.position, self._journal.read(kept), kept, kept.url)
-        return self._outcome(order, variation, "journal", "no", record.text, record.request_id)
+        return self._outcome("journal", "no", record.text, record.request_id)
 
-    def remaining(self, record: CallRecord, downloader: Downloader, order: Order, variation: int) -> Outcome:
+    def remaining(self, record: CallRecord, downloader: Downloader) -> Outcome:
         """What an earlier run paid for: kept pictures from disk, the others downloaded again."""
         for kept in record.pictures:
             self._decode(kept.position, self._journal.read(kept), kept, kept.url)
@@ -75,11 +84,9 @@ class Collecting:
                 except DownloadFailed as error:
                     self._problems.append(_expired(error))
         self._settle()
-        return self._outcome(order, variation, "journal", "no", record.text, record.request_id)
+        return self._outcome("journal", "no", record.text, record.request_id)
 
-    def answered(
-        self, answer: Answer, downloader: Downloader, order: Order, variation: int, warnings: Iterable[str]
-    ) -> Outcome:
+    def answered(self, answer: Answer, downloader: Downloader, warnings: Iterable[str]) -> Outcome:
         """The pictures of a fresh answer. Inline ones are kept before the answer is noted: they can't be had again.
 
         A URL at which the answer broke off may be half of one: it counts as an answer when its download worked.
@@ -105,7 +112,7 @@ class Collecting:
                 self._try_cut_off(position, item.url, downloader, answer, urls)
         self._weigh_cut_off(answer)
         self._settle()
-        return self._outcome(order, variation, "gateway", "yes", answer.text, answer.request_id)
+        return self._outcome("gateway", "yes", answer.text, answer.request_id)
 
     def _try_cut_off(
         self, position: int, url: str, downloader: Downloader, answer: Answer, urls: dict[int, str]
@@ -181,7 +188,7 @@ class Collecting:
             self._warnings.append(_TOO_MANY)
             return
         try:
-            picture = decode(data)
+            picture = decode(data, values=self._order.values)
         except ImageError as error:
             place = f" Its bytes are kept in {kept.path}." if kept else ""
             self._problems.append(
@@ -191,31 +198,28 @@ class Collecting:
                 )
             )
             return
-        self._pixels += picture.rgb.shape[0] * picture.rgb.shape[1]
+        self._pixels += picture.width * picture.height
         self._pictures[position] = Delivered(picture, kept.id if kept else "", url, len(data))
         if kept and kept.width is None:
             self._note_size(kept, picture)
 
     def _note_size(self, kept: PictureRecord, picture: Picture) -> None:
-        height, width = picture.rgb.shape[:2]
         try:
-            self._journal.set_size(kept.id, width, height)
+            self._journal.set_size(kept.id, picture.width, picture.height)
         except JournalError:
             _log.warning("A picture's size could not be written to the journal", exc_info=True)
 
-    def _outcome(
-        self, order: Order, variation: int, source: Source, billed: Billed, text: str, request_id: str
-    ) -> Outcome:
+    def _outcome(self, source: Source, billed: Billed, text: str, request_id: str) -> Outcome:
         pictures = tuple(self._pictures[position] for position in sorted(self._pictures))
         for delivered in pictures:
-            height, width = delivered.picture.rgb.shape[:2]
-            if warning := size_warning(order.model, order.aspect_ratio, width, height):
+            width, height = delivered.picture.width, delivered.picture.height
+            if warning := size_warning(self._order.model, self._order.aspect_ratio, width, height):
                 self._warnings.append(warning)
         error = self._problems[0] if self._problems else None
         if error is None and not pictures:
             error = BadAnswer("The gateway's answer held no picture.", request_id=request_id, billed=billed)
         warnings = tuple(dict.fromkeys(self._warnings))
-        return Outcome(variation, pictures, error, source, billed, text, request_id, warnings=warnings)
+        return Outcome(self._variation, pictures, error, source, billed, text, request_id, warnings=warnings)
 
 
 def _cut_off_error(failure: DownloadFailed, request_id: str) -> StreamBroken:

@@ -35,7 +35,10 @@ class InputPictures(Protocol):
 
 @dataclass(frozen=True)
 class Order:
-    """One picture a variation. `run` names one execution of a graph by a person: within it nothing is sent twice."""
+    """One picture a variation. `run` names one execution of a graph by a person: within it nothing is sent twice.
+
+    `values`: whether the pictures that come are wanted as `Picture.values` too.
+    """
 
     profile: Profile
     model: str
@@ -45,6 +48,7 @@ class Order:
     seed: int
     run: str
     inputs: InputPictures | None = None
+    values: bool = False
 
 
 Source = Literal["gateway", "journal"]

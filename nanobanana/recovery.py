@@ -42,5 +42,7 @@ def download_again(
         if claim.what != "answered":
             raise InputError("There is nothing to download for this call any longer.", "Look at the history again.")
         downloader = studio.downloader(studio.connected(profile))
-        collecting = Collecting(journal, claim.record.id, cancel, lambda _: None, lambda: clock() - began)
-        return collecting.remaining(claim.record, downloader, order, record.key.variation)
+        collecting = Collecting(
+            journal, claim.record.id, order, record.key.variation, cancel, lambda _: None, lambda: clock() - began
+        )
+        return collecting.remaining(claim.record, downloader)

@@ -57,7 +57,9 @@ async def edit(
             checked = f"{checked}\n\n{masked.sentence}"
             convert = inside_mask(_wired(images)[0], masked)
         check_picture_count(model, len(sent))
-        order = Order(profile, model, checked, sent_ratio, output_format, seed, run, SharedInputs(sent))
+        # A masked edit is put together from the levels.
+        values = array is None
+        order = Order(profile, model, checked, sent_ratio, output_format, seed, run, SharedInputs(sent), values)
         return Job(order, count, convert)
 
     # Begun before the first await: the host may hand the loop to a blocking node right after.

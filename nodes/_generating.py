@@ -34,7 +34,7 @@ async def generate(
         profile = _inputs.chosen_profile(connection)
         check_choices(profile, model, aspect_ratio, output_format, count)
         checked = checked_prompt(prompt, profile)
-        order = Order(profile, model, checked, aspect_ratio, output_format, seed, run)
+        order = Order(profile, model, checked, aspect_ratio, output_format, seed, run, values=True)
         return Job(order, count, image_and_mask)
 
     # Begun before the first await: the host may hand the loop to a blocking node right after.
@@ -46,5 +46,4 @@ async def generate(
 
 def image_and_mask(picture: Picture) -> tuple[Tensor, Tensor]:
     """IMAGE [1,H,W,3] and MASK [1,H,W] of a decoded picture."""
-    height, width = picture.rgb.shape[:2]
-    return to_image(picture.rgb), to_mask(picture.alpha, height, width)
+    return to_image(picture), to_mask(picture.alpha, picture.height, picture.width)

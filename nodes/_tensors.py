@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from ..nanobanana.cancel import CancelToken
 from ..nanobanana.errors import InputError
-from ..nanobanana.imaging import resize_mask
+from ..nanobanana.imaging import Picture, resize_mask
 from ..nanobanana.imaging.digest import pixel_digest
 from ..nanobanana.imaging.shared import SharedResults
+from ..nanobanana.imaging.values import to_values
 from ..nanobanana.imaging.workers import core_count, run_all
 
 if TYPE_CHECKING:
@@ -110,12 +111,16 @@ def sources(image: Tensor, first: int = 1) -> list[TensorSource]:
     return [TensorSource(picture, f"Picture {first + number}") for number, picture in enumerate(image)]
 
 
-def to_image(rgb: Pixels) -> Tensor:
-    """[H,W,3] uint8 as an IMAGE [1,H,W,3], float32, level v exactly as float32(v) / 255 gives it."""
-    height, width, channels = rgb.shape
-    out = np.empty((1, height, width, channels), np.float32)
-    _for_strips(height, width * channels, partial(_divide, rgb, out[0]))
-    return torch.from_numpy(out)
+def to_image(picture: Picture) -> Tensor:
+    """A picture as an IMAGE [1,H,W,3], float32, level v exactly as float32(v) / 255 gives it.
+
+    Where the picture has its `values`, the tensor is that memory.
+    """
+    values = picture.values
+    if values is None:
+        values = np.empty(picture.rgb.shape, np.float32)
+        _fill(picture.rgb, values)
+    return torch.from_numpy(values[np.newaxis])
 
 
 def to_mask(alpha: Pixels | None, height: int, width: int) -> Tensor:
@@ -124,7 +129,7 @@ def to_mask(alpha: Pixels | None, height: int, width: int) -> Tensor:
         # Numpy's zeros cost nothing until they are read.
         return torch.from_numpy(np.zeros((1, height, width), np.float32))
     out = np.empty((1, height, width), np.float32)
-    _for_strips(height, width, partial(_divide, alpha, out[0]))
+    _fill(alpha, out[0])
     np.subtract(np.float32(1), out, out=out)
     return torch.from_numpy(out)
 
@@ -174,12 +179,11 @@ def _float32(strip: Tensor) -> NDArray[np.float32]:
     return array
 
 
-def _divide(levels: Pixels, out: NDArray[np.float32], start: int, stop: int) -> None:
-    step = max(1, _BLOCK_VALUES // max(1, levels[0].size))
-    for first in range(start, stop, step):
-        last = min(first + step, stop)
-        # A true division: multiplying by 1 / 255 would miss by one bit for some levels.
-        np.divide(levels[first:last], np.float32(255), out=out[first:last])
+def _fill(levels: Pixels, out: NDArray[np.float32]) -> None:
+    def strip(start: int, stop: int) -> None:
+        to_values(levels[start:stop], out[start:stop])
+
+    _for_strips(len(levels), levels[0].size, strip)
 
 
 def _for_strips(height: int, row_values: int, work: Callable[[int, int], None]) -> None:

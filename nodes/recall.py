@@ -48,14 +48,13 @@ class NanoBananaGatewayRecall(io.ComfyNode):
         call = journal().call(kept.call_id)
         if call is None:
             raise InputError("This picture was cleared from the history a moment ago.", "Choose another one.")
-        decoded = decode(journal().read(kept))
-        height, width = decoded.rgb.shape[:2]
+        decoded = decode(journal().read(kept), values=True)
         info: dict[str, object] = {
             "model": call.details.model,
             "prompt": call.details.prompt,
             "ratio": call.details.aspect_ratio,
             "format": call.details.output_format,
-            "pixels": f"{width}x{height}",
+            "pixels": f"{decoded.width}x{decoded.height}",
             "url": kept.url,
             "request_id": call.request_id,
             "seconds": call.seconds,
@@ -65,4 +64,4 @@ class NanoBananaGatewayRecall(io.ComfyNode):
             "warnings": [],
         }
         words = json.dumps(info, ensure_ascii=False, indent=1)
-        return io.NodeOutput(to_image(decoded.rgb), to_mask(decoded.alpha, height, width), words)
+        return io.NodeOutput(to_image(decoded), to_mask(decoded.alpha, decoded.height, decoded.width), words)

@@ -374,6 +374,14 @@ def test_calls_with_several_variations_are_calls_of_their_own(gateway: Simulator
     assert len(gateway.ledger.posts) == 4 + 3
 
 
+def test_values_come_where_they_are_asked_for_also_from_disk(bench: Bench) -> None:
+    for _ in range(2):
+        asked, plain = bench.make(values=True), bench.make(variation=1)
+        assert asked.pictures[0].picture.values is not None
+        assert plain.pictures[0].picture.values is None
+    assert asked.source == "journal"
+
+
 def test_the_same_picture_wanted_by_many_is_paid_once(gateway: Simulator, bench: Bench) -> None:
     gateway.set_faults("latency:0.2")
     outcomes = [finished(call) for call in [bench.start() for _ in range(12)]]

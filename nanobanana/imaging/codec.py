@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -20,8 +20,10 @@ from ..cancel import CancelToken
 from ..errors import ImageError
 from . import deep
 from .headers import header_size, is_cut_short, png_exif
+from .inflating import inflated_ahead
 from .sniff import sniff
 from .sources import strip_rows
+from .values import to_values
 from .workers import core_count, run_all
 
 if TYPE_CHECKING:
@@ -50,10 +52,14 @@ _KEYED_MODES = ("1", "L", "P", "RGB")
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """`rgb`: [H,W,3] uint8. `alpha`: [H,W] uint8, 255 opaque and not multiplied in, or None where the file has none."""
+    """`rgb`: [H,W,3] uint8. `alpha`: [H,W] uint8, 255 opaque and not multiplied in, or None where the file has none.
+
+    `values`: [H,W,3] float32 of `rgb`, see `to_values`: what an IMAGE holds. None where it wasn't asked for.
+    """
 
     rgb: NDArray[np.uint8]
     alpha: NDArray[np.uint8] | None = None
+    values: NDArray[np.float32] | None = None
 
     @property
     def height(self) -> int:
@@ -64,26 +70,30 @@ class Picture:
         return int(self.rgb.shape[1])
 
 
-def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES) -> Picture:
-    """The picture in `data`, turned upright by its EXIF orientation, as 8-bit RGB and alpha.
+def decode(data: bytes, *, values: bool = False, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES) -> Picture:
+    """The picture in `data`, turned upright by its EXIF orientation, as 8-bit RGB and alpha, and as `values` if asked.
 
+    Asking here is faster than working the values out afterwards: their memory is made ready while the file is decoded.
     16-bit levels v become round(v / 257). Of an animation the first frame is taken. Raises `ImageError` for bytes
     that are no picture, a broken or truncated one, and, before decoding, for one over `max_bytes` or `max_pixels`.
     """
     image = _open(data, max_pixels, max_bytes)
-    levels = np.empty(image.width * image.height * 3, np.uint8)
-    with _fetched(levels):
+    size = image.width * image.height * 3
+    levels = np.empty(size, np.uint8)
+    floats = np.empty(size if values else 0, np.float32)
+    with _fetched(levels, floats):
         try:
-            upright = _upright(deep.load(image, partial(_open, data, max_pixels, max_bytes)))
+            upright = _upright(_loaded(image, len(data), partial(_open, data, max_pixels, max_bytes)))
         except Exception as error:
             raise ImageError(f"The picture can't be decoded: it is broken or incomplete ({_words(error)}).") from error
-    rgb = levels.reshape(upright.height, upright.width, 3)
-    alpha = np.empty((upright.height, upright.width), np.uint8) if _has_alpha(upright) else None
+    shape = (upright.height, upright.width, 3)
+    alpha = np.empty(shape[:2], np.uint8) if _has_alpha(upright) else None
+    picture = Picture(levels.reshape(shape), alpha, floats.reshape(shape) if values else None)
     try:
-        _unpack(upright, rgb, alpha)
+        _unpack(upright, picture)
     except ValueError as error:
         raise ImageError(f"The picture's colours can't be read ({_words(error)}).") from error
-    return Picture(rgb, alpha)
+    return picture
 
 
 def size_of(data: bytes, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES) -> tuple[int, int]:
@@ -107,18 +117,33 @@ def _orientation_before_loading(image: ImageFile, data: bytes) -> int:
     return _orientation(described)
 
 
+def _loaded(image: ImageFile, file_bytes: int, open_again: Callable[[], ImageFile]) -> Image.Image:
+    with inflated_ahead(image, file_bytes) as ahead:
+        try:
+            return deep.load(image, open_again)
+        except Exception:
+            if not ahead:
+                raise
+    return deep.load(open_again(), open_again)
+
+
 def _upright(image: Image.Image) -> Image.Image:
     transpose = _TRANSPOSES.get(_orientation(image))
     return image if transpose is None else image.transpose(transpose)
 
 
 @contextmanager
-def _fetched(array: NDArray[np.uint8]) -> Generator[None]:
-    """Have the system hand out the memory of `array` on another core meanwhile: for a large one a tenth of the work."""
-    if array.nbytes < _WORTH_A_THREAD:
+def _fetched(*arrays: NDArray[Any]) -> Generator[None]:
+    """Have the system hand out the memory of `arrays` on another core meanwhile: of large ones a tenth of the work."""
+    if sum(array.nbytes for array in arrays) < _WORTH_A_THREAD:
         yield
         return
-    thread = threading.Thread(target=array.fill, args=(0,), name="nanobanana-memory", daemon=True)
+
+    def fill() -> None:
+        for array in arrays:
+            array.fill(0)
+
+    thread = threading.Thread(target=fill, name="nanobanana-memory", daemon=True)
     thread.start()
     try:
         yield
@@ -130,8 +155,9 @@ def _has_alpha(image: Image.Image) -> bool:
     return image.mode in _ALPHA_MODES or (image.mode in _KEYED_MODES and "transparency" in image.info)
 
 
-def _unpack(image: Image.Image, rgb: NDArray[np.uint8], alpha: NDArray[np.uint8] | None) -> None:
-    """Fill `rgb` [H,W,3] and `alpha` [H,W] from Pillow's memory, strip by strip on several cores."""
+def _unpack(image: Image.Image, picture: Picture) -> None:
+    """Fill the arrays of `picture` from Pillow's memory, strip by strip on several cores."""
+    rgb, alpha, values = picture.rgb, picture.alpha, picture.values
     mode = "RGB" if alpha is None else "RGBA"
     width, height = image.size
     rows = strip_rows(width, 4, _STRIP_BYTES)
@@ -145,6 +171,8 @@ def _unpack(image: Image.Image, rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]
         rgb[start:stop] = pixels[:, :, :3]
         if alpha is not None:
             alpha[start:stop] = pixels[:, :, 3]
+        if values is not None:
+            to_values(rgb[start:stop], values[start:stop])
 
     run_all([partial(strip, start) for start in range(0, height, rows)], core_count(), CancelToken())
 

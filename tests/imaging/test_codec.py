@@ -213,6 +213,20 @@ def test_of_an_animation_the_first_frame_is_taken(kind: str) -> None:
     assert decode(data).rgb[5, 5].tolist() == [200, 10, 10]
 
 
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize(("shape", "channels"), [((7, 9), 3), ((40, 30), 4), ((1500, 1100), 3)])
+def test_values_are_the_levels_divided(kind: str, shape: tuple[int, int], channels: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = saved(Image.fromarray(photo(*shape, 3 if kind == "JPEG" else channels)), kind, exif=exif)
+    assert decode(data).values is None
+    picture = decode(data, values=True)
+    assert picture.values is not None
+    assert picture.values.dtype == np.float32
+    np.testing.assert_array_equal(picture.values, picture.rgb.astype(np.float32) / np.float32(255))
+    np.testing.assert_array_equal(picture.rgb, decode(data).rgb)
+
+
 def test_many_threads_decode_at_once() -> None:
     pixels = [photo(200, 300, seed=seed) for seed in range(4)]
     files = [saved(Image.fromarray(one)) for one in pixels]

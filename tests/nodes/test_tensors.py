@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pack.nanobanana.cancel import Cancelled, CancelToken
 from pack.nanobanana.errors import InputError
-from pack.nanobanana.imaging import ArraySource, PixelSource, digest
+from pack.nanobanana.imaging import ArraySource, Picture, PixelSource, digest
 
 TENSORS = Path(__file__).resolve().parents[2] / "nodes" / "_tensors.py"
 
@@ -148,7 +148,7 @@ def test_whole_numbers_are_an_input_error() -> None:
 
 def test_levels_become_the_nearest_float_to_v_over_255() -> None:
     rgb = np.arange(768, dtype=np.uint16).astype(np.uint8).reshape(16, 16, 3)
-    image = tensors.to_image(rgb)
+    image = tensors.to_image(Picture(rgb))
     assert image.shape == (1, 16, 16, 3)
     assert image.dtype == torch.float32
     assert image.is_contiguous()
@@ -162,8 +162,8 @@ def test_levels_become_the_nearest_float_to_v_over_255() -> None:
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5000), (3000, 1), (700, 900)])
 def test_there_and_back_is_the_same(shape: tuple[int, int]) -> None:
     rgb = np.random.default_rng(5).integers(0, 256, (*shape, 3), np.uint8)
-    np.testing.assert_array_equal(levels_of(tensors.to_image(rgb))[0], rgb)
-    half = tensors.to_image(rgb).half()
+    np.testing.assert_array_equal(levels_of(tensors.to_image(Picture(rgb)))[0], rgb)
+    half = tensors.to_image(Picture(rgb)).half()
     np.testing.assert_array_equal(levels_of(half)[0], rgb)
 
 
