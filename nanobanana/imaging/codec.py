@@ -24,7 +24,7 @@ from .inflating import inflated_ahead
 from .sniff import sniff
 from .sources import strip_rows
 from .values import to_values
-from .workers import core_count, run_all
+from .workers import run_all, share_of_cores
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
@@ -78,22 +78,8 @@ def decode(data: bytes, *, values: bool = False, max_pixels: int = MAX_PIXELS, m
     that are no picture, a broken or truncated one, and, before decoding, for one over `max_bytes` or `max_pixels`.
     """
     image = _open(data, max_pixels, max_bytes)
-    size = image.width * image.height * 3
-    levels = np.empty(size, np.uint8)
-    floats = np.empty(size if values else 0, np.float32)
-    with _fetched(levels, floats):
-        try:
-            upright = _upright(_loaded(image, len(data), partial(_open, data, max_pixels, max_bytes)))
-        except Exception as error:
-            raise ImageError(f"The picture can't be decoded: it is broken or incomplete ({_words(error)}).") from error
-    shape = (upright.height, upright.width, 3)
-    alpha = np.empty(shape[:2], np.uint8) if _has_alpha(upright) else None
-    picture = Picture(levels.reshape(shape), alpha, floats.reshape(shape) if values else None)
-    try:
-        _unpack(upright, picture)
-    except ValueError as error:
-        raise ImageError(f"The picture's colours can't be read ({_words(error)}).") from error
-    return picture
+    with share_of_cores() as cores:
+        return _decoded(image, len(data), partial(_open, data, max_pixels, max_bytes), values, cores)
 
 
 def size_of(data: bytes, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES) -> tuple[int, int]:
@@ -117,8 +103,29 @@ def _orientation_before_loading(image: ImageFile, data: bytes) -> int:
     return _orientation(described)
 
 
-def _loaded(image: ImageFile, file_bytes: int, open_again: Callable[[], ImageFile]) -> Image.Image:
-    with inflated_ahead(image, file_bytes) as ahead:
+def _decoded(
+    image: ImageFile, file_bytes: int, open_again: Callable[[], ImageFile], values: bool, cores: int
+) -> Picture:
+    size = image.width * image.height * 3
+    levels = np.empty(size, np.uint8)
+    floats = np.empty(size if values else 0, np.float32)
+    with _fetched(cores, levels, floats):
+        try:
+            upright = _upright(_loaded(image, file_bytes, open_again, cores))
+        except Exception as error:
+            raise ImageError(f"The picture can't be decoded: it is broken or incomplete ({_words(error)}).") from error
+    shape = (upright.height, upright.width, 3)
+    alpha = np.empty(shape[:2], np.uint8) if _has_alpha(upright) else None
+    picture = Picture(levels.reshape(shape), alpha, floats.reshape(shape) if values else None)
+    try:
+        _unpack(upright, picture, cores)
+    except ValueError as error:
+        raise ImageError(f"The picture's colours can't be read ({_words(error)}).") from error
+    return picture
+
+
+def _loaded(image: ImageFile, file_bytes: int, open_again: Callable[[], ImageFile], cores: int) -> Image.Image:
+    with inflated_ahead(image, file_bytes, cores) as ahead:
         try:
             return deep.load(image, open_again)
         except Exception:
@@ -133,9 +140,9 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 @contextmanager
-def _fetched(*arrays: NDArray[Any]) -> Generator[None]:
+def _fetched(cores: int, *arrays: NDArray[Any]) -> Generator[None]:
     """Have the system hand out the memory of `arrays` on another core meanwhile: of large ones a tenth of the work."""
-    if sum(array.nbytes for array in arrays) < _WORTH_A_THREAD:
+    if cores < 2 or sum(array.nbytes for array in arrays) < _WORTH_A_THREAD:
         yield
         return
 
@@ -155,8 +162,8 @@ def _has_alpha(image: Image.Image) -> bool:
     return image.mode in _ALPHA_MODES or (image.mode in _KEYED_MODES and "transparency" in image.info)
 
 
-def _unpack(image: Image.Image, picture: Picture) -> None:
-    """Fill the arrays of `picture` from Pillow's memory, strip by strip on several cores."""
+def _unpack(image: Image.Image, picture: Picture, cores: int) -> None:
+    """Fill the arrays of `picture` from Pillow's memory, strip by strip on `cores` cores."""
     rgb, alpha, values = picture.rgb, picture.alpha, picture.values
     mode = "RGB" if alpha is None else "RGBA"
     width, height = image.size
@@ -174,7 +181,7 @@ def _unpack(image: Image.Image, picture: Picture) -> None:
         if values is not None:
             to_values(rgb[start:stop], values[start:stop])
 
-    run_all([partial(strip, start) for start in range(0, height, rows)], core_count(), CancelToken())
+    run_all([partial(strip, start) for start in range(0, height, rows)], cores, CancelToken())
 
 
 def _open(data: bytes, max_pixels: int, max_bytes: int) -> ImageFile:

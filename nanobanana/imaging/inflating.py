@@ -14,8 +14,6 @@ from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from .workers import core_count
-
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
@@ -26,30 +24,26 @@ _READ_BYTES = 1 << 16
 _BLOCK_BYTES = 0xFFFF
 _SMALL_FILE = 1 << 17
 
-# Of many pictures at a time, those that find no core free are inflated by Pillow: two threads would be in their way.
-_free_cores = threading.Semaphore(core_count() - 1)
-
 
 @contextmanager
-def inflated_ahead(image: ImageFile, file_bytes: int) -> Generator[bool]:
-    """Within it, loading `image` (just opened, of a file of `file_bytes`) uses a second core; False where it doesn't.
+def inflated_ahead(image: ImageFile, file_bytes: int, cores: int) -> Generator[bool]:
+    """Within it, loading `image`, just opened, uses a second core; False where it doesn't.
+
+    That is so with fewer than 2 `cores`, for kinds other than PNG, and where `file_bytes`, the file's, are too few.
 
     Of a broken file Pillow by itself may read more: whoever gets an error tries again without.
     """
-    if image.format != "PNG" or file_bytes < _SMALL_FILE or not _free_cores.acquire(blocking=False):
+    if image.format != "PNG" or file_bytes < _SMALL_FILE or cores < 2:
         yield False
         return
+    hooks: Any = image
+    ahead = _Ahead(hooks.load_read, hooks.load_end)
+    hooks.load_read, hooks.load_end = ahead.read, ahead.end
     try:
-        hooks: Any = image
-        ahead = _Ahead(hooks.load_read, hooks.load_end)
-        hooks.load_read, hooks.load_end = ahead.read, ahead.end
-        try:
-            yield True
-        finally:
-            ahead.close()
-            del hooks.load_read, hooks.load_end
+        yield True
     finally:
-        _free_cores.release()
+        ahead.close()
+        del hooks.load_read, hooks.load_end
 
 
 def stored(read: Callable[[int], bytes]) -> Iterator[bytes]:

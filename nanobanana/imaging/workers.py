@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 from ..cancel import CancelToken
@@ -17,6 +18,38 @@ def core_count() -> int:
     if hasattr(os, "sched_getaffinity"):
         return max(1, len(os.sched_getaffinity(0)))
     return os.cpu_count() or 1
+
+
+class _Sharing:
+    """Counts who shares the cores."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._count = 0
+
+    def come(self) -> int:
+        with self._lock:
+            self._count += 1
+            return self._count
+
+    def leave(self) -> None:
+        with self._lock:
+            self._count -= 1
+
+
+_sharing = _Sharing()
+
+
+@contextmanager
+def share_of_cores() -> Generator[int]:
+    """How many cores to use for one of several like pieces of work that are under way in this process: at least 1.
+
+    Where each has work for all cores, threads would only be in each other's way.
+    """
+    try:
+        yield max(1, core_count() // _sharing.come())
+    finally:
+        _sharing.leave()
 
 
 class _Run(Generic[T]):
