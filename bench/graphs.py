@@ -76,7 +76,8 @@ def concurrency_row(party: Party, repeats: int, latency: float) -> Row:
     """Eight pictures of one node beside one."""
     one: list[float] = []
     eight: list[float] = []
-    for _ in range(repeats):
+    # Eight threads on a few cores spread more than one does.
+    for _ in range(2 * repeats):
         one.append(ran(party, {"1": generate(f"[latency:{latency}]"), "2": shown("1")}).node_seconds["1"])
         eight.append(ran(party, {"1": generate(f"[latency:{latency}]", 8), "2": shown("1")}).node_seconds["1"])
     detail = f"one {spread(one)}; eight {spread(eight)}"
