@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pack.nanobanana.errors import ImageError
-from pack.nanobanana.imaging import Picture, decode, inflating
+from pack.nanobanana.imaging import Picture, decode, inflating, workers
 from PIL import Image
 
 from .files import chunk, raw_png, saved, unfiltered
@@ -26,7 +26,7 @@ _EVERY_FILE, _NO_FILE = 0, 1 << 40
 def ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also small files, and on a machine of one core."""
     monkeypatch.setattr(inflating, "_SMALL_FILE", _EVERY_FILE)
-    monkeypatch.setattr(inflating, "_free_cores", threading.Semaphore(1))
+    monkeypatch.setattr(workers, "core_count", lambda: 2)
 
 
 @pytest.fixture
@@ -171,7 +171,7 @@ def test_a_broken_png_fails_as_without(draw: st.DataObject, monkeypatch: pytest.
     assert_same(both_ways(bytes(data), monkeypatch))
 
 
-def test_the_place_is_free_again_after_a_failure(threads_used: list[str]) -> None:
+def test_its_share_of_the_cores_is_free_again_after_a_failure(threads_used: list[str]) -> None:
     broken = raw_png(30, 30, 8, 0, b"too little")
     for _ in range(3):
         with pytest.raises(ImageError):
@@ -179,8 +179,12 @@ def test_the_place_is_free_again_after_a_failure(threads_used: list[str]) -> Non
     assert len(threads_used) == 3
 
 
-def test_without_a_free_core_pillow_inflates(threads_used: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inflating, "_free_cores", threading.Semaphore(0))
+def test_of_several_at_a_time_only_the_first_takes_a_second_core(threads_used: list[str]) -> None:
     pixels = photo(60, 50)
-    np.testing.assert_array_equal(decode(saved(Image.fromarray(pixels))).rgb, pixels)
-    assert threads_used == []
+    data = saved(Image.fromarray(pixels))
+    with workers.share_of_cores() as cores:
+        assert cores == 2
+        np.testing.assert_array_equal(decode(data).rgb, pixels)
+        assert threads_used == []
+    decode(data)
+    assert threads_used == ["nanobanana-inflating"]
