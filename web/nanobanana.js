@@ -12,11 +12,16 @@ const badge = { label: "NanoBanana", url: "", icon: "pi pi-image" };
 let settingsPanel = null;
 let historyTab = null;
 
-function addStyle() {
-  const link = document.createElement("link");
-  link.rel = "stylesheet";
-  link.href = new URL("./nanobanana.css", import.meta.url).href;
-  document.head.append(link);
+/** The pack's own styles, after the host's; without them everything still works. */
+async function addStyle() {
+  try {
+    const response = await fetch(new URL("./nanobanana.css", import.meta.url));
+    const sheet = new CSSStyleSheet();
+    sheet.replaceSync(await response.text());
+    document.adoptedStyleSheets.push(sheet);
+  } catch (error) {
+    console.warn("NanoBanana: the styles could not be loaded", error);
+  }
 }
 
 app.registerExtension({
@@ -63,8 +68,7 @@ app.registerExtension({
   aboutPageBadges: [badge],
 
   async init() {
-    addStyle();
-    await loadWords();
+    await Promise.all([addStyle(), loadWords()]);
   },
 
   async setup() {
