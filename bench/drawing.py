@@ -21,6 +21,8 @@ _STYLE = {
     "ComfyUI": ("#7a7f87", "s", "ComfyUI's own nodes"),
     "Pillow": ("#3a7bd5", "^", "floor: bare Pillow"),
 }
+# From seconds and bytes.
+_SCALES = {"seconds": 1.0, "milliseconds": 1e3, "megabytes": 1e-6}
 _SETTINGS = {"svg.hashsalt": "nanobanana", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
 
 
@@ -63,26 +65,28 @@ def picture_path(points: Sequence[Point], file: Path) -> None:
 
 
 def growth(points: Sequence[Point], curves: Sequence[Curve], file: Path) -> None:
-    """References a call, pictures a run, calls in the journal."""
+    """Above the time of references, pictures in a run and calls in the journal; below the memory at the peak."""
     references = [one for one in points if one["what"].endswith("references")]
     with mpl.rc_context(_SETTINGS):
-        figure, all_axes = plt.subplots(1, 3, figsize=(11, 3.6))
-        axes = all_axes[0]
+        figure, all_axes = plt.subplots(2, 3, figsize=(11, 7))
         counts = [int(one["what"].split()[0]) for one in references]
+        axes = all_axes[0][0]
         axes.plot(counts, [one["seconds"] for one in references], color="#c98a00", marker="o", label="seconds")
         axes.plot(
             counts, [one["size"] / 1e6 for one in references], color="#3a7bd5", marker="^", label="megabytes of body"
         )
         _finish(axes, "References of 1024 x 1024 in one call", "pictures", "")
         for axes, title, below, left, begin in (
-            (all_axes[1], "Pictures in one run", "pictures", "seconds", ("a run's time", "the gateway's")),
-            (all_axes[2], "The journal's answers", "calls in the journal", "milliseconds", ("the journal's",)),
+            (all_axes[0][1], "Pictures in one run", "pictures", "seconds", ("a run's time", "the gateway's")),
+            (all_axes[0][2], "The journal's answers", "calls in the journal", "milliseconds", ("the journal's",)),
+            (all_axes[1][0], "Memory: one picture's body, lossless", "pixels a side", "megabytes", ("body of",)),
+            (all_axes[1][1], "Memory: a body with references", "pictures", "megabytes", ("body with",)),
+            (all_axes[1][2], "Memory: pictures in one run", "pictures", "megabytes", ("a run's memory",)),
         ):
             for one in curves:
-                if one["what"].startswith(begin) and one["unit"] == "s":
-                    scale = 1000 if left == "milliseconds" else 1
+                if one["what"].startswith(begin):
                     label = one["what"].removeprefix("the journal's ")
-                    up = [value * scale for value in one["values"]]
+                    up = [value * _SCALES[left] for value in one["values"]]
                     axes.plot(one["counts"], up, marker="o", markersize=4, label=label)
             _finish(axes, title, below, left)
         _save(figure, file)

@@ -8,18 +8,16 @@ Run with a ComfyUI's Python to compare with ComfyUI too (`COMFYUI_PATH`, else ~/
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from loading import load_core_conversions, load_pack, load_tensors
-from measuring import LEAST_REPEATS, Row, in_fresh_process, peak_memory, ratio, side_by_side
+from measuring import LEAST_REPEATS, Row, ratio, side_by_side
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -27,6 +25,7 @@ load_pack()
 from pack.nanobanana.cancel import CancelToken  # noqa: E402
 from pack.nanobanana.gateway.request_body import RequestBody  # noqa: E402
 from pack.nanobanana.imaging import PayloadLimits, Picture, decode, fit  # noqa: E402
+from pack.nanobanana.imaging.workers import core_count  # noqa: E402
 from pack.nanobanana.request import PictureRequest  # noqa: E402
 
 tensors: Any = load_tensors()
@@ -131,7 +130,12 @@ def lossless_rows(one: Sample, core: Any, repeats: int) -> list[Row]:
 
 
 def parallel_rows(many: Sequence[Sample], repeats: int) -> list[Row]:
-    """Fourteen pictures on one core and on all of them, without loss and within the usual limits."""
+    """Fourteen pictures on one core and on all of them, without loss and within the usual limits.
+
+    Nothing where there is but one core.
+    """
+    if core_count() == 1:
+        return []
     images = [one.image for one in many]
     rows: list[Row] = []
     for name, limits in (("without loss", UNLIMITED), ("within 20 MB", PayloadLimits())):
@@ -166,30 +170,6 @@ def decode_rows(one: Sample, core: Any, repeats: int) -> list[Row]:
             gain = ratio(times["ComfyUI"], times["ours"])
             rows.append(Row(f"{kind} bytes to tensor, times faster than ComfyUI", gain, 1.0, False, detail))
     return rows
-
-
-def memory_rows(side: int) -> list[Row]:
-    """Memory over the tensor at the peak, in times the body, for the two ways a large picture goes."""
-    rows: list[Row] = []
-    for name in ("without loss", "within 20 MB"):
-        answer = in_fresh_process(Path(__file__), "--memory-of", name, "--side", str(side))
-        peak, body = answer["peak"], answer["body"]
-        if peak is None or body is None:
-            continue
-        detail = f"{peak / 1e6:.1f} MB for a body of {body / 1e6:.1f} MB"
-        rows.append(Row(f"{side}x{side} edit {name}, peak memory in times the body", peak / body, 3.0, True, detail))
-    return rows
-
-
-def measure_memory(name: str, side: int) -> dict[str, int | None]:
-    """One edit's body in this process, which has done nothing else yet but a small one."""
-    limits = UNLIMITED if name == "without loss" else PayloadLimits()
-    image = sample(side).image
-    # Pillow's plugins and the threads' stacks are not the picture's.
-    request_body([sample(64).image], limits)
-    bodies: list[int] = []
-    peak = peak_memory(lambda: bodies.append(request_body([image], limits)))
-    return {"peak": peak, "body": bodies[0]}
 
 
 @dataclass(frozen=True)
@@ -240,25 +220,15 @@ def reference_growth(counts: Sequence[int], side: int, repeats: int) -> list[Poi
     return points
 
 
-def rows(side: int = 4096, repeats: int = LEAST_REPEATS) -> list[Row]:
-    """Every row of the picture path."""
-    core = load_core_conversions()
-    one = sample(side)
-    found = lossless_rows(one, core, repeats) + decode_rows(one, core, repeats)
-    found += parallel_rows([sample(side // 2, seed) for seed in range(14)], repeats)
-    return found + memory_rows(side)
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--side", type=int, default=4096)
     parser.add_argument("--repeats", type=int, default=LEAST_REPEATS)
-    parser.add_argument("--memory-of", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.memory_of:
-        print(json.dumps(measure_memory(options.memory_of, options.side)))
-        return 0
-    found = rows(options.side, options.repeats)
+    core = load_core_conversions()
+    one = sample(options.side)
+    found = lossless_rows(one, core, options.repeats) + decode_rows(one, core, options.repeats)
+    found += parallel_rows([sample(options.side // 2, seed) for seed in range(14)], options.repeats)
     for row in found:
         print(row)
     return 0 if all(row.is_met for row in found) else 1
