@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import sqlite3
+import statistics
 import sys
 import tempfile
 import time
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import fake_gateway
-from graphs import generate, ran, shown
+from graphs import generate, ran, shown, spread
 from loading import load_pack
 from measuring import LEAST_REPEATS, Row, Timing, peak_memory, side_by_side
 from parties import Party, stand_in
@@ -70,15 +71,19 @@ class Curve:
 
 
 def pictures_a_run(
-    party: Party, shapes: Sequence[tuple[int, int]], how: str, *, memory: bool
+    party: Party, shapes: Sequence[tuple[int, int]], how: str, repeats: int, *, memory: bool
 ) -> tuple[list[Row], list[Curve]]:
-    """One node, over a list of prompts with a count of each, against a gateway of 0.2 s with a concurrency of 8."""
+    """One node, over a list of prompts with a count of each, against a gateway of 0.2 s with a concurrency of 8.
+
+    `memory`: whether the peak of the first run of each is measured too.
+    """
     ran(party, {"1": generate("warm", 1, _MODEL), "2": shown("1")})
     counts = [prompts * count for prompts, count in shapes]
-    seconds: list[float] = []
+    seconds: list[list[float]] = []
     peaks: list[float] = []
     for prompts, count in shapes:
         walls: list[float] = []
+        seconds.append(walls)
 
         def run(prompts: int = prompts, count: int = count, walls: list[float] = walls) -> None:
             lines = "\n".join(f"[latency:{_LATENCY}] {how} {count} {number}" for number in range(prompts))
@@ -88,20 +93,22 @@ def pictures_a_run(
             walls.append(ran(party, {"9": listed, "1": node, "2": shown("1")}).node_seconds["1"])
 
         peaks.append(float(peak_memory(run) or 0))
-        seconds.append(walls[0])
+        for _ in range(repeats - 1):
+            run()
+    middle = [statistics.median(walls) for walls in seconds]
     rounds = [-(-count // _CONCURRENCY) * _LATENCY for count in counts]
-    words = "; ".join(f"{count}: {one:.2f} s" for count, one in zip(counts, seconds, strict=True))
+    words = "; ".join(f"{count}: {spread(walls)}" for count, walls in zip(counts, seconds, strict=True))
     rows = [
         Row(
             f"{counts[-1]} pictures {how}, concurrency {_CONCURRENCY}, times the gateway's rounds",
-            seconds[-1] / rounds[-1],
+            middle[-1] / rounds[-1],
             2.0,
             True,
             words,
         )
     ]
     curves = [
-        Curve(f"a run's time, {how}", tuple(counts), tuple(seconds)),
+        Curve(f"a run's time, {how}", tuple(counts), tuple(middle)),
         Curve("the gateway's own time", tuple(counts), tuple(rounds)),
     ]
     if memory and all(peaks):
@@ -223,7 +230,9 @@ def main() -> int:
         with fake_gateway.running(folder) as gateway, stand_in(folder, gateway) as party:
             for how, shapes in (("in a list", _BY_LIST), ("by count", _BY_COUNT)):
                 # What the first kind of run has freed, the allocator may give to the second.
-                more = pictures_a_run(party, shapes[:3] if options.short else shapes, how, memory=how == "in a list")
+                more = pictures_a_run(
+                    party, shapes[:3] if options.short else shapes, how, options.repeats, memory=how == "in a list"
+                )
                 rows += more[0]
                 curves += [curve for curve in more[1] if curve not in curves]
     for row in rows:

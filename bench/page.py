@@ -18,7 +18,7 @@ Written by `make bench`, which measures everything below side by side in one run
 travel, seconds don't. Where there is a ComfyUI, its own conversion functions (`comfy_api_nodes/util/conversions.py`)
 and the graph in a real server are measured too. Figures are medians of {repeats} or more, with the least and the most
 in brackets; "of a core" is the processor time of all threads together. In the plots, 2048 pixels a side and
-more are single runs.
+more, and the memory, are single runs.
 
 The **floor** is what nobody can do without: Pillow's bare encoding and decoding of the same pixels, the bare `json` and
 `base64` of the same bytes, the gateway's own time. The gateway here is one that does nothing but wait and answer, in

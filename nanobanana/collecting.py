@@ -30,7 +30,7 @@ _TOO_MANY = "The answer holds more pictures than fit into memory at once; the ot
 _NOT_TRIED = "The download from {url} was not tried: the others failed before it."
 # An answer may name many addresses that all lead nowhere.
 _MOST_FAILURES = 3
-# One call makes one picture. More than that come along, but not without end: these are 1.2 GB as RGB.
+# One call makes one picture. More than that come along, but not without end: these are 6 GB as levels and values.
 _MOST_PIXELS = 400_000_000
 
 

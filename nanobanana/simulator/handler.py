@@ -80,7 +80,9 @@ class Handler(BaseHTTPRequestHandler):
         try:
             self._serve(entry)
         except ClientLeft:
-            ledger.note(entry, closed_early=time.monotonic())
+            # Our own stop ends the connection too; it is said before it is done.
+            if not self._state.stopping.is_set():
+                ledger.note(entry, closed_early=time.monotonic())
             self.close_connection = True
         except (Hangup, Stopping):
             self.close_connection = True

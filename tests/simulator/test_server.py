@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import pack.nanobanana.simulator as package
 import pytest
 import trustme
-from pack.nanobanana.simulator import FAULTS, Simulator, in_process
+from pack.nanobanana.simulator import FAULTS, Simulator, connection, in_process
 from simulator.talk import ask, drain, edit, get, open_request, order
 
 SOURCE = Path(package.__file__).parent
@@ -76,6 +76,22 @@ def test_stop_ends_every_thread_and_connection() -> None:
         socket.create_connection(("127.0.0.1", port or 0), timeout=1).close()
     # A server that stops is no client that left.
     assert all(post.closed_early is None for post in simulator.ledger.posts)
+
+
+def test_a_connection_that_a_stop_ends_is_no_client_that_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    simulator = Simulator(latency=60).start()
+    stopping = simulator._state.stopping  # pyright: ignore[reportPrivateUsage]
+
+    def ended_by_the_stop(_: socket.socket) -> bool:
+        stopping.set()
+        return True
+
+    monkeypatch.setattr(connection, "_peer_closed", ended_by_the_stop)
+    hanging = open_request(simulator.base_url, order("x"))
+    assert simulator.ledger.wait_for(lambda ledger: any(post.finished for post in ledger.posts))
+    assert simulator.ledger.posts[0].closed_early is None
+    hanging.close()
+    simulator.stop()
 
 
 def test_stop_twice_and_start_again() -> None:
