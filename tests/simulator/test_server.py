@@ -68,10 +68,10 @@ def test_stop_ends_every_thread_and_connection() -> None:
     simulator.stop()
     assert time.monotonic() - started < 8
     assert set(simulator_threads()) == before
-    for connection in (*hanging, idle):
-        connection.settimeout(2)
-        assert drain(connection)[1] in ("closed", "reset")
-        connection.close()
+    for sock in (*hanging, idle):
+        sock.settimeout(2)
+        assert drain(sock)[1] in ("closed", "reset")
+        sock.close()
     with pytest.raises(OSError):
         socket.create_connection(("127.0.0.1", port or 0), timeout=1).close()
     # A server that stops is no client that left.
