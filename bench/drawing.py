@@ -10,6 +10,7 @@ import matplotlib as mpl
 
 mpl.use("svg")
 import matplotlib.pyplot as plt
+from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
 # Times and bytes of one party: {"what", "party", "side", "seconds", "size"}.
 Point = Mapping[str, Any]
@@ -34,12 +35,23 @@ def _save(figure: Any, file: Path) -> None:
     plt.close(figure)
 
 
-def _finish(axes: Any, title: str, below: str, left: str) -> None:
+def _plain(value: float, _: object) -> str:
+    return f"{value:g}"
+
+
+def _finish(axes: Any, title: str, below: str, left: str, across: Sequence[int] = ()) -> None:
     axes.set_title(title)
     axes.set_xlabel(below)
     axes.set_ylabel(left)
     axes.set_xscale("log")
     axes.set_yscale("log")
+    if across:
+        axes.set_xticks(across, labels=[f"{one:,}" for one in across])
+        axes.xaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(_plain))
+    least, most = axes.get_ylim()
+    # Within one power of ten the lines between need their numbers too.
+    axes.yaxis.set_minor_formatter(FuncFormatter(_plain) if most < 30 * least else NullFormatter())
     axes.grid(alpha=0.25, which="both")
     axes.legend(frameon=False, fontsize=8)
 
@@ -75,7 +87,7 @@ def growth(points: Sequence[Point], curves: Sequence[Curve], file: Path) -> None
         axes.plot(
             counts, [one["size"] / 1e6 for one in references], color="#3a7bd5", marker="^", label="megabytes of body"
         )
-        _finish(axes, "References of 1024 x 1024 in one call", "pictures", "")
+        _finish(axes, "References of 1024 x 1024 in one call", "pictures", "", counts)
         for axes, title, below, left, begin in (
             (all_axes[0][1], "Pictures in one run", "pictures", "seconds", ("a run's time", "the gateway's")),
             (all_axes[0][2], "The journal's answers", "calls in the journal", "milliseconds", ("the journal's",)),
@@ -83,10 +95,10 @@ def growth(points: Sequence[Point], curves: Sequence[Curve], file: Path) -> None
             (all_axes[1][1], "Memory: a body with references", "pictures", "megabytes", ("body with",)),
             (all_axes[1][2], "Memory: pictures in one run", "pictures", "megabytes", ("a run's memory",)),
         ):
-            for one in curves:
-                if one["what"].startswith(begin):
-                    label = one["what"].removeprefix("the journal's ")
-                    up = [value * _SCALES[left] for value in one["values"]]
-                    axes.plot(one["counts"], up, marker="o", markersize=4, label=label)
-            _finish(axes, title, below, left)
+            found = [one for one in curves if one["what"].startswith(begin)]
+            for one in found:
+                label = one["what"].removeprefix("the journal's ")
+                up = [value * _SCALES[left] for value in one["values"]]
+                axes.plot(one["counts"], up, marker="o", markersize=4, label=label)
+            _finish(axes, title, below, left, found[0]["counts"] if found else ())
         _save(figure, file)
