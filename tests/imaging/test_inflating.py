@@ -171,6 +171,29 @@ def test_a_broken_png_fails_as_without(draw: st.DataObject, monkeypatch: pytest.
     assert_same(both_ways(bytes(data), monkeypatch))
 
 
+def test_a_stream_that_is_broken_behind_the_pixels_costs_no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = b"".join(b"\x00" + row.tobytes() for row in photo(3000, 30, 1))
+    data = bytearray(raw_png(30, 2, 8, 0, rows))
+    # The check sum's four bytes, then the chunk's own four, then the last chunk's twelve.
+    data[-20] ^= 1
+    pictures = both_ways(bytes(data), monkeypatch)
+    assert_same(pictures)
+    assert pictures[0] is not None
+
+
+def test_nobody_reads_the_file_any_more_when_pillow_goes_on_with_it() -> None:
+    running: list[bool] = []
+
+    def load_end() -> None:
+        running.append(any(thread.name == "nanobanana-inflating" for thread in threading.enumerate()))
+
+    compressed = parts_of(zlib.compress(bytes(50_000_000), 1), 1000)
+    ahead = inflating._Ahead(compressed, load_end)  # pyright: ignore[reportPrivateUsage]
+    ahead.read(1)
+    ahead.end()
+    assert running == [False]
+
+
 def test_its_share_of_the_cores_is_free_again_after_a_failure(threads_used: list[str]) -> None:
     broken = raw_png(30, 30, 8, 0, b"too little")
     for _ in range(3):
