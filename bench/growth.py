@@ -70,6 +70,13 @@ class Curve:
     unit: str = "s"
 
 
+def tell(rows: Sequence[Row], curves: Sequence[Curve]) -> None:
+    """The rows for people, then all as JSON for whoever started this."""
+    for row in rows:
+        print(row, file=sys.stderr, flush=True)
+    print(json.dumps({"rows": [asdict(row) for row in rows], "curves": [asdict(curve) for curve in curves]}))
+
+
 def pictures_a_run(
     party: Party, shapes: Sequence[tuple[int, int]], how: str, repeats: int, *, memory: bool
 ) -> tuple[list[Row], list[Curve]]:
@@ -235,9 +242,7 @@ def main() -> int:
                 )
                 rows += more[0]
                 curves += [curve for curve in more[1] if curve not in curves]
-    for row in rows:
-        print(row, file=sys.stderr, flush=True)
-    print(json.dumps({"rows": [asdict(row) for row in rows], "curves": [asdict(curve) for curve in curves]}))
+    tell(rows, curves)
     return 0
 
 

@@ -9,10 +9,9 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
-from growth import Curve
+from growth import Curve, tell
 from measuring import Row, in_fresh_process, peak_memory
 from pictures import UNLIMITED, Sample, larger, request_body, sample
 from pictures import PayloadLimits as Limits
@@ -84,9 +83,7 @@ def main() -> int:
         print(json.dumps({"peak": measure(options.side, options.count, limits)}))
         return 0
     rows, curves = rows_and_curves()
-    for row in rows:
-        print(row, file=sys.stderr, flush=True)
-    print(json.dumps({"rows": [asdict(row) for row in rows], "curves": [asdict(curve) for curve in curves]}))
+    tell(rows, curves)
     return 0
 
 
