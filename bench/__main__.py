@@ -3,7 +3,7 @@
     python bench            everything; writes docs/performance.md and its plots
     python bench --short    a minute, for the gate: ratios only, with half as much room again, nothing is written
 
-Each part runs in a process of its own; the picture path in a ComfyUI's Python where one is found. Exit code 1 when a
+Each part runs in a process of its own; the image path in a ComfyUI's Python where one is found. Exit code 1 when a
 bound is not met.
 """
 
@@ -65,8 +65,8 @@ def full(repeats: int) -> int:
     began, load = time.monotonic(), load_average()
     installation = find_installation(os.environ)
     many = ("--repeats", str(repeats))
-    print(f"The picture path{'' if installation else ' (no ComfyUI found to compare with)'} ...", flush=True)
-    pictures = measured("picture_rows.py", *many, python=str(installation.python) if installation else sys.executable)
+    print(f"The image path{'' if installation else ' (no ComfyUI found to compare with)'} ...", flush=True)
+    images = measured("image_rows.py", *many, python=str(installation.python) if installation else sys.executable)
     print("The wire ...", flush=True)
     wire = measured("wire.py", *many)
     print("The graph, in the stand-in for ComfyUI ...", flush=True)
@@ -79,17 +79,17 @@ def full(repeats: int) -> int:
     growth = measured("growth.py", *many)
     memory = measured("memory.py")
     sections = {
-        "The picture path": pictures.rows,
+        "The image path": images.rows,
         "The wire": wire.rows,
         "The graph": [*real.rows, *graph.rows],
         "Growth": [*growth.rows, *memory.rows],
     }
     from drawing import growth as draw_growth
-    from drawing import picture_path
+    from drawing import image_path
 
     docs = ROOT / "docs"
-    picture_path(pictures.points, docs / "pictures" / "performance.svg")
-    draw_growth(pictures.points, [*growth.curves, *memory.curves], docs / "pictures" / "growth.svg")
+    image_path(images.points, docs / "pictures" / "performance.svg")
+    draw_growth(images.points, [*growth.curves, *memory.curves], docs / "pictures" / "growth.svg")
     (docs / "performance.md").write_text(page(sections, repeats, load), encoding="utf-8")
     rows = [row for found in sections.values() for row in found]
     print(f"\n{told(rows)}\n\nWritten to docs/performance.md, {time.monotonic() - began:.0f} s.")
@@ -111,7 +111,7 @@ def short() -> int:
     """Each part's ratios; a part that misses one is measured again, for another process may have been in the way."""
     began = time.monotonic()
     kept: list[Row] = []
-    for script in ("picture_rows.py", "wire.py", "graphs.py", "growth.py"):
+    for script in ("image_rows.py", "wire.py", "graphs.py", "growth.py"):
         best: dict[str, Row] = {}
         for _ in range(TRIES):
             for row in measured(script, "--short", "--repeats", "3").rows:

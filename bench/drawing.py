@@ -56,7 +56,7 @@ def _finish(axes: Any, title: str, below: str, left: str, across: Sequence[int] 
     axes.legend(frameon=False, fontsize=8)
 
 
-def picture_path(points: Sequence[Point], file: Path) -> None:
+def image_path(points: Sequence[Point], file: Path) -> None:
     """Seconds and megabytes against megapixels: ours, ComfyUI's, the floor."""
     with mpl.rc_context(_SETTINGS):
         figure, all_axes = plt.subplots(1, 3, figsize=(11, 3.6))
@@ -77,7 +77,7 @@ def picture_path(points: Sequence[Point], file: Path) -> None:
 
 
 def growth(points: Sequence[Point], curves: Sequence[Curve], file: Path) -> None:
-    """Above the time of references, pictures in a run and calls in the journal; below the memory at the peak."""
+    """Above the time of references, images in a run and calls in the journal; below the memory at the peak."""
     references = [one for one in points if one["what"].endswith("references")]
     with mpl.rc_context(_SETTINGS):
         figure, all_axes = plt.subplots(2, 3, figsize=(11, 7))
@@ -89,11 +89,11 @@ def growth(points: Sequence[Point], curves: Sequence[Curve], file: Path) -> None
         )
         _finish(axes, "References of 1024 x 1024 in one call", "pictures", "", counts)
         for axes, title, below, left, begin in (
-            (all_axes[0][1], "Pictures in one run", "pictures", "seconds", ("a run's time", "the gateway's")),
+            (all_axes[0][1], "Images in one run", "pictures", "seconds", ("a run's time", "the gateway's")),
             (all_axes[0][2], "The journal's answers", "calls in the journal", "milliseconds", ("the journal's",)),
-            (all_axes[1][0], "Memory: one picture's body, lossless", "pixels a side", "megabytes", ("body of",)),
+            (all_axes[1][0], "Memory: one image's body, lossless", "pixels a side", "megabytes", ("body of",)),
             (all_axes[1][1], "Memory: a body with references", "pictures", "megabytes", ("body with",)),
-            (all_axes[1][2], "Memory: pictures in one run", "pictures", "megabytes", ("a run's memory",)),
+            (all_axes[1][2], "Memory: images in one run", "pictures", "megabytes", ("a run's memory",)),
         ):
             found = [one for one in curves if one["what"].startswith(begin)]
             for one in found:

@@ -51,9 +51,9 @@ class RunningGateway:
 
 
 @contextlib.contextmanager
-def running(pictures: Path) -> Generator[RunningGateway]:
-    """The gateway over the PNG files `1K.png` and `0.5K.png` in `pictures`; ended with the block."""
-    command = [sys.executable, str(Path(__file__).resolve()), str(pictures)]
+def running(images: Path) -> Generator[RunningGateway]:
+    """The gateway over the PNG files `1K.png` and `0.5K.png` in `images`; ended with the block."""
+    command = [sys.executable, str(Path(__file__).resolve()), str(images)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdin is not None
@@ -76,8 +76,8 @@ def busy_seconds(served: Iterable[Served]) -> float:
 
 
 class _Gateway:
-    def __init__(self, pictures: Path) -> None:
-        self._pictures = {name: (pictures / f"{name}.png").read_bytes() for name in ("1K", "0.5K")}
+    def __init__(self, images: Path) -> None:
+        self._images = {name: (images / f"{name}.png").read_bytes() for name in ("1K", "0.5K")}
         self._ledger: list[dict[str, Any]] = []
         self.base_url = ""
 
@@ -96,7 +96,7 @@ class _Gateway:
                 if method == b"POST":
                     closed = await self._post(reader, writer, body)
                 else:
-                    await self._answer(writer, "image/png", self._pictures["0.5K" if b"0.5K" in path else "1K"])
+                    await self._answer(writer, "image/png", self._images["0.5K" if b"0.5K" in path else "1K"])
                 entry = Served(method.decode(), began, time.monotonic(), closed, len(body))
                 self._ledger.append(vars(entry))
         with contextlib.suppress(ConnectionError):
@@ -126,8 +126,8 @@ class _Gateway:
         await writer.drain()
 
 
-async def _main(pictures: Path) -> None:
-    gateway = _Gateway(pictures)
+async def _main(images: Path) -> None:
+    gateway = _Gateway(images)
     server = await asyncio.start_server(gateway.serve, "127.0.0.1", 0, limit=1 << 20, backlog=256)
     gateway.base_url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     print(gateway.base_url, flush=True)

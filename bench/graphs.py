@@ -22,17 +22,17 @@ from typing import Any
 
 import fake_gateway
 from fake_gateway import RunningGateway, busy_seconds
+from images import bare_decode, encoded, sample
 from measuring import LEAST_REPEATS, Row, side_by_side
 from parties import Party, real, stand_in
-from pictures import bare_decode, encoded, sample
 
 Graph = dict[str, dict[str, Any]]
 _fresh = count(1)
 
 
-def generate(prompt: str, pictures: int = 1, model: str = "NanoBananaPro-1K") -> dict[str, Any]:
+def generate(prompt: str, images: int = 1, model: str = "NanoBananaPro-1K") -> dict[str, Any]:
     """A Generate node that no journal and no cache has an answer for."""
-    inputs = {"prompt": prompt, "model": model, "aspect_ratio": "1:1", "output_format": "png", "count": pictures}
+    inputs = {"prompt": prompt, "model": model, "aspect_ratio": "1:1", "output_format": "png", "count": images}
     return {"class_type": "NanoBananaGatewayGenerate", "inputs": {**inputs, "seed": next(_fresh)}}
 
 
@@ -53,9 +53,9 @@ def spread(values: Sequence[float], unit: str = "s", scale: float = 1.0) -> str:
     return f"{scale * statistics.median(values):.{1 if scale > 1 else 3}f} {unit} ({numbers[0]} to {numbers[1]})"
 
 
-def overhead_row(party: Party, gateway: RunningGateway, picture: bytes, repeats: int) -> Row:
-    """A node's wall time less the gateway's, for one 1K PNG. The floor under it is Pillow's decoding of `picture`."""
-    floor = side_by_side({"decode": lambda: bare_decode(picture)}, repeats)["decode"]
+def overhead_row(party: Party, gateway: RunningGateway, image: bytes, repeats: int) -> Row:
+    """A node's wall time less the gateway's, for one 1K PNG. The floor under it is Pillow's decoding of `image`."""
+    floor = side_by_side({"decode": lambda: bare_decode(image)}, repeats)["decode"]
     extra: list[float] = []
     walls: list[float] = []
     for _ in range(2 * repeats + 2):
@@ -73,7 +73,7 @@ def overhead_row(party: Party, gateway: RunningGateway, picture: bytes, repeats:
 
 
 def concurrency_row(party: Party, repeats: int, latency: float) -> Row:
-    """Eight pictures of one node beside one."""
+    """Eight images of one node beside one."""
     one: list[float] = []
     eight: list[float] = []
     # Eight threads on a few cores spread more than one does.
@@ -82,7 +82,7 @@ def concurrency_row(party: Party, repeats: int, latency: float) -> Row:
         eight.append(ran(party, {"1": generate(f"[latency:{latency}]", 8), "2": shown("1")}).node_seconds["1"])
     detail = f"one {spread(one)}; eight {spread(eight)}"
     value = statistics.median(eight) / statistics.median(one)
-    what = f"8 pictures at {latency:g} s each, concurrency 8, times one call, {party.name}"
+    what = f"8 images at {latency:g} s each, concurrency 8, times one call, {party.name}"
     return Row(what, value, 1.15, True, detail)
 
 
@@ -160,10 +160,10 @@ def load_rows(party: Party) -> list[Row]:
     ]
 
 
-def rows(party: Party, gateway: RunningGateway, picture: bytes, repeats: int, *, short: bool) -> list[Row]:
+def rows(party: Party, gateway: RunningGateway, image: bytes, repeats: int, *, short: bool) -> list[Row]:
     """Every row of one host, each told as it comes."""
     steps: list[Callable[[], list[Row]]] = [
-        lambda: [overhead_row(party, gateway, picture, repeats)],
+        lambda: [overhead_row(party, gateway, image, repeats)],
         lambda: [concurrency_row(party, repeats, 1.0 if short else 2.0)],
         lambda: [overlap_row(party, repeats, *((1.0, 0.9) if short else (5.0, 4.0)), as_ratio=short)],
         lambda: cancel_rows(party, gateway, repeats),
@@ -188,8 +188,8 @@ def main() -> int:
         for tier, side in (("1K", 1024), ("0.5K", 512)):
             (folder / f"{tier}.png").write_bytes(encoded(sample(side).pillow, format="PNG", compress_level=4))
         with fake_gateway.running(folder) as gateway, (real if options.host else stand_in)(folder, gateway) as party:
-            picture = (folder / "1K.png").read_bytes()
-            found = rows(party, gateway, picture, options.repeats, short=options.short) if party else []
+            image = (folder / "1K.png").read_bytes()
+            found = rows(party, gateway, image, options.repeats, short=options.short) if party else []
     print(json.dumps([asdict(row) for row in found]))
     return 0
 

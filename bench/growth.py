@@ -1,4 +1,4 @@
-"""Growth: pictures a run, 1 to 64, in the stand-in; the journal from 10 to 100,000 calls.
+"""Growth: images a run, 1 to 64, in the stand-in; the journal from 10 to 100,000 calls.
 
 python bench/growth.py [--repeats 5] [--short]
 """
@@ -20,10 +20,10 @@ from typing import Any
 
 import fake_gateway
 from graphs import generate, ran, shown, spread
+from images import encoded, sample
 from loading import load_pack
 from measuring import LEAST_REPEATS, Row, Timing, peak_memory, side_by_side
 from parties import Party, stand_in
-from pictures import encoded, sample
 
 load_pack()
 from pack.nanobanana.cancel import CancelToken  # noqa: E402
@@ -53,7 +53,7 @@ SELECT n, printf('fingerprint-%064d', n), 0, 'kept', 'run', 1.7e9 + n * 60, 1.7e
     CASE WHEN n % 1000 = 7 THEN 'with a zeppelin' ELSE 'with a rowing boat' END)
 FROM numbers
 """
-_FILL_PICTURES = """
+_FILL_IMAGES = """
 WITH RECURSIVE numbers(n) AS (SELECT :first UNION ALL SELECT n + 1 FROM numbers WHERE n < :last)
 INSERT INTO pictures (id, call_id, position, url, sha256, extension, width, height, bytes, kept_at)
 SELECT printf('picture-%d', n), n, 0, '', :sha256, :extension, 512, 512, :bytes, 1.7e9 + n * 60 FROM numbers
@@ -77,7 +77,7 @@ def tell(rows: Sequence[Row], curves: Sequence[Curve]) -> None:
     print(json.dumps({"rows": [asdict(row) for row in rows], "curves": [asdict(curve) for curve in curves]}))
 
 
-def pictures_a_run(
+def images_a_run(
     party: Party, shapes: Sequence[tuple[int, int]], how: str, repeats: int, *, memory: bool
 ) -> tuple[list[Row], list[Curve]]:
     """One node, over a list of prompts with a count of each, against a gateway of 0.2 s with a concurrency of 8.
@@ -107,7 +107,7 @@ def pictures_a_run(
     words = "; ".join(f"{count}: {spread(walls)}" for count, walls in zip(counts, seconds, strict=True))
     rows = [
         Row(
-            f"{counts[-1]} pictures {how}, concurrency {_CONCURRENCY}, times the gateway's rounds",
+            f"{counts[-1]} images {how}, concurrency {_CONCURRENCY}, times the gateway's rounds",
             middle[-1] / rounds[-1],
             2.0,
             True,
@@ -120,11 +120,11 @@ def pictures_a_run(
     ]
     if memory and all(peaks):
         curves.append(Curve("a run's memory", tuple(counts), tuple(peaks), "bytes"))
-        # A picture of 512x512 is 3.1 MB as IMAGE, 1 MB as MASK, 0.8 MB of bytes and 0.5 MB as a file.
+        # An image of 512x512 is 3.1 MB as IMAGE, 1 MB as MASK, 0.8 MB of bytes and 0.5 MB as a file.
         each = (peaks[-1] - peaks[1]) / (counts[-1] - counts[1])
         rows.append(
             Row(
-                f"memory for each picture more, {counts[1]} to {counts[-1]}, times its tensors",
+                f"memory for each image more, {counts[1]} to {counts[-1]}, times its tensors",
                 each / (512 * 512 * 16),
                 2.0,
                 True,
@@ -135,7 +135,7 @@ def pictures_a_run(
 
 
 def filled(folder: Path, calls: int) -> None:
-    """A journal of `calls` kept calls; their one picture is the same file, so that the disk doesn't fill."""
+    """A journal of `calls` kept calls; their one image is the same file, so that the disk doesn't fill."""
     with Journal(folder) as journal:
         claim = journal.claim(CallKey("first", 0), _DETAILS, cancel=CancelToken(), on_wait=lambda _: None, run="run")
         journal.sent(claim.record.id)
@@ -146,7 +146,7 @@ def filled(folder: Path, calls: int) -> None:
     with closing(sqlite3.connect(folder / "journal.sqlite3")) as connection, connection:
         connection.execute(_FILL, span)
         connection.execute(
-            _FILL_PICTURES, {**span, "sha256": kept.sha256, "extension": kept.extension, "bytes": kept.bytes}
+            _FILL_IMAGES, {**span, "sha256": kept.sha256, "extension": kept.extension, "bytes": kept.bytes}
         )
 
 
@@ -237,7 +237,7 @@ def main() -> int:
         with fake_gateway.running(folder) as gateway, stand_in(folder, gateway) as party:
             for how, shapes in (("in a list", _BY_LIST), ("by count", _BY_COUNT)):
                 # What the first kind of run has freed, the allocator may give to the second.
-                more = pictures_a_run(
+                more = images_a_run(
                     party, shapes[:3] if options.short else shapes, how, options.repeats, memory=how == "in a list"
                 )
                 rows += more[0]

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from growth import Curve, tell
+from images import UNLIMITED, Sample, larger, request_body, sample
+from images import PayloadLimits as Limits
 from measuring import Row, in_fresh_process, peak_memory
-from pictures import UNLIMITED, Sample, larger, request_body, sample
-from pictures import PayloadLimits as Limits
 
 _SIDES = (256, 512, 1024, 2048, 4096, 8192)
 _REFERENCES = (1, 2, 4, 8, 14)
@@ -24,9 +24,9 @@ _MOST_SAMPLED = 4096
 
 
 def measure(side: int, count: int, limits: Limits) -> int | None:
-    """Bytes at the peak in this process, which has done nothing else yet but a small picture."""
+    """Bytes at the peak in this process, which has done nothing else yet but a small image."""
     images = [_sample(side, seed).image for seed in range(count)]
-    # Pillow's plugins and the threads' stacks are not the picture's.
+    # Pillow's plugins and the threads' stacks are not the image's.
     request_body([sample(64).image], limits)
     return peak_memory(lambda: request_body(images, limits))
 
@@ -65,7 +65,7 @@ def rows_and_curves() -> tuple[list[Row], list[Curve]]:
         ),
     ]
     curves = [
-        Curve("body of one picture", _SIDES, tuple(map(float, sides)), "bytes"),
+        Curve("body of one image", _SIDES, tuple(map(float, sides)), "bytes"),
         Curve("body with references", _REFERENCES, tuple(map(float, counts)), "bytes"),
     ]
     return rows, curves

@@ -28,7 +28,7 @@ a process of its own.
 
 ![Time and bytes against megapixels](pictures/performance.svg)
 
-![References, pictures in a run, calls in the journal](pictures/growth.svg)
+![References, images in a run, calls in the journal](pictures/growth.svg)
 """
 
 

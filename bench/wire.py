@@ -21,22 +21,22 @@ from pathlib import Path
 from typing import Any
 
 import fake_gateway
+from images import encoded, larger, sample
 from loading import load_pack, load_tensors
 from measuring import LEAST_REPEATS, Row, in_fresh_process, peak_memory, ratio, side_by_side
-from pictures import encoded, larger, sample
 
 load_pack()
+from pack.nanobanana.calls.engine import Engine  # noqa: E402
+from pack.nanobanana.calls.inputs import SharedInputs  # noqa: E402
+from pack.nanobanana.calls.models import Order  # noqa: E402
 from pack.nanobanana.cancel import CancelToken  # noqa: E402
-from pack.nanobanana.client import Studio  # noqa: E402
-from pack.nanobanana.config import Profile  # noqa: E402
-from pack.nanobanana.gateway.answer import AnswerReader  # noqa: E402
+from pack.nanobanana.gateway.answer.reader import AnswerReader  # noqa: E402
+from pack.nanobanana.gateway.answer.sse import SseDecoder  # noqa: E402
 from pack.nanobanana.gateway.client import Callbacks, Gateway  # noqa: E402
 from pack.nanobanana.gateway.request_body import RequestBody  # noqa: E402
-from pack.nanobanana.gateway.sse import SseDecoder  # noqa: E402
-from pack.nanobanana.inputs import SharedInputs  # noqa: E402
+from pack.nanobanana.image_request import EncodedImage, ImageRequest  # noqa: E402
 from pack.nanobanana.journal import Journal  # noqa: E402
-from pack.nanobanana.orders import Order  # noqa: E402
-from pack.nanobanana.request import EncodedImage, PictureRequest  # noqa: E402
+from pack.nanobanana.settings.store import Profile  # noqa: E402
 
 MIB = 1 << 20
 PIECE = 65536
@@ -44,9 +44,9 @@ EVENTS = 15
 
 
 def answer_line(megabytes: int) -> bytes:
-    """A chunk whose one `data:` line holds a picture of about `megabytes` MiB of base64."""
-    picture = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * (megabytes * MIB * 3 // 4 // 256)
-    url = "data:image/png;base64," + base64.b64encode(picture).decode()
+    """A chunk whose one `data:` line holds an image of about `megabytes` MiB of base64."""
+    image = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * (megabytes * MIB * 3 // 4 // 256)
+    url = "data:image/png;base64," + base64.b64encode(image).decode()
     delta = {"role": "assistant", "images": [{"type": "image_url", "image_url": {"url": url}}]}
     chunk = {"id": "c", "object": "chat.completion.chunk", "choices": [{"index": 0, "delta": delta}]}
     return b"data: " + json.dumps(chunk).encode() + b"\n\ndata: [DONE]\n\n"
@@ -81,25 +81,25 @@ def line_rows(repeats: int) -> list[Row]:
     small, large = _pieces(answer_line(4)), _pieces(answer_line(16))
     works: dict[str, Callable[[], object]] = {
         "lines and events": lambda: _events(large),
-        "down to the picture's bytes": lambda: _answer(large),
+        "down to the image's bytes": lambda: _answer(large),
         "bare json and base64": lambda: _floor(large),
-        "4 MiB to the picture": lambda: _answer(small),
+        "4 MiB to the image": lambda: _answer(small),
     }
     times = side_by_side(works, repeats)
     detail = "; ".join(f"{name} {timing}" for name, timing in times.items())
-    whole = times["down to the picture's bytes"]
+    whole = times["down to the image's bytes"]
     return [
         Row("16 MiB data: line in 64 KiB pieces to events", times["lines and events"].median, 0.1, True, detail, "s"),
         Row(
-            "the same line to the picture's bytes, times bare json and base64",
+            "the same line to the image's bytes, times bare json and base64",
             ratio(whole, times["bare json and base64"]),
             1.5,
             True,
             detail,
         ),
         Row(
-            "the same line to the picture's bytes, times a 4 MiB one",
-            ratio(whole, times["4 MiB to the picture"]),
+            "the same line to the image's bytes, times a 4 MiB one",
+            ratio(whole, times["4 MiB to the image"]),
             6.0,
             True,
             detail,
@@ -133,7 +133,7 @@ def latency_row() -> Row:
         serving.start()
         port = int(listening.getsockname()[1])
         gateway = Gateway(Profile(base_url=f"http://127.0.0.1:{port}"))
-        body = RequestBody(PictureRequest("NanoBananaPro-1K", "x", "1:1", "png"), "documented", stream=True)
+        body = RequestBody(ImageRequest("NanoBananaPro-1K", "x", "1:1", "png"), "documented", stream=True)
         callbacks = Callbacks(on_url=lambda _: told.append(time.monotonic()))
         gateway.ask(body, cancel=CancelToken(), callbacks=callbacks)
         serving.join()
@@ -145,19 +145,19 @@ def latency_row() -> Row:
 
 
 def body_rows(repeats: int) -> list[Row]:
-    """The base64 of a 15 MB picture: made piece by piece, never scanned."""
-    picture = EncodedImage(bytes(range(256)) * 58_600, "image/png")
-    request = PictureRequest("NanoBananaPro-4K", "a cat", "1:1", "png", (picture,))
+    """The base64 of a 15 MB image: made piece by piece, never scanned."""
+    image = EncodedImage(bytes(range(256)) * 58_600, "image/png")
+    request = ImageRequest("NanoBananaPro-4K", "a cat", "1:1", "png", (image,))
 
     def ours() -> int:
         return sum(len(piece) for piece in RequestBody(request, "documented", stream=True))
 
     def as_json() -> int:
-        url = "data:image/png;base64," + base64.b64encode(picture.data).decode()
+        url = "data:image/png;base64," + base64.b64encode(image.data).decode()
         return len(json.dumps({"messages": [{"image_url": {"url": url}}]}).encode())
 
     times = side_by_side(
-        {"ours": ours, "bare base64": lambda: base64.b64encode(picture.data), "json.dumps of it": as_json}, repeats
+        {"ours": ours, "bare base64": lambda: base64.b64encode(image.data), "json.dumps of it": as_json}, repeats
     )
     detail = "; ".join(f"{name} {timing}" for name, timing in times.items())
     tracemalloc.start()
@@ -166,7 +166,7 @@ def body_rows(repeats: int) -> list[Row]:
     tracemalloc.stop()
     return [
         Row(
-            "body of a 15 MB picture, times its bare base64",
+            "body of a 15 MB image, times its bare base64",
             ratio(times["ours"], times["bare base64"]),
             1.5,
             True,
@@ -183,7 +183,7 @@ def body_rows(repeats: int) -> list[Row]:
 
 
 def edit_memory(side: int, *, lossless: bool) -> dict[str, int | None]:
-    """Bytes over the tensor at the peak of one whole edit, from order to picture, and the body's length."""
+    """Bytes over the tensor at the peak of one whole edit, from order to image, and the body's length."""
     tensors = load_tensors()
     limits: dict[str, Any] = {"picture_limit": 1 << 30, "body_limit": 1 << 31} if lossless else {}
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
@@ -191,19 +191,19 @@ def edit_memory(side: int, *, lossless: bool) -> dict[str, int | None]:
         for tier, answer in (("1K", 1024), ("0.5K", 512)):
             (folder / f"{tier}.png").write_bytes(encoded(sample(answer).pillow, format="PNG", compress_level=4))
         with fake_gateway.running(folder) as gateway, Journal(folder / "data") as journal:
-            studio = Studio(journal)
+            engine = Engine(journal)
             profile = Profile(base_url=gateway.base_url, **limits)
 
             def edit(image: Any) -> None:
                 inputs = SharedInputs(tensors.sources(image))
                 order = Order(profile, "NanoBanana2-0.5K", "x", "1:1", "png", 1, "run", inputs)
-                call = studio.start(order, 0, CancelToken())
+                call = engine.start(order, 0, CancelToken())
                 while not call.done:
                     time.sleep(0.005)
-                if call.outcome is None or not call.outcome.pictures:
+                if call.outcome is None or not call.outcome.images:
                     raise RuntimeError(str(call.outcome and call.outcome.error))
 
-            # Imports, plugins and the threads' stacks are not the picture's.
+            # Imports, plugins and the threads' stacks are not the image's.
             edit(sample(64, 2).image)
             image = larger(sample(side // 2)).image
             peak = peak_memory(lambda: edit(image))

@@ -18,7 +18,7 @@ from typing import Any
 
 from comfy_process import PACK_NAME, HostFailed, find_installation, running_host
 from outcome import Host
-from report import Row, contact_sheet, table, write_pictures
+from report import Row, contact_sheet, table, write_images
 from tiny_models import place_tiny_models
 from workflow_graph import Graph, WorkflowError, missing_model, read_workflow, to_api_graph
 
@@ -70,7 +70,7 @@ class _Teller:
 
 
 def run_workflows(host: Host, paths: list[Path], output: Path) -> tuple[list[Row], list[str]]:
-    """Run each workflow; returns a row for each node that made pictures, and a line for each failure."""
+    """Run each workflow; returns a row for each node that made images, and a line for each failure."""
     rows: list[Row] = []
     failures: list[str] = []
     info = host.object_info()
@@ -87,15 +87,13 @@ def run_workflows(host: Host, paths: list[Path], output: Path) -> tuple[list[Row
             failures.append(f"{path.stem}: {error}")
             continue
         outcome = host.run(graph, _Teller(graph, time.perf_counter()))
-        made = write_pictures(path.stem, graph, outcome, output)
+        made = write_images(path.stem, graph, outcome, output)
         rows += made
         if outcome.status != "success":
             failures.append(f"{path.stem}: {outcome.status}: {outcome.message}")
         elif not made:
-            failures.append(f"{path.stem}: no picture was written")
-        print(
-            f"  {outcome.status}, {sum(len(row.files) for row in made)} pictures, {outcome.seconds:.1f} s", flush=True
-        )
+            failures.append(f"{path.stem}: no image was written")
+        print(f"  {outcome.status}, {sum(len(row.files) for row in made)} images, {outcome.seconds:.1f} s", flush=True)
     return rows, failures
 
 
@@ -104,7 +102,7 @@ def main(arguments: list[str]) -> int:
     group = parser.add_mutually_exclusive_group()
     group.add_argument("--host", dest="choice", action="store_const", const="host", help="a real ComfyUI or none")
     group.add_argument("--stand-in", dest="choice", action="store_const", const="stand-in", help="no real ComfyUI")
-    parser.add_argument("--output", type=Path, default=ROOT / "output", help="where pictures go (default: output/)")
+    parser.add_argument("--output", type=Path, default=ROOT / "output", help="where images go (default: output/)")
     parser.add_argument("workflows", nargs="*", type=Path, help="workflow files (default: all of example_workflows/)")
     parser.set_defaults(choice="auto")
     options = parser.parse_args(arguments)
@@ -127,8 +125,8 @@ def main(arguments: list[str]) -> int:
     if rows:
         contact_sheet(rows, output / "contact_sheet.jpg")
         print(f"\n{table(rows)}\n")
-    pictures = sum(len(row.files) for row in rows)
-    print(f"{pictures} pictures in {output}, all on contact_sheet.jpg, {time.perf_counter() - started:.1f} s.")
+    images = sum(len(row.files) for row in rows)
+    print(f"{images} images in {output}, all on contact_sheet.jpg, {time.perf_counter() - started:.1f} s.")
     for failure in failures:
         print(f"FAILED: {failure}", file=sys.stderr)
     return 1 if failures or not rows else 0

@@ -1,4 +1,4 @@
-"""Talks to a running ComfyUI: its nodes, prompts, progress, pictures, interrupts."""
+"""Talks to a running ComfyUI: its nodes, prompts, progress, images, interrupts."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class ComfyClient:
             return await response.json()
 
     async def view(self, image: Mapping[str, str]) -> bytes:
-        """The bytes of a picture that an output node wrote; `image` is its entry in the node's `ui`."""
+        """The bytes of an image that an output node wrote; `image` is its entry in the node's `ui`."""
         async with self._session.get("/view", params=dict(image)) as response:
             response.raise_for_status()
             return await response.read()
@@ -100,7 +100,7 @@ class ComfyClient:
             response.raise_for_status()
 
     async def run(self, graph: Graph, on_text: OnText) -> Outcome:
-        """Run `graph` to its end, however it ends, and fetch the pictures that its output nodes wrote."""
+        """Run `graph` to its end, however it ends, and fetch the images that its output nodes wrote."""
         watch = _Watch(on_text)
         async with self._session.ws_connect("/ws", params={"clientId": self._client_id}, max_msg_size=0) as socket:
             started = time.perf_counter()
@@ -124,7 +124,7 @@ class ComfyClient:
         history = await self._history(prompt_id)
         for node_id, ui in history.get("outputs", {}).items():
             if ui.get("images"):
-                outcome.pictures[node_id] = [await self.view(image) for image in ui["images"]]
+                outcome.images[node_id] = [await self.view(image) for image in ui["images"]]
             if ui.get("text"):
                 outcome.texts[node_id] = [str(text) for text in ui["text"]]
         return outcome

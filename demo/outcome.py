@@ -14,13 +14,13 @@ OnText = Callable[[str, str], None]
 
 @dataclass
 class Outcome:
-    """`pictures`: for each output node, the files it wrote. `node_seconds`: how long each node ran."""
+    """`images`: for each output node, the files it wrote. `node_seconds`: how long each node ran."""
 
     status: Literal["success", "error", "interrupted"]
     seconds: float
     message: str = ""
     node_seconds: dict[str, float] = field(default_factory=dict[str, float])
-    pictures: dict[str, list[bytes]] = field(default_factory=dict[str, "list[bytes]"])
+    images: dict[str, list[bytes]] = field(default_factory=dict[str, "list[bytes]"])
     texts: dict[str, list[str]] = field(default_factory=dict[str, "list[str]"])
 
 

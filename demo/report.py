@@ -1,4 +1,4 @@
-"""What the demo leaves behind: every picture as a file, one contact sheet, one table."""
+"""What the demo leaves behind: every image as a file, one contact sheet, one table."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _COLUMNS: Final = 4
 
 @dataclass(frozen=True)
 class Row:
-    """The pictures of one node. `seconds`: how long the node ran."""
+    """The images of one node. `seconds`: how long the node ran."""
 
     workflow: str
     node: str
@@ -35,9 +35,9 @@ class Row:
 
 
 def _opened(data: bytes) -> Image.Image:
-    picture: Image.Image = Image.open(BytesIO(data))
-    picture.load()
-    return picture
+    image: Image.Image = Image.open(BytesIO(data))
+    image.load()
+    return image
 
 
 def _slug(text: str) -> str:
@@ -45,33 +45,33 @@ def _slug(text: str) -> str:
 
 
 def _maker(graph: Graph, output_id: str) -> str:
-    """The node whose pictures the output node `output_id` wrote."""
+    """The node whose images the output node `output_id` wrote."""
     link: list[Any] | None = graph[output_id]["inputs"].get("images")
     return str(link[0]) if link else output_id
 
 
-def write_pictures(workflow: str, graph: Graph, outcome: Outcome, folder: Path) -> list[Row]:
-    """Write every picture below `folder`/`workflow`, in place of an earlier run's; one row for each node that made any.
+def write_images(workflow: str, graph: Graph, outcome: Outcome, folder: Path) -> list[Row]:
+    """Write every image below `folder`/`workflow`, in place of an earlier run's; one row for each node that made any.
 
     Raises:
-        PIL.UnidentifiedImageError: the host delivered something that is no picture.
+        PIL.UnidentifiedImageError: the host delivered something that is no image.
     """
     target = folder / workflow
     if target.exists():
         shutil.rmtree(target)
     target.mkdir(parents=True)
     rows: dict[str, Row] = {}
-    for output_id, pictures in outcome.pictures.items():
+    for output_id, images in outcome.images.items():
         maker = _maker(graph, output_id)
         if maker in rows:
             continue
         title = str(graph[maker]["_meta"]["title"])
         files: list[Path] = []
         sizes: list[tuple[int, int]] = []
-        for number, data in enumerate(pictures, 1):
-            picture = _opened(data)
-            sizes.append(picture.size)
-            suffix = (picture.format or "png").lower()
+        for number, data in enumerate(images, 1):
+            image = _opened(data)
+            sizes.append(image.size)
+            suffix = (image.format or "png").lower()
             file = target / f"{int(maker):02}-{_slug(title)}-{number}.{suffix}"
             file.write_bytes(data)
             files.append(file)
@@ -81,7 +81,7 @@ def write_pictures(workflow: str, graph: Graph, outcome: Outcome, folder: Path) 
 
 
 def contact_sheet(rows: list[Row], path: Path) -> None:
-    """All pictures of `rows` on one sheet, each with its workflow, node and pixels."""
+    """All images of `rows` on one sheet, each with its workflow, node and pixels."""
     cells = [(row, number) for row in rows for number in range(len(row.files))]
     lines = -(-len(cells) // _COLUMNS)
     cell_width, cell_height = _THUMBNAIL + _MARGIN, _THUMBNAIL + _CAPTION + _MARGIN
@@ -101,10 +101,10 @@ def contact_sheet(rows: list[Row], path: Path) -> None:
 
 
 def table(rows: list[Row]) -> str:
-    """The rows as text: node, pictures, pixels, seconds, under each workflow's name."""
+    """The rows as text: node, images, pixels, seconds, under each workflow's name."""
     width = max(len(row.node) for row in rows) + 2
     pixels = max([len(row.pixels) for row in rows] + [len("pixels")])
-    lines = [f"{'node':<{width + 2}}{'pictures':>8}  {'pixels':<{pixels}}  {'seconds':>7}"]
+    lines = [f"{'node':<{width + 2}}{'images':>8}  {'pixels':<{pixels}}  {'seconds':>7}"]
     workflow = ""
     for row in rows:
         if row.workflow != workflow:

@@ -41,7 +41,7 @@ class StandInRunner:
         for node_id, ui in run.ui.items():
             files = [self._folder / one["type"] / one["subfolder"] / one["filename"] for one in ui.get("images", [])]
             if files:
-                outcome.pictures[node_id] = [file.read_bytes() for file in files]
+                outcome.images[node_id] = [file.read_bytes() for file in files]
             if "text" in ui:
                 outcome.texts[node_id] = [str(text) for text in ui["text"]]
         return outcome

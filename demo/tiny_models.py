@@ -1,8 +1,8 @@
 """Model files that a ComfyUI loads as its own and that hold next to nothing: so the examples with local models run
 on a machine that has none.
 
-Their pictures are no art. The upscaler repeats pixels. The checkpoint has no will: its sampler leaves the noise as it
-came, so that a picture from nothing is noise, and one from a picture is that picture under noise. Its autoencoder is
+Their images are no art. The upscaler repeats pixels. The checkpoint has no will: its sampler leaves the noise as it
+came, so that an image from nothing is noise, and one from an image is that image under noise. Its autoencoder is
 real: latents are mean colours of 8x8 pixels.
 """
 
@@ -77,7 +77,7 @@ def transformer_shapes() -> Shapes:
     shapes: Shapes = {
         "x_embedder.proj.weight": (_WIDTH, _LATENT_CHANNELS, 2, 2),
         "x_embedder.proj.bias": (_WIDTH,),
-        # Room for pictures of up to 192 x 192 patches of 16 pixels.
+        # Room for images of up to 192 x 192 patches of 16 pixels.
         "pos_embed": (1, 192 * 192, _WIDTH),
     }
     layers = {

@@ -1,1 +1,1 @@
-"""NanoBanana pictures through an OpenAI-compatible gateway: a library without torch and without ComfyUI."""
+"""NanoBanana images through an OpenAI-compatible gateway: a library without torch and without ComfyUI."""

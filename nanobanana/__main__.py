@@ -12,20 +12,20 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from .calls.engine import Call, Engine
+from .calls.inputs import SharedInputs
+from .calls.models import Order, Outcome
+from .calls.validation import check_choices, check_image_count, checked_prompt
 from .cancel import CancelToken
 from .catalog import ASPECT_RATIOS, DEFAULT_MODEL, OUTPUT_FORMATS, nearest_ratio
-from .checks import check_choices, check_picture_count, checked_prompt
-from .client import Call, Studio
-from .config import Profile, ProfileStore, data_folder
 from .errors import ConfigError, InputError, NanoBananaError
 from .imaging.codec import decode
 from .imaging.sources import ArraySource
-from .inputs import SharedInputs
 from .journal import Journal
-from .orders import Order, Outcome
-from .report import Report
+from .progress import Progress
+from .settings.store import Profile, ProfileStore, data_folder
 
-_POLL = 0.1
+_POLL_SECONDS = 0.1
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,17 +39,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="nanobanana", description="NanoBanana pictures from the command line.")
+    parser = argparse.ArgumentParser(prog="nanobanana", description="NanoBanana images from the command line.")
     commands = parser.add_subparsers(required=True, metavar="command")
 
-    generate = commands.add_parser("generate", help="make pictures from a prompt")
+    generate = commands.add_parser("generate", help="make images from a prompt")
     generate.add_argument("prompt")
     _add_call_options(generate, ratios=ASPECT_RATIOS, ratio="1:1")
     generate.set_defaults(run=_generate)
 
-    edit = commands.add_parser("edit", help="edit pictures")
+    edit = commands.add_parser("edit", help="edit images")
     edit.add_argument("prompt")
-    edit.add_argument("pictures", nargs="+", type=Path, help="picture files, the one to edit first")
+    edit.add_argument("images", nargs="+", type=Path, help="image files, the one to edit first")
     _add_call_options(edit, ratios=("auto", *ASPECT_RATIOS), ratio="auto")
     edit.set_defaults(run=_edit)
 
@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     listing.add_argument("--most", type=int, default=20)
     listing.set_defaults(run=_journal_list)
     actions.add_parser("stats", help="how much there is").set_defaults(run=_journal_stats)
-    actions.add_parser("trim", help="delete the oldest pictures over the cap").set_defaults(run=_journal_trim)
+    actions.add_parser("trim", help="delete the oldest images over the cap").set_defaults(run=_journal_trim)
     return parser
 
 
@@ -79,7 +79,7 @@ def _add_call_options(parser: argparse.ArgumentParser, *, ratios: Sequence[str],
     parser.add_argument("--count", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--profile", default="default")
-    parser.add_argument("--output", type=Path, default=Path("output"), help="folder for the pictures")
+    parser.add_argument("--output", type=Path, default=Path("output"), help="folder for the images")
 
 
 def _generate(arguments: argparse.Namespace) -> int:
@@ -87,7 +87,7 @@ def _generate(arguments: argparse.Namespace) -> int:
 
 
 def _edit(arguments: argparse.Namespace) -> int:
-    sources = [_load(path) for path in arguments.pictures]
+    sources = [_load(path) for path in arguments.images]
     ratio = arguments.aspect_ratio
     if ratio == "auto":
         ratio = nearest_ratio(sources[0].width, sources[0].height)
@@ -113,13 +113,13 @@ def _produce(arguments: argparse.Namespace, ratio: str, inputs: SharedInputs | N
     profile = _profile(arguments.profile)
     prompt = checked_prompt(arguments.prompt, profile)
     check_choices(profile, arguments.model, ratio, arguments.format, arguments.count)
-    check_picture_count(arguments.model, len(inputs) if inputs else 0)
+    check_image_count(arguments.model, len(inputs) if inputs else 0)
     run = f"command-line-{time.time():.3f}"
     order = Order(profile, arguments.model, prompt, ratio, arguments.format, arguments.seed, run, inputs)
     with Journal(data_folder()) as journal:
-        studio = Studio(journal)
+        engine = Engine(journal)
         cancel = CancelToken()
-        calls = [studio.start(order, variation, cancel) for variation in range(arguments.count)]
+        calls = [engine.start(order, variation, cancel) for variation in range(arguments.count)]
         try:
             _follow(calls)
         except KeyboardInterrupt:
@@ -127,11 +127,11 @@ def _produce(arguments: argparse.Namespace, ratio: str, inputs: SharedInputs | N
             return 1
         outcomes = [call.outcome for call in calls if call.outcome]
         _save(journal, outcomes, arguments.output)
-    return 0 if any(outcome.pictures for outcome in outcomes) else 1
+    return 0 if any(outcome.images for outcome in outcomes) else 1
 
 
 def _follow(calls: Sequence[Call]) -> None:
-    said: dict[int, Report] = {}
+    said: dict[int, Progress] = {}
     while True:
         for call in calls:
             if said.get(call.variation) != call.report:
@@ -139,7 +139,7 @@ def _follow(calls: Sequence[Call]) -> None:
                 print(f"{call.variation}: {call.report.phase} {call.report.text}".rstrip(), file=sys.stderr)
         if all(call.done for call in calls):
             return
-        time.sleep(_POLL)
+        time.sleep(_POLL_SECONDS)
 
 
 def _save(journal: Journal, outcomes: Sequence[Outcome], folder: Path) -> None:
@@ -149,19 +149,19 @@ def _save(journal: Journal, outcomes: Sequence[Outcome], folder: Path) -> None:
             print(warning, file=sys.stderr)
         if outcome.error:
             print(outcome.error, file=sys.stderr)
-        for delivered in outcome.pictures:
+        for delivered in outcome.images:
             if not delivered.id:
                 continue
-            kept = journal.picture(delivered.id)
+            kept = journal.image(delivered.id)
             path = folder / f"{delivered.id}.{kept.extension}"
             path.write_bytes(journal.read(kept))
-            height, width = delivered.picture.rgb.shape[:2]
+            height, width = delivered.image.rgb.shape[:2]
             print(f"{path}  {width}x{height}  {outcome.seconds:.1f} s  {outcome.source}")
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    from .client import reachable
-    from .doctor import diagnose
+    from .calls.connection_test import diagnose
+    from .calls.engine import reachable
 
     found = diagnose(_profile(arguments.profile), cancel=CancelToken(), resolve_base_url=reachable)
     print(found.message if not found.hint else f"{found.message} {found.hint}")
@@ -180,8 +180,8 @@ def _journal_list(arguments: argparse.Namespace) -> int:
             when = time.strftime("%Y-%m-%d %H:%M", time.localtime(call.asked_at))
             prompt = " ".join(call.details.prompt.split())[:60]
             print(f"{when}  {call.state:<8}  {call.billed:<5}  {call.details.model:<18}  {prompt}")
-            for picture in call.pictures:
-                print(f"    {picture.id}  {picture.path}")
+            for image in call.images:
+                print(f"    {image.id}  {image.path}")
     return 0
 
 
@@ -190,14 +190,14 @@ def _journal_stats(_: argparse.Namespace) -> int:
         stats = journal.stats()
     for state, count in stats.calls.items():
         print(f"{state:<10} {count} calls")
-    print(f"{stats.pictures} pictures, {stats.bytes / 1e6:.1f} of at most {stats.cap_bytes / 1e6:.0f} MB")
+    print(f"{stats.images} images, {stats.bytes / 1e6:.1f} of at most {stats.cap_bytes / 1e6:.0f} MB")
     return 0
 
 
 def _journal_trim(_: argparse.Namespace) -> int:
     with Journal(data_folder()) as journal:
         gone = journal.trim()
-    print(f"{gone.pictures} pictures deleted, {gone.bytes / 1e6:.1f} MB")
+    print(f"{gone.images} images deleted, {gone.bytes / 1e6:.1f} MB")
     return 0
 
 

@@ -61,7 +61,7 @@ _SIZES: Final[dict[str, tuple[tuple[int, int], ...]]] = {
 
 @dataclass(frozen=True)
 class Model:
-    """One documented model. `tier` is a key of the size table; `input_limit` counts pictures a request may hold."""
+    """One documented model. `tier` is a key of the size table; `input_limit` counts images a request may hold."""
 
     name: str
     tier: str
@@ -87,7 +87,7 @@ _TIER_SCALE: Final = {"1K": 1, "2K": 2, "4K": 4}
 
 
 def input_limit(model: str) -> int:
-    """How many input pictures `model` takes; a model added in the settings is given the largest documented limit."""
+    """How many input images `model` takes; a model added in the settings is given the largest documented limit."""
     known = _BY_NAME.get(model)
     return known.input_limit if known else MOST_INPUTS
 
@@ -127,10 +127,10 @@ def nearest_ratio(width: int, height: int) -> str:
 
 
 def size_warning(model: str, aspect_ratio: str, width: int, height: int) -> str | None:
-    """What differs between the picture that came (`width` x `height` pixels) and the one asked for, or None.
+    """What differs between the image that came (`width` x `height` pixels) and the one asked for, or None.
 
     The ratio may be off by 3 %. The tier is compared by the longer side, with a quarter of it as slack: tiers lie
-    a factor of two apart, so a picture of the wrong tier is caught and a few pixels more or less are not.
+    a factor of two apart, so an image of the wrong tier is caught and a few pixels more or less are not.
     """
     wanted = ratio_value(aspect_ratio) if aspect_ratio in ASPECT_RATIOS else None
     if wanted is not None and abs(width / height / wanted - 1) > RATIO_TOLERANCE:

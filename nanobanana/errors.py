@@ -3,17 +3,17 @@
     NanoBananaError(message, hint)
       ConfigError                     the settings: base URL, key, profile
       InputError                      what was wired or typed into the node
-      ImageError                      a picture that can't be decoded or encoded
+      ImageError                      an image that can't be decoded or encoded
       JournalError                    the data folder or its database
       GatewayError(request_id, attempts, billed)
         Unreachable                   DNS, TCP, TLS or proxy: the request was not sent
         TimedOut(phase)               connecting, uploading, waiting, streaming, downloading
         StreamBroken                  the connection ended before the answer did
-        BadAnswer                     an answer that is none: no picture, not JSON, over a limit
+        BadAnswer                     an answer that is none: no image, not JSON, over a limit
         StatusError(status, code)
           BadRequest  ContentRefused  AuthFailed  OutOfCredit  NotFound  TooLarge
           RateLimited(retry_after)  ServerFailed
-        DownloadFailed(url)           the picture was made and paid for, its download failed
+        DownloadFailed(url)           the image was made and paid for, its download failed
 
 Each message is written for the person at the canvas: what happened, the gateway's own words, and (appended by
 `str`) the request id, whether it was billed, and one thing to do. A cancel is not in this tree.
@@ -65,7 +65,7 @@ class InputError(NanoBananaError):
 
 
 class ImageError(NanoBananaError):
-    """Bytes that are no picture, or a picture over a limit."""
+    """Bytes that are no image, or an image over a limit."""
 
 
 class JournalError(NanoBananaError):
@@ -125,7 +125,7 @@ class StreamBroken(GatewayError):
 
 
 class BadAnswer(GatewayError):
-    """The gateway answered, and the answer holds no picture or can't be read."""
+    """The gateway answered, and the answer holds no image or can't be read."""
 
 
 class StatusError(GatewayError):
@@ -152,7 +152,7 @@ class BadRequest(StatusError):
 
 
 class ContentRefused(StatusError):
-    """The prompt or the picture was refused by moderation, or the model answered with words only."""
+    """The prompt or the image was refused by moderation, or the model answered with words only."""
 
 
 class AuthFailed(StatusError):
@@ -197,7 +197,7 @@ class ServerFailed(StatusError):
 
 
 class DownloadFailed(GatewayError):
-    """The picture exists and is paid for, but could not be fetched. `url`: where it is. `reason`: of the last try."""
+    """The image exists and is paid for, but could not be fetched. `url`: where it is. `reason`: of the last try."""
 
     def __init__(
         self,

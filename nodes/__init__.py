@@ -23,7 +23,7 @@ class NanoBananaExtension(ComfyExtension):
 
     async def on_load(self) -> None:
         try:
-            importlib.import_module("._routes", __package__).register()
+            importlib.import_module(".web_api.routes", __package__).register()
         except Exception:  # noqa: BLE001
             _log.exception("NanoBanana: settings and history are not there in the browser; the nodes work")
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..nanobanana.checks import check_choices, checked_prompt
-from ..nanobanana.imaging.codec import Picture
-from ..nanobanana.orders import Order
+from ..nanobanana.calls.models import Order
+from ..nanobanana.calls.validation import check_choices, checked_prompt
+from ..nanobanana.imaging.codec import DecodedImage
 from . import _inputs
 from ._host import io
 from ._info import info_json
 from ._runs import Job
-from ._studio import runs
+from ._services import runs
 from ._tensors import to_image, to_mask
 
 if TYPE_CHECKING:
@@ -44,6 +44,6 @@ async def generate(
     return io.NodeOutput(result.images, result.masks, result.text, info)
 
 
-def image_and_mask(picture: Picture) -> tuple[Tensor, Tensor]:
-    """IMAGE [1,H,W,3] and MASK [1,H,W] of a decoded picture."""
-    return to_image(picture), to_mask(picture.alpha, picture.height, picture.width)
+def image_and_mask(image: DecodedImage) -> tuple[Tensor, Tensor]:
+    """IMAGE [1,H,W,3] and MASK [1,H,W] of a decoded image."""
+    return to_image(image), to_mask(image.alpha, image.height, image.width)

@@ -5,20 +5,20 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ..nanobanana.orders import Outcome
+from ..nanobanana.calls.models import Outcome
 from ._runs import Result
 
 
 def info_json(result: Result, *, model: str, aspect_ratio: str, output_format: str) -> str:
-    """One object: `model`, `ratio`, `format`, then of the first picture `pixels` ("1376x768"), `url`, `request_id`,
-    `billed` (yes, no, maybe), `source` (gateway, journal), and of all `seconds`, `bytes`, `warnings`; `pictures` lists
-    each picture, `failures` each call that brought none.
+    """One object: `model`, `ratio`, `format`, then of the first image `pixels` ("1376x768"), `url`, `request_id`,
+    `billed` (yes, no, maybe), `source` (gateway, journal), and of all `seconds`, `bytes`, `warnings`; `images` lists
+    each image, `failures` each call that brought none.
     """
-    pictures = [entry for outcome in result.outcomes for entry in _pictures(outcome)]
+    images = [entry for outcome in result.outcomes for entry in _images(outcome)]
     failures = [_failure(outcome) for outcome in result.outcomes if outcome.error]
     if result.error:
         failures.append({"variation": None, "error": str(result.error), "request_id": "", "billed": "no"})
-    first: dict[str, Any] = pictures[0] if pictures else failures[0] if failures else {}
+    first: dict[str, Any] = images[0] if images else failures[0] if failures else {}
     warnings = dict.fromkeys(warning for outcome in result.outcomes for warning in outcome.warnings)
     return json.dumps(
         {
@@ -29,11 +29,11 @@ def info_json(result: Result, *, model: str, aspect_ratio: str, output_format: s
             "url": first.get("url", ""),
             "request_id": first.get("request_id", ""),
             "seconds": round(result.seconds, 3),
-            "bytes": sum(entry["bytes"] for entry in pictures),
+            "bytes": sum(entry["bytes"] for entry in images),
             "billed": first.get("billed", "no"),
             "source": first.get("source", "gateway"),
             "warnings": list(warnings),
-            "pictures": pictures,
+            "pictures": images,
             "failures": failures,
         },
         ensure_ascii=False,
@@ -41,12 +41,12 @@ def info_json(result: Result, *, model: str, aspect_ratio: str, output_format: s
     )
 
 
-def _pictures(outcome: Outcome) -> list[dict[str, Any]]:
+def _images(outcome: Outcome) -> list[dict[str, Any]]:
     return [
         {
             "id": one.id,
             "variation": outcome.variation,
-            "pixels": f"{one.picture.rgb.shape[1]}x{one.picture.rgb.shape[0]}",
+            "pixels": f"{one.image.rgb.shape[1]}x{one.image.rgb.shape[0]}",
             "url": one.url,
             "request_id": outcome.request_id,
             "seconds": round(outcome.seconds, 3),
@@ -55,7 +55,7 @@ def _pictures(outcome: Outcome) -> list[dict[str, Any]]:
             "source": outcome.source,
             "warnings": list(outcome.warnings),
         }
-        for one in outcome.pictures
+        for one in outcome.images
     ]
 
 

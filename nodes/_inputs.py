@@ -5,18 +5,18 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from ..nanobanana.calls.validation import MOST_COUNT
 from ..nanobanana.catalog import ASPECT_RATIOS, DEFAULT_MODEL, MODEL_NAMES, MOST_INPUTS, OUTPUT_FORMATS
-from ..nanobanana.checks import MOST_COUNT
-from ..nanobanana.config import Profile
 from ..nanobanana.errors import ConfigError
+from ..nanobanana.settings.store import Profile
 from ._host import io
-from ._studio import profiles
+from ._services import profiles
 
 _log = logging.getLogger(__name__)
 
 CATEGORY = "NanoBanana"
 MOST_SEED = 2**64 - 1
-PICTURE_NAMES = tuple(f"image_{number}" for number in range(1, MOST_INPUTS + 1))
+IMAGE_NAMES = tuple(f"image_{number}" for number in range(1, MOST_INPUTS + 1))
 Connection: Any = io.Custom("NANOBANANA_CONNECTION")
 
 
@@ -42,7 +42,7 @@ def model_input() -> Any:
         "model",
         options=model_names(),
         default=DEFAULT_MODEL,
-        tooltip="Which model makes the picture, and at which size. 1K, 2K and 4K are the longer side in thousands of "
+        tooltip="Which model makes the image, and at which size. 1K, 2K and 4K are the longer side in thousands of "
         "pixels. More models can be added in Settings > NanoBanana.",
     )
 
@@ -53,7 +53,7 @@ def aspect_ratio_input(*, auto: bool) -> Any:
             "aspect_ratio",
             options=["auto", *ASPECT_RATIOS],
             default="auto",
-            tooltip="Width to height of the result. auto: the listed ratio nearest to the first picture's.",
+            tooltip="Width to height of the result. auto: the listed ratio nearest to the first image's.",
         )
     return io.Combo.Input(
         "aspect_ratio", options=list(ASPECT_RATIOS), default="1:1", tooltip="Width to height of the result."
@@ -74,8 +74,8 @@ def closing_inputs() -> list[Any]:
             default=1,
             min=1,
             max=MOST_COUNT,
-            tooltip="How many pictures. Each one is a call of its own and is paid for; they run side by side. "
-            "Raising the count later buys only the pictures that are missing.",
+            tooltip="How many images. Each one is a call of its own and is paid for; they run side by side. "
+            "Raising the count later buys only the images that are missing.",
         ),
         io.Int.Input(
             "seed",
@@ -83,8 +83,8 @@ def closing_inputs() -> list[Any]:
             min=0,
             max=MOST_SEED,
             control_after_generate=True,
-            tooltip="Names a variation; it is not sent to the gateway. The same inputs and seed give the same picture "
-            "again from the journal, at no cost, also after a restart. Another seed buys a new picture.",
+            tooltip="Names a variation; it is not sent to the gateway. The same inputs and seed give the same image "
+            "again from the journal, at no cost, also after a restart. Another seed buys a new image.",
         ),
     ]
 
@@ -97,18 +97,18 @@ def connection_input() -> Any:
     )
 
 
-def picture_outputs() -> list[Any]:
+def image_outputs() -> list[Any]:
     return [
         io.Image.Output(
-            "image", display_name="image", is_output_list=True, tooltip="The pictures, each in the size that came."
+            "image", display_name="image", is_output_list=True, tooltip="The images, each in the size that came."
         ),
         io.Mask.Output(
             "mask",
             display_name="mask",
             is_output_list=True,
-            tooltip="1 where a picture is transparent; all zero for a picture without transparency.",
+            tooltip="1 where an image is transparent; all zero for an image without transparency.",
         ),
-        io.String.Output("text", display_name="text", tooltip="What the model said besides the pictures."),
+        io.String.Output("text", display_name="text", tooltip="What the model said besides the images."),
         io.String.Output(
             "info",
             display_name="info",

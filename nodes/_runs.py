@@ -14,29 +14,29 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ..nanobanana.calls.engine import Call, Engine
+from ..nanobanana.calls.models import Order, Outcome
 from ..nanobanana.cancel import CancelToken
-from ..nanobanana.client import Call, Studio
 from ..nanobanana.errors import NanoBananaError, merged
-from ..nanobanana.imaging.codec import Picture
+from ..nanobanana.imaging.codec import DecodedImage
 from ..nanobanana.imaging.thumbnail import thumbnail
-from ..nanobanana.orders import Order, Outcome
+from ._events import Live
 from ._host import client_id, interruption, is_interrupted, run_id, send_event, send_text, set_progress, workflow_id
-from ._live import Live
+from ._interrupts import Watch
 from ._status import final_text, progress, running_text
 from ._viewers import Viewers
-from ._watch import Watch
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from ._tensors import Tensor
 
-_POLL = 0.1
+_POLL_SECONDS = 0.1
 _PREVIEW_PERIOD = 0.25
 # Executions of one node over a list begin within one turn of the loop each; one that failed gives them time to appear.
 _LIST_SETTLES = 0.05
 
-Convert = Callable[[Picture], "tuple[Tensor, Tensor]"]
+Convert = Callable[[DecodedImage], "tuple[Tensor, Tensor]"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Job:
 
 @dataclass
 class Result:
-    """What an execution got: `images` and `masks` hold one tensor a picture, in the order of the variations."""
+    """What an execution got: `images` and `masks` hold one tensor an image, in the order of the variations."""
 
     images: list[Tensor] = field(default_factory=list["Tensor"])
     masks: list[Tensor] = field(default_factory=list["Tensor"])
@@ -67,7 +67,7 @@ class Result:
 class Execution:
     """One `execute` of a node. Everything in it but `_converted` and `_awake` runs on the host's loop."""
 
-    def __init__(self, group: NodeRun, studio: Callable[[], Studio], prepare: Callable[[str], Job]) -> None:
+    def __init__(self, group: NodeRun, engine: Callable[[], Engine], prepare: Callable[[str], Job]) -> None:
         self._group = group
         self._wake = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -79,7 +79,7 @@ class Execution:
         try:
             job = prepare(group.run)
             self._convert = job.convert
-            started = studio()
+            started = engine()
             for variation in range(job.count):
                 self.calls.append(
                     started.start(job.order, variation, group.token, convert=self._converted, on_done=self._awake)
@@ -89,8 +89,8 @@ class Execution:
 
     def _converted(self, outcome: Outcome) -> None:
         """In the call's thread: the tensors are made there, while other calls still run."""
-        self._tensors[outcome.variation] = [self._convert(one.picture) for one in outcome.pictures]
-        if outcome.pictures:
+        self._tensors[outcome.variation] = [self._convert(one.image) for one in outcome.images]
+        if outcome.images:
             self._group.came(outcome)
 
     def _awake(self) -> None:
@@ -104,18 +104,18 @@ class Execution:
 
     @property
     def delivered(self) -> bool:
-        return self.done and any(call.outcome and call.outcome.pictures for call in self.calls)
+        return self.done and any(call.outcome and call.outcome.images for call in self.calls)
 
     async def result(self) -> Result:
         """Follow the calls to their end. Raises the host's interruption, or the error when nothing came at all."""
         try:
             while not self.done:
-                await self._turn(_POLL)
+                await self._turn(_POLL_SECONDS)
             self.ended = True
             if not self.delivered:
                 await self._turn(_LIST_SETTLES)
                 while not self._group.settled and not self._group.delivered:
-                    await self._turn(_POLL)
+                    await self._turn(_POLL_SECONDS)
                 if not self._group.delivered:
                     raise self._group.failure()
             return self._result()
@@ -160,7 +160,7 @@ class NodeRun:
         self.token = CancelToken()
         self.executions: list[Execution] = []
         self.live = Live(send_event, node_id=node_id, run=run, workflow=workflow_id(run))
-        # A page with our own panel shows text and pictures there, and nothing twice.
+        # A page with our own panel shows text and images there, and nothing twice.
         self._has_panel = runs.viewers.watches(client_id())
         self._preview: Image | None = None
         self._previewed = 0.0
@@ -193,11 +193,11 @@ class NodeRun:
     def came(self, outcome: Outcome) -> None:
         """Show what a call brought. Called in the call's thread."""
         if self._has_panel:
-            self.live.pictures(outcome)
+            self.live.images(outcome)
         elif sum(not call.done for call in self.calls) > 1 and time.monotonic() - self._previewed > _PREVIEW_PERIOD:
             # The last one isn't previewed: the node ends with it. Of several at a time one is enough.
             self._previewed = time.monotonic()
-            self._preview = thumbnail(outcome.pictures[-1].picture.rgb)
+            self._preview = thumbnail(outcome.images[-1].image.rgb)
 
     def _send(self, text: str) -> None:
         if text and text != self._said:
@@ -243,11 +243,11 @@ class NodeRun:
 
 
 class Runs:
-    """The node runs of this process. `studio` is made when the first call starts; `viewers` are pages with a panel."""
+    """The node runs of this process. `engine` is made when the first call starts; `viewers` are pages with a panel."""
 
-    def __init__(self, studio: Callable[[], Studio], viewers: Viewers | None = None) -> None:
+    def __init__(self, engine: Callable[[], Engine], viewers: Viewers | None = None) -> None:
         self.viewers = viewers or Viewers()
-        self._studio = studio
+        self._studio = engine
         self._watch = Watch(is_interrupted)
         self._lock = threading.Lock()
         self._active: dict[tuple[str, str], NodeRun] = {}

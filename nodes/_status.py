@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from ..nanobanana.client import Call
+from ..nanobanana.calls.engine import Call
+from ..nanobanana.calls.models import Outcome
 from ..nanobanana.errors import merged
-from ..nanobanana.orders import Outcome
-from ..nanobanana.report import Report
+from ..nanobanana.progress import Progress
 
 # How far along a call is, as a part of the whole, when a phase begins and when it ends.
 _PROGRESS = {
@@ -25,14 +25,14 @@ _PROGRESS = {
 }
 
 
-def progress(reports: Sequence[Report]) -> float:
+def progress(reports: Sequence[Progress]) -> float:
     """The mean of how far each call is, 0..1; 0 for none."""
     if not reports:
         return 0.0
     return sum(_part(report) for report in reports) / len(reports)
 
 
-def _part(report: Report) -> float:
+def _part(report: Progress) -> float:
     begin, end = _PROGRESS[report.phase]
     share = report.done / report.total if report.total else 0.0
     return begin + (end - begin) * min(1.0, share)
@@ -49,7 +49,7 @@ def running_text(calls: Sequence[Call], now: float) -> str:
     return f"{first}: {words}" if words else first
 
 
-def describe(report: Report, seconds: float, now: float) -> str:
+def describe(report: Progress, seconds: float, now: float) -> str:
     """One call's report in words; `seconds` is how long it has been in its phase."""
     match report.phase:
         case "queued":
@@ -78,16 +78,16 @@ def _ordinal(number: int) -> str:
 
 
 def final_text(outcomes: Sequence[Outcome], seconds: float) -> str:
-    """What stays on the node: how many pictures, of which size, from where, and every warning and failure."""
-    pictures = [delivered for outcome in outcomes for delivered in outcome.pictures]
-    sizes = Counter(f"{one.picture.rgb.shape[1]} x {one.picture.rgb.shape[0]}" for one in pictures)
-    lines = [f"{_counted(len(pictures), 'picture')}, {', '.join(sizes)}, {seconds:.1f} s"] if pictures else []
-    free = sum(outcome.source == "journal" and bool(outcome.pictures) for outcome in outcomes)
+    """What stays on the node: how many images, of which size, from where, and every warning and failure."""
+    images = [delivered for outcome in outcomes for delivered in outcome.images]
+    sizes = Counter(f"{one.image.rgb.shape[1]} x {one.image.rgb.shape[0]}" for one in images)
+    lines = [f"{_counted(len(images), 'image')}, {', '.join(sizes)}, {seconds:.1f} s"] if images else []
+    free = sum(outcome.source == "journal" and bool(outcome.images) for outcome in outcomes)
     if free:
         lines.append("from the journal: free" if free == len(outcomes) else f"{free} of them from the journal: free")
     lines.extend(dict.fromkeys(warning for outcome in outcomes for warning in outcome.warnings))
     errors = [outcome.error for outcome in outcomes if outcome.error]
-    if errors and pictures:
+    if errors and images:
         lines.append(f"{len(errors)} of {len(outcomes)} failed:")
     lines.extend(str(error) for error in merged(errors))
     return "\n".join(lines)

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from ..nanobanana.cancel import CancelToken
 from ..nanobanana.errors import InputError
-from ..nanobanana.imaging import Picture, resize_mask
+from ..nanobanana.imaging import DecodedImage, resize_mask
 from ..nanobanana.imaging.digest import pixel_digest
 from ..nanobanana.imaging.shared import SharedResults
-from ..nanobanana.imaging.values import to_values
+from ..nanobanana.imaging.values import to_float
 from ..nanobanana.imaging.workers import core_count, run_all
 
 if TYPE_CHECKING:
@@ -39,14 +39,14 @@ _digests: SharedResults[tuple[float, str]] = SharedResults(256, lambda _: 1)
 
 
 class TensorSource:
-    """One picture of an IMAGE tensor, [H,W,C] of any float type, device and strides, as a `PixelSource`.
+    """One image of an IMAGE tensor, [H,W,C] of any float type, device and strides, as a `PixelSource`.
 
-    Only reads, and only the rows asked for: a GPU's picture comes over strip by strip. Made at the beginning of a
+    Only reads, and only the rows asked for: a GPU's image comes over strip by strip. Made at the beginning of a
     call, from which on the host leaves the tensor unchanged.
     """
 
     def __init__(self, picture: Tensor, name: str) -> None:
-        self._picture = picture.detach()
+        self._image = picture.detach()
         self._name = name
         self._made_at = time.perf_counter()
         self.height, self.width, self.channels = (int(side) for side in picture.shape)
@@ -59,7 +59,7 @@ class TensorSource:
         nobody may have written to it. Versions and weak references would not do: inference tensors have no version,
         and a write through numpy changes none.
         """
-        memory = self._picture
+        memory = self._image
         key = (str(memory.device), memory.data_ptr(), memory.dtype, tuple(memory.shape), memory.stride())
 
         def make() -> tuple[float, str]:
@@ -70,7 +70,7 @@ class TensorSource:
 
     def rows(self, start: int, stop: int) -> Pixels:
         """[stop - start, W, C] uint8, round(255 x) clamped. Raises `InputError` for NaN and infinity."""
-        strip = _float32(self._picture[start:stop])
+        strip = _float32(self._image[start:stop])
         out = np.empty(strip.shape, np.uint8)
         step = max(1, _BLOCK_VALUES // (self.width * self.channels))
         scratch = np.empty((step, self.width, self.channels), np.float32)
@@ -94,27 +94,27 @@ class TensorSource:
 
 
 def sources(image: Tensor, first: int = 1) -> list[TensorSource]:
-    """One source for each picture of an IMAGE [B,H,W,C], C of 1, 3 or 4. `first`: the first one's number, in errors.
+    """One source for each image of an IMAGE [B,H,W,C], C of 1, 3 or 4. `first`: the first one's number, in errors.
 
-    Raises `InputError` for anything else, an empty picture included. NaN is found when rows are read.
+    Raises `InputError` for anything else, an empty image included. NaN is found when rows are read.
     """
     if image.ndim != 4:
         raise InputError(
-            f"Picture {first} is not an IMAGE: expected [batch, height, width, channels], got {list(image.shape)}."
+            f"Image {first} is not an IMAGE: expected [batch, height, width, channels], got {list(image.shape)}."
         )
     if image.shape[3] not in (1, 3, 4):
-        raise InputError(f"Picture {first} has {image.shape[3]} channels; 1, 3 or 4 can be sent.")
+        raise InputError(f"Image {first} has {image.shape[3]} channels; 1, 3 or 4 can be sent.")
     if 0 in image.shape:
-        raise InputError(f"Picture {first} is empty: its shape is {list(image.shape)}.")
+        raise InputError(f"Image {first} is empty: its shape is {list(image.shape)}.")
     if not image.is_floating_point():
-        raise InputError(f"Picture {first} holds {image.dtype}, not numbers from 0 to 1.")
-    return [TensorSource(picture, f"Picture {first + number}") for number, picture in enumerate(image)]
+        raise InputError(f"Image {first} holds {image.dtype}, not numbers from 0 to 1.")
+    return [TensorSource(picture, f"Image {first + number}") for number, picture in enumerate(image)]
 
 
-def to_image(picture: Picture) -> Tensor:
-    """A picture as an IMAGE [1,H,W,3], float32, level v exactly as float32(v) / 255 gives it.
+def to_image(picture: DecodedImage) -> Tensor:
+    """An image as an IMAGE [1,H,W,3], float32, level v exactly as float32(v) / 255 gives it.
 
-    Where the picture has its `values`, the tensor is that memory.
+    Where the image has its `values`, the tensor is that memory.
     """
     values = picture.values
     if values is None:
@@ -147,7 +147,7 @@ def mask_array(mask: Tensor, height: int, width: int) -> Pixels | None:
 
 
 def composite(image: Tensor, weights: NDArray[np.float32], fitted: Pixels) -> Tensor:
-    """The picture [H,W,C] or [1,H,W,C] with `fitted` [H,W,3] uint8 laid over it by `weights` [H,W]: [1,H,W,3] float32.
+    """The image [H,W,C] or [1,H,W,C] with `fitted` [H,W,3] uint8 laid over it by `weights` [H,W]: [1,H,W,3] float32.
 
     Where the weight is 0, the result holds the very bits of the input (widened to float32, grey spread over three
     channels, alpha left out).
@@ -181,7 +181,7 @@ def _float32(strip: Tensor) -> NDArray[np.float32]:
 
 def _fill(levels: Pixels, out: NDArray[np.float32]) -> None:
     def strip(start: int, stop: int) -> None:
-        to_values(levels[start:stop], out[start:stop])
+        to_float(levels[start:stop], out[start:stop])
 
     _for_strips(len(levels), levels[0].size, strip)
 

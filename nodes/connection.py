@@ -7,7 +7,7 @@ import logging
 from ..nanobanana.errors import ConfigError
 from ._host import io, schema
 from ._inputs import CATEGORY, Connection
-from ._studio import profiles
+from ._services import profiles
 
 _log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""NanoBanana Edit: pictures and a prompt in, pictures out; with a mask, only what it marks changes.
+"""NanoBanana Edit: images and a prompt in, images out; with a mask, only what it marks changes.
 
 What it does is in `_editing`, which is imported when the node first runs: the host waits for imports when it starts.
 """
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from . import _inputs
 from ._host import io, schema
-from ._studio import runs
+from ._services import runs
 
 if TYPE_CHECKING:
     from ._tensors import Tensor
@@ -19,15 +19,15 @@ class NanoBananaGatewayEdit(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         template = io.Autogrow.TemplateNames(
-            io.Image.Input("image", tooltip="A picture to edit or to refer to. A batch counts as that many pictures."),
-            names=list(_inputs.PICTURE_NAMES),
+            io.Image.Input("image", tooltip="An image to edit or to refer to. A batch counts as that many images."),
+            names=list(_inputs.IMAGE_NAMES),
             min=1,
         )
         return schema(
             node_id="NanoBananaGatewayEdit",
             display_name="NanoBanana Edit",
             category=_inputs.CATEGORY,
-            description="Edits a picture, or makes a new one from several, with a NanoBanana model behind your own "
+            description="Edits an image, or makes a new one from several, with a NanoBanana model behind your own "
             "gateway. With a mask, every pixel outside of it stays exactly as it was.",
             search_aliases=[
                 "nano banana",
@@ -43,7 +43,7 @@ class NanoBananaGatewayEdit(io.ComfyNode):
             ],
             inputs=[
                 _inputs.prompt_input(
-                    "What to change, or what to make of the pictures. They are named by their order: the first, "
+                    "What to change, or what to make of the images. They are named by their order: the first, "
                     "the second ...",
                     "Describe the edit",
                 ),
@@ -54,12 +54,12 @@ class NanoBananaGatewayEdit(io.ComfyNode):
                 io.Mask.Input(
                     "mask",
                     optional=True,
-                    tooltip="Belongs to the first picture: 1 marks what may change. Every pixel where it is 0 stays "
+                    tooltip="Belongs to the first image: 1 marks what may change. Every pixel where it is 0 stays "
                     "exactly as it was. A mask of another size is scaled; an all-zero one counts as none.",
                 ),
                 _inputs.connection_input(),
             ],
-            outputs=_inputs.picture_outputs(),
+            outputs=_inputs.image_outputs(),
             hidden=[io.Hidden.unique_id],
         )
 

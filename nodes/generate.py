@@ -1,4 +1,4 @@
-"""NanoBanana Generate: a prompt in, pictures out.
+"""NanoBanana Generate: a prompt in, images out.
 
 What it does is in `_generating`, which is imported when the node first runs: the host waits for imports when it starts.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from . import _inputs
 from ._host import io, schema
-from ._studio import runs
+from ._services import runs
 
 
 class NanoBananaGatewayGenerate(io.ComfyNode):
@@ -17,8 +17,8 @@ class NanoBananaGatewayGenerate(io.ComfyNode):
             node_id="NanoBananaGatewayGenerate",
             display_name="NanoBanana Generate",
             category=_inputs.CATEGORY,
-            description="Makes pictures from a prompt with a NanoBanana model behind your own gateway. "
-            "Every picture that was paid for is kept: the same inputs and seed cost nothing a second time.",
+            description="Makes images from a prompt with a NanoBanana model behind your own gateway. "
+            "Every image that was paid for is kept: the same inputs and seed cost nothing a second time.",
             search_aliases=[
                 "nano banana",
                 "nanobanana",
@@ -31,15 +31,13 @@ class NanoBananaGatewayGenerate(io.ComfyNode):
                 "image api",
             ],
             inputs=[
-                _inputs.prompt_input(
-                    "What the picture shows, in any language; it may be long.", "Describe the picture"
-                ),
+                _inputs.prompt_input("What the image shows, in any language; it may be long.", "Describe the image"),
                 _inputs.model_input(),
                 _inputs.aspect_ratio_input(auto=False),
                 *_inputs.closing_inputs(),
                 _inputs.connection_input(),
             ],
-            outputs=_inputs.picture_outputs(),
+            outputs=_inputs.image_outputs(),
             hidden=[io.Hidden.unique_id],
         )
 

@@ -1,4 +1,4 @@
-"""NanoBanana Recall: a picture from the history, offline."""
+"""NanoBanana Recall: an image from the history, offline."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from ..nanobanana.errors import InputError
 from ._host import io, schema
 from ._inputs import CATEGORY
-from ._studio import journal
+from ._services import journal
 
 
 class NanoBananaGatewayRecall(io.ComfyNode):
@@ -17,21 +17,19 @@ class NanoBananaGatewayRecall(io.ComfyNode):
             node_id="NanoBananaGatewayRecall",
             display_name="NanoBanana Recall",
             category=CATEGORY,
-            description="Takes a picture that was paid for out of the history. Needs no gateway and costs nothing.",
+            description="Takes an image that was paid for out of the history. Needs no gateway and costs nothing.",
             search_aliases=["nano banana", "history", "journal", "load generated", "recall"],
             inputs=[
                 io.String.Input(
                     "picture",
                     default="",
                     placeholder="An id from the NanoBanana history",
-                    tooltip="The picture's id. Load into graph, in the NanoBanana history, fills it in.",
+                    tooltip="The image's id. Load into graph, in the NanoBanana history, fills it in.",
                 )
             ],
             outputs=[
-                io.Image.Output("image", display_name="image", tooltip="The picture as it came."),
-                io.Mask.Output(
-                    "mask", display_name="mask", tooltip="1 where the picture is transparent, else all zero."
-                ),
+                io.Image.Output("image", display_name="image", tooltip="The image as it came."),
+                io.Mask.Output("mask", display_name="mask", tooltip="1 where the image is transparent, else all zero."),
                 io.String.Output("info", display_name="info", tooltip="JSON: what was asked and what came."),
             ],
         )
@@ -43,11 +41,11 @@ class NanoBananaGatewayRecall(io.ComfyNode):
         from ._tensors import to_image, to_mask
 
         if not picture.strip():
-            raise InputError("No picture is named.", "Open the NanoBanana history and choose Load into graph.")
-        kept = journal().picture(picture.strip())
+            raise InputError("No image is named.", "Open the NanoBanana history and choose Load into graph.")
+        kept = journal().image(picture.strip())
         call = journal().call(kept.call_id)
         if call is None:
-            raise InputError("This picture was cleared from the history a moment ago.", "Choose another one.")
+            raise InputError("This image was cleared from the history a moment ago.", "Choose another one.")
         decoded = decode(journal().read(kept), values=True)
         info: dict[str, object] = {
             "model": call.details.model,

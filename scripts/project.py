@@ -4,7 +4,7 @@
             PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu takes the small one)
     check   ruff and the type checker
     test    all tests (further arguments go to pytest)
-    demo    every example workflow, with pictures in output/ (--host, --stand-in, workflow files)
+    demo    every example workflow, with images in output/ (--host, --stand-in, workflow files)
     bench   the benchmark (further arguments go to it)
 
 Each command sets up what it needs. Python 3.10 or newer.

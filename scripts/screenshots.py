@@ -1,4 +1,4 @@
-"""The pictures of README and docs: a real ComfyUI before a real Chromium, with the simulator as gateway.
+"""The images of README and docs: a real ComfyUI before a real Chromium, with the simulator as gateway.
 
     .venv/bin/python scripts/screenshots.py
 
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-PICTURES: Final = ROOT / "docs" / "pictures"
+IMAGES: Final = ROOT / "docs" / "pictures"
 VIEW: Final = {"width": 1360, "height": 820}
 PROMPTS: Final = (
     ("A tea house on a misty mountain, ink wash", "4:3", 1),
@@ -64,7 +64,7 @@ def main() -> None:
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
     if installation is None or chromium is None:
         sys.exit("A ComfyUI (COMFYUI_PATH) and a Chromium (CHROMIUM) are needed.")
-    PICTURES.mkdir(parents=True, exist_ok=True)
+    IMAGES.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
         prepare(base)
@@ -76,15 +76,15 @@ def main() -> None:
             options = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
             browser = running.chromium.launch(executable_path=chromium, args=options)
             page = browser.new_context(viewport=VIEW, locale="en-US").new_page()
-            comfy = page_of_comfyui.Comfy(page, host.url, base / "data", PICTURES)
+            comfy = page_of_comfyui.Comfy(page, host.url, base / "data", IMAGES)
             comfy.open()
             play(comfy)
             browser.close()
-    print("\n".join(f"docs/pictures/{path.name}" for path in sorted(PICTURES.glob("*.png"))))
+    print("\n".join(f"docs/pictures/{path.name}" for path in sorted(IMAGES.glob("*.png"))))
 
 
 def play(comfy: Any) -> None:
-    """A person's first minutes, with a picture where it is worth one."""
+    """A person's first minutes, with an image where it is worth one."""
     comfy.begin()
     comfy.profile(base_url="simulator", prices={"NanoBananaPro-1K": 0.04, "NanoBananaPro-2K": 0.06})
     comfy.use_vue_nodes(True)
@@ -104,7 +104,7 @@ def play(comfy: Any) -> None:
     )
     # The host's own notices go by themselves.
     comfy.page.wait_for_timeout(8000)
-    comfy.picture("canvas")
+    comfy.image("canvas")
     comfy.open_history()
     comfy.page.wait_for_function(
         "() => { const all = [...document.querySelectorAll('.nanobanana-thumb img')];"
@@ -112,7 +112,7 @@ def play(comfy: Any) -> None:
     )
     comfy.page.click(".nanobanana-totals summary")
     comfy.page.wait_for_timeout(300)
-    comfy.picture("history")
+    comfy.image("history")
     comfy.close_history()
     comfy.open_settings()
     comfy.page.fill("#nanobanana-base_url", "https://api.example.com")
@@ -124,7 +124,7 @@ def play(comfy: Any) -> None:
     comfy.page.wait_for_selector(".nanobanana-message-success")
     comfy.page.click(".nanobanana-undo")
     comfy.page.wait_for_timeout(300)
-    comfy.picture("settings")
+    comfy.image("settings")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Two processes share one folder and ask a gateway that fails at random: is anything lost, paid twice, or left behind?
 
 `python scripts/soak.py [--calls 500] [--kills 4] [--seed 1]` runs for some minutes, prints what it found, and ends
-with 1 when a promise was broken. Both processes want the same pictures within the same run, in different orders, and
+with 1 when a promise was broken. Both processes want the same images within the same run, in different orders, and
 are killed and begun again; then, as a person would, everything is run once more.
 """
 
@@ -27,7 +27,7 @@ PROCESSES = 2
 PARALLEL = 6
 # A call that hangs is given up after so many seconds.
 TOTAL_SECONDS = 4.0
-# How often each fault strikes, out of the sum of all; each strikes the first call for its picture.
+# How often each fault strikes, out of the sum of all; each strikes the first call for its image.
 FAULTS = {
     "": 40,
     "http_429": 6,
@@ -53,17 +53,17 @@ FAULTS = {
 
 
 def prompts(count: int, seed: int) -> list[str]:
-    """So many pictures to ask for, with their faults as the simulator reads them."""
+    """So many images to ask for, with their faults as the simulator reads them."""
     chance = random.Random(seed)
     names = chance.choices(list(FAULTS), weights=list(FAULTS.values()), k=count)
-    return [f"picture {n}" + (f" [fault:{name}] [times:1]" if name else "") for n, name in enumerate(names)]
+    return [f"image {n}" + (f" [fault:{name}] [times:1]" if name else "") for n, name in enumerate(names)]
 
 
 @dataclass
 class Findings:
     """What the soak found; `broken` promises must be none."""
 
-    pictures: int = 0
+    images: int = 0
     posts: int = 0
     paid: int = 0
     kills: int = 0
@@ -77,7 +77,7 @@ class Findings:
 
     def __str__(self) -> str:
         lines = [
-            f"{self.pictures} pictures, {PROCESSES} processes, {self.kills} kills: {self.seconds:.1f} s",
+            f"{self.images} images, {PROCESSES} processes, {self.kills} kills: {self.seconds:.1f} s",
             f"first run: {self.posts} POSTs, {self.paid} paid; re-run: {self.rerun_posts} POSTs",
             "endings of the first run: " + ", ".join(f"{name} {n}" for name, n in self.endings.most_common()),
             f"left in a process at its end: {self.most_threads} threads, {self.most_descriptors} more open files,"
@@ -115,16 +115,16 @@ def our_threads() -> list[str]:
 def work(folder: str, base_url: str, run: str, order: int, count: int, seed: int) -> int:
     """One process: ask for everything, and print a JSON line with what came and what is left behind."""
     load()
-    bench: Any = importlib.import_module("studios")
-    pacing: Any = importlib.import_module("pack.nanobanana.gateway.pacing").Pacing(scale=0.02, idle_seconds=2.0)
+    bench: Any = importlib.import_module("engines")
+    backoff: Any = importlib.import_module("pack.nanobanana.gateway.backoff").Backoff(scale=0.02, idle_seconds=2.0)
     wanted = prompts(count, seed)
     random.Random(order).shuffle(wanted)
     endings: dict[str, str] = {}
     times = {"connect_timeout": 5.0, "total_timeout": TOTAL_SECONDS, "concurrency": PARALLEL}
     before, early = 0, 0.0
-    with bench.Bench(Path(folder), base_url, pacing=pacing, **times) as studio:
+    with bench.Bench(Path(folder), base_url, backoff=backoff, **times) as engine:
         for start in range(0, count, 2 * PARALLEL):
-            calls = [(prompt, studio.start(prompt, run)) for prompt in wanted[start : start + 2 * PARALLEL]]
+            calls = [(prompt, engine.start(prompt, run)) for prompt in wanted[start : start + 2 * PARALLEL]]
             for prompt, call in calls:
                 outcome = bench.finished(call, 120.0)
                 endings[prompt] = type(outcome.error).__name__ if outcome.error else "picture"
@@ -148,7 +148,7 @@ class Soak:
         self._seed = seed
         self._say = say
         self._chance = random.Random(seed)
-        self.findings = Findings(pictures=count)
+        self.findings = Findings(images=count)
 
     def run(self) -> Findings:
         """Both runs, and what they showed."""

@@ -1,4 +1,4 @@
-"""Makes `example_workflows/<name>.jpg`, what ComfyUI's template browser shows, from each example's own pictures.
+"""Makes `example_workflows/<name>.jpg`, what ComfyUI's template browser shows, from each example's own images.
 
 Every example runs in the stand-in for ComfyUI against the simulator, with no key and no network.
 Run it with the project's Python: `.venv/bin/python scripts/thumbnails.py`.
@@ -28,10 +28,10 @@ MOST_BYTES: Final = 60_000
 _GAP: Final = 6
 _GROUND: Final = (24, 24, 27)
 
-Picture = tuple[int, int]
-"""A node's id, and which of its pictures."""
-Line = tuple[float, tuple[Picture, ...]]
-"""A share of the height, and the pictures that stand in it side by side."""
+DecodedImage = tuple[int, int]
+"""A node's id, and which of its images."""
+Line = tuple[float, tuple[DecodedImage, ...]]
+"""A share of the height, and the images that stand in it side by side."""
 
 LAYOUTS: Final[dict[str, tuple[Line, ...]]] = {
     "text_to_picture": ((0.5, ((2, 0),)), (0.5, ((2, 1),))),
@@ -43,20 +43,20 @@ LAYOUTS: Final[dict[str, tuple[Line, ...]]] = {
     "local_model_and_back": ((0.4, ((7, 0), (9, 0))), (0.6, ((13, 0),))),
 }
 # Laid into the corner at its own scale: how small the upscaler's input was.
-INSETS: Final[dict[str, Picture]] = {"upscale_with_a_local_model": (2, 0)}
+INSETS: Final[dict[str, DecodedImage]] = {"upscale_with_a_local_model": (2, 0)}
 
 
-def pictures_by_node(graph: Graph, outcome: Outcome) -> dict[int, list[Image.Image]]:
-    """The pictures that each node made, by its id."""
+def images_by_node(graph: Graph, outcome: Outcome) -> dict[int, list[Image.Image]]:
+    """The images that each node made, by its id."""
     found: dict[int, list[Image.Image]] = {}
-    for output_id, files in outcome.pictures.items():
+    for output_id, files in outcome.images.items():
         maker = int(graph[output_id]["inputs"]["images"][0])
         found[maker] = [Image.open(BytesIO(data)).convert("RGB") for data in files]
     return found
 
 
-def composed(lines: tuple[Line, ...], pictures: dict[int, list[Image.Image]], inset: Picture | None) -> Image.Image:
-    """A square of the pictures in their lines, each cropped to its place."""
+def composed(lines: tuple[Line, ...], images: dict[int, list[Image.Image]], inset: DecodedImage | None) -> Image.Image:
+    """A square of the images in their lines, each cropped to its place."""
     sheet = Image.new("RGB", (SIDE, SIDE), _GROUND)
     top = 0.0
     for share, chosen in lines:
@@ -66,12 +66,12 @@ def composed(lines: tuple[Line, ...], pictures: dict[int, list[Image.Image]], in
             left, right = round(number * width), round((number + 1) * width) - _GAP
             size = (right - left, round(bottom) - _GAP - round(top))
             # Of what is too large the top left stays: there the simulator writes that it is one.
-            place = ImageOps.fit(pictures[node][index], size, Image.Resampling.LANCZOS, centering=(0.0, 0.0))
+            place = ImageOps.fit(images[node][index], size, Image.Resampling.LANCZOS, centering=(0.0, 0.0))
             sheet.paste(place, (left, round(top)))
         top = bottom
     if inset is not None:
-        large = pictures[lines[0][1][0][0]][0]
-        small = pictures[inset[0]][inset[1]]
+        large = images[lines[0][1][0][0]][0]
+        small = images[inset[0]][inset[1]]
         scale = SIDE / min(large.size)
         little = small.resize((round(small.width * scale), round(small.height * scale)), Image.Resampling.LANCZOS)
         framed = ImageOps.expand(little, 3, "white")
@@ -106,7 +106,7 @@ def main() -> int:
                 if outcome.status != "success":
                     print(f"{path.stem}: {outcome.status}: {outcome.message}", file=sys.stderr)
                     return 1
-                sheet = composed(LAYOUTS[path.stem], pictures_by_node(graph, outcome), INSETS.get(path.stem))
+                sheet = composed(LAYOUTS[path.stem], images_by_node(graph, outcome), INSETS.get(path.stem))
                 target = path.with_suffix(".jpg")
                 print(f"{target.name}: {SIDE}x{SIDE}, {write(sheet, target)} bytes", flush=True)
     return 0

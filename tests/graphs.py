@@ -37,7 +37,7 @@ class Sleep(ComfyNode):
         return NodeOutput(torch.zeros(1, 8, 8, 3))
 
 
-class Picture(ComfyNode):
+class DecodedImage(ComfyNode):
     """IMAGE tensors that a test hands over."""
 
     given: dict[int, torch.Tensor] = {}
@@ -52,7 +52,7 @@ class Picture(ComfyNode):
 
     @classmethod
     def execute(cls, which: int) -> NodeOutput:
-        return NodeOutput(Picture.given[which])
+        return NodeOutput(DecodedImage.given[which])
 
 
 def generate(prompt: Any, **inputs: Any) -> dict[str, Any]:
@@ -76,6 +76,6 @@ def run(host: StandIn, node: dict[str, Any], **others: dict[str, Any]) -> Run:
     return host.run({"1": node, "out": shown("1"), **others})
 
 
-def pictures(result: Run, node: str = "1") -> list[torch.Tensor]:
+def images(result: Run, node: str = "1") -> list[torch.Tensor]:
     assert result.status == "success", result.failure
     return result.outputs[node][0]

@@ -11,8 +11,8 @@ from pack.nanobanana.journal import Journal
 from PIL import Image
 
 
-def fill(data: Path, rows: int, *, prompt: str = "picture number {number}") -> None:
-    """`rows` kept calls, one picture each, of a few distinct files; the last is the newest."""
+def fill(data: Path, rows: int, *, prompt: str = "image number {number}") -> None:
+    """`rows` kept calls, one image each, of a few distinct files; the last is the newest."""
     with Journal(data) as journal:
         journal.stats()
         now = time.time()

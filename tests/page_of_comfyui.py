@@ -17,14 +17,14 @@ _seeds = itertools.count(1000)
 
 
 class Comfy:
-    """`page` is Playwright's. `data` is the pack's data folder; `pictures` is where screenshots go."""
+    """`page` is Playwright's. `data` is the pack's data folder; `images` is where screenshots go."""
 
-    def __init__(self, page: Any, url: str, data: Path, pictures: Path) -> None:
+    def __init__(self, page: Any, url: str, data: Path, images: Path) -> None:
         self.page = page
         self.url = url
         self.data = data
-        self.pictures = pictures
-        pictures.mkdir(parents=True, exist_ok=True)
+        self.images = images
+        images.mkdir(parents=True, exist_ok=True)
 
     def open(self) -> None:
         self.page.goto(self.url, wait_until="domcontentloaded")
@@ -105,8 +105,8 @@ class Comfy:
     def execute(self, command: str) -> None:
         self.page.evaluate("c => { app.extensionManager.command.execute(c) }", command)
 
-    def picture(self, name: str) -> None:
-        self.page.screenshot(path=self.pictures / f"{name}.png")
+    def image(self, name: str) -> None:
+        self.page.screenshot(path=self.images / f"{name}.png")
 
     def add_by_search(self, words: str, position: tuple[int, int] = (620, 160)) -> None:
         """Double-click the canvas, type, Enter, put the node down."""

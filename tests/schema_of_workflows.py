@@ -47,7 +47,7 @@ def assert_fits(workflow: Mapping[str, Any], info: Mapping[str, Any]) -> None:
             spec = inputs[name.split(".")[0]]
             choices, options = choices_of(spec), spec[1] if len(spec) > 1 else {}
             if name.endswith(".control_after_generate"):
-                assert value == "fixed", "a template that buys another picture on every run surprises people"
+                assert value == "fixed", "a template that buys another image on every run surprises people"
             elif choices is not None:
                 assert value in choices, f"{where}.{name}"
             elif spec[0] in ("INT", "FLOAT"):

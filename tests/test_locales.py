@@ -61,7 +61,7 @@ def test_a_missing_a_superfluous_and_a_stale_word_are_found(
     assert locales.problems(object_info) == []
     for path, before, after in (
         (copy / "zh" / "commands.json", '"label"', '"lable"'),
-        (copy / "en" / "settings.json", "Small pictures", "Little pictures"),
+        (copy / "en" / "settings.json", "Small images", "Little images"),
         (copy / "en" / "nodeDefs.json", "NanoBanana Recall", "NanoBanana Remember"),
     ):
         path.write_text(path.read_text(encoding="utf-8").replace(before, after), encoding="utf-8")
@@ -123,7 +123,8 @@ def test_every_verdict_phase_and_state_has_its_words() -> None:
     there = set(words("en", "main"))
     from typing import get_args
 
-    from pack.nanobanana import doctor, report
+    from pack.nanobanana import progress as report
+    from pack.nanobanana.calls import connection_test as doctor
     from pack.nanobanana.journal import records
 
     wanted = [f"verdict.{one}" for one in get_args(doctor.Verdict)]

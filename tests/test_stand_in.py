@@ -79,8 +79,8 @@ class Wait(io.ComfyNode):
         PromptServer.instance.send_progress_text(f"{text} done", cls.hidden.unique_id)
         if kind == "fail":
             raise ValueError("no luck")
-        pictures = [torch.zeros(1, 4, 4, 3), torch.ones(1, 6, 4, 3)]
-        return io.NodeOutput(pictures, helper.shout(text))
+        images = [torch.zeros(1, 4, 4, 3), torch.ones(1, 6, 4, 3)]
+        return io.NodeOutput(images, helper.shout(text))
 
 
 class Words(io.ComfyNode):
@@ -284,7 +284,7 @@ def test_a_bad_prompt_is_refused_before_anything_runs(host: StandIn, prompt: dic
     assert pack_module().CALLS == []
 
 
-def test_values_are_converted_and_pictures_grow_into_a_dict(host: StandIn) -> None:
+def test_values_are_converted_and_images_grow_into_a_dict(host: StandIn) -> None:
     empty = {"class_type": "EmptyImage", "inputs": {"width": 4, "height": 4, "batch_size": 1, "color": 0xFF8000}}
     prompt = {
         "1": empty,

@@ -1,4 +1,4 @@
-"""The example workflows fit the nodes, hold nothing private, and make pictures; the demo that runs them works."""
+"""The example workflows fit the nodes, hold nothing private, and make images; the demo that runs them works."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from conftest import ROOT
 from outcome import Outcome
 from PIL import Image
-from report import contact_sheet, table, write_pictures
+from report import contact_sheet, table, write_images
 from schema_of_workflows import assert_fits
 from stand_in import StandIn
 from stand_in_runner import StandInRunner
@@ -79,7 +79,7 @@ def test_sockets_and_values_are_those_of_the_schema(path: Path, stand_in: StandI
     [
         (lambda node: node["widgets_values"].__setitem__(1, "NoSuchModel"), "model"),
         (lambda node: node["widgets_values"].__setitem__(4, 17), "count"),
-        (lambda node: node["widgets_values"].__setitem__(6, "randomize"), "another picture on every run"),
+        (lambda node: node["widgets_values"].__setitem__(6, "randomize"), "another image on every run"),
         (lambda node: node["outputs"].reverse(), "NanoBananaGatewayGenerate"),
         (lambda node: node["inputs"][0].update(type="INT"), "prompt"),
     ],
@@ -112,11 +112,11 @@ def test_no_note_holds_code_marks(path: Path) -> None:
 def test_a_thumbnail_shows_it(path: Path) -> None:
     thumbnail = path.with_suffix(".jpg")
     assert thumbnail.stat().st_size < 60_000
-    with Image.open(thumbnail) as picture:
-        assert picture.format == "JPEG"
-        assert min(picture.size) >= 400
-        low, high = picture.convert("L").getextrema()
-    assert high - low > 64, "a blank picture is no picture"
+    with Image.open(thumbnail) as image:
+        assert image.format == "JPEG"
+        assert min(image.size) >= 400
+        low, high = image.convert("L").getextrema()
+    assert high - low > 64, "a blank image is no image"
 
 
 def test_no_thumbnail_is_without_its_workflow() -> None:
@@ -124,13 +124,13 @@ def test_no_thumbnail_is_without_its_workflow() -> None:
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=NAMES)
-def test_it_makes_its_pictures(path: Path, stand_in: StandIn, tmp_path: Path) -> None:
+def test_it_makes_its_images(path: Path, stand_in: StandIn, tmp_path: Path) -> None:
     graph = to_api_graph(read_workflow(path), stand_in.object_info())
     said: list[str] = []
     outcome = StandInRunner(stand_in, tmp_path / "host").run(graph, lambda _, text: said.append(text))
     assert (outcome.status, outcome.message) == ("success", "")
     assert said
-    rows = write_pictures(path.stem, graph, outcome, tmp_path / "output")
+    rows = write_images(path.stem, graph, outcome, tmp_path / "output")
     makers = {node_id for node_id, node in graph.items() if node["class_type"] in MAKERS}
     assert {row.node.rsplit("#", 1)[1] for row in rows} >= makers
     for row in rows:
@@ -139,9 +139,9 @@ def test_it_makes_its_pictures(path: Path, stand_in: StandIn, tmp_path: Path) ->
             count = graph[maker]["inputs"]["count"] * prompts_of(graph, maker)
             assert len(row.files) == count
         for file in row.files:
-            with Image.open(file) as picture:
-                low, high = picture.convert("L").getextrema()
-            assert high - low > 64, "a blank picture is no picture"
+            with Image.open(file) as image:
+                low, high = image.convert("L").getextrema()
+            assert high - low > 64, "a blank image is no image"
 
 
 MAKERS = {"NanoBananaGatewayGenerate", "NanoBananaGatewayEdit"}
@@ -165,7 +165,7 @@ def test_a_masked_edit_leaves_the_rest_bit_identical(stand_in: StandIn, tmp_path
     mask = run.outputs[graph_inputs["mask"][0]][0][0]
     after = run.outputs[edit][0][0]
     assert before.shape == after.shape
-    assert mask.shape[1:] == before.shape[1:3], "the example's mask is as large as its picture"
+    assert mask.shape[1:] == before.shape[1:3], "the example's mask is as large as its image"
     outside = mask[0] == 0
     assert bool((before[0][outside] == after[0][outside]).all())
     assert bool((before[0][~outside] != after[0][~outside]).any())
@@ -198,23 +198,23 @@ def test_a_model_file_that_is_not_there_is_named() -> None:
     assert missing_model({"nodes": [loader | {"widgets_values": ["c.pth"]}]}, info) == "c.pth"
 
 
-def edited_pictures(stand_in: StandIn, name: str, folder: Path) -> tuple[dict[str, dict[str, Any]], Outcome]:
+def edited_images(stand_in: StandIn, name: str, folder: Path) -> tuple[dict[str, dict[str, Any]], Outcome]:
     graph = to_api_graph(read_workflow(ROOT / f"example_workflows/{name}.json"), stand_in.object_info())
     return graph, StandInRunner(stand_in, folder).run(graph, lambda _id, _text: None)
 
 
-def test_the_upscaled_picture_is_four_times_as_wide(stand_in: StandIn, tmp_path: Path) -> None:
-    graph, outcome = edited_pictures(stand_in, "upscale_with_a_local_model", tmp_path / "host")
+def test_the_upscaled_image_is_four_times_as_wide(stand_in: StandIn, tmp_path: Path) -> None:
+    graph, outcome = edited_images(stand_in, "upscale_with_a_local_model", tmp_path / "host")
     sizes = {
         graph[graph[output]["inputs"]["images"][0]]["class_type"]: Image.open(BytesIO(files[0])).size
-        for output, files in outcome.pictures.items()
+        for output, files in outcome.images.items()
     }
     assert sizes == {"NanoBananaGatewayGenerate": (632, 424), "ImageUpscaleWithModel": (4 * 632, 4 * 424)}
 
 
 def test_the_variation_that_is_picked_is_the_one_that_is_edited(stand_in: StandIn, tmp_path: Path) -> None:
-    graph, outcome = edited_pictures(stand_in, "variations", tmp_path / "host")
-    by_maker = {graph[output]["inputs"]["images"][0]: files for output, files in outcome.pictures.items()}
+    graph, outcome = edited_images(stand_in, "variations", tmp_path / "host")
+    by_maker = {graph[output]["inputs"]["images"][0]: files for output, files in outcome.images.items()}
     maker = {node["class_type"]: key for key, node in graph.items()}
     four, picked = by_maker[maker["NanoBananaGatewayGenerate"]], by_maker[maker["ImageFromBatch"]]
     index = graph[maker["ImageFromBatch"]]["inputs"]["batch_index"]
@@ -240,7 +240,7 @@ def test_muted_nodes_are_left_out_and_wires_win_over_widgets(stand_in: StandIn) 
     assert to_api_graph(workflow, stand_in.object_info())[target]["inputs"]["prompt"] == ""
 
 
-def test_the_report_counts_each_nodes_pictures_once(tmp_path: Path) -> None:
+def test_the_report_counts_each_nodes_images_once(tmp_path: Path) -> None:
     file = tmp_path / "picture.png"
     Image.new("RGB", (30, 20), "red").save(file)
     graph = {
@@ -250,7 +250,7 @@ def test_the_report_counts_each_nodes_pictures_once(tmp_path: Path) -> None:
     }
     data = file.read_bytes()
     outcome = Outcome("success", 1.0, "", {"4": 0.5}, {"5": [data, data], "6": [data, data]})
-    rows = write_pictures("flow", graph, outcome, tmp_path / "out")
+    rows = write_images("flow", graph, outcome, tmp_path / "out")
     assert [(row.node, len(row.files), row.pixels, row.seconds) for row in rows] == [("A Node #4", 2, "30x20", 0.5)]
     assert sorted(path.name for path in (tmp_path / "out/flow").iterdir()) == ["04-a-node-1.png", "04-a-node-2.png"]
     contact_sheet(rows, tmp_path / "sheet.jpg")
@@ -271,7 +271,7 @@ def demo(tmp_path: Path, *arguments: str, **environ: str) -> subprocess.Complete
     )
 
 
-def test_the_demo_leaves_pictures_a_sheet_and_nothing_else(tmp_path: Path) -> None:
+def test_the_demo_leaves_images_a_sheet_and_nothing_else(tmp_path: Path) -> None:
     done = demo(tmp_path, "--stand-in", str(ROOT / "example_workflows/text_to_picture.json"))
     assert done.returncode == 0, done.stderr
     assert re.search(r"NanoBanana Generate #\d+ +2 +1376x768 +\d+\.\d\d", done.stdout)

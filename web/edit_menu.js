@@ -1,4 +1,4 @@
-// "Edit with NanoBanana" on every node that gives a picture.
+// "Edit with NanoBanana" on every node that gives an image.
 import { addNode, app } from "./host.js";
 
 const EDIT = "NanoBananaGatewayEdit";
@@ -6,10 +6,10 @@ const GAP = 60;
 
 const isImage = (type) => String(type).toUpperCase().split(",").includes("IMAGE");
 
-/** Which output of a node is a picture; -1 for none. */
+/** Which output of a node is an image; -1 for none. */
 export const imageOutput = (node) => (node.outputs ?? []).findIndex((output) => isImage(output.type));
 
-/** Put an Edit node to the right of `node`, wired to its picture. */
+/** Put an Edit node to the right of `node`, wired to its image. */
 export function editWith(node) {
   const output = imageOutput(node);
   if (output < 0) return null;
@@ -20,7 +20,7 @@ export function editWith(node) {
   return edit;
 }
 
-/** Edit the picture of the one node that is selected. */
+/** Edit the image of the one node that is selected. */
 export function editSelected() {
   const selected = [...(app.canvas?.selectedItems ?? [])].find((item) => item.outputs && imageOutput(item) >= 0);
   return selected ? editWith(selected) : null;

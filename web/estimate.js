@@ -4,7 +4,7 @@
  * `values`: {model, aspect_ratio, count}, undefined where another node gives it. `profile`: the profile's name, null
  * where it can't be known before the run.
  *
- * Gives {size, count, cost, price, simulated}: `size` is [width, height], "auto" where it follows the first picture,
+ * Gives {size, count, cost, price, simulated}: `size` is [width, height], "auto" where it follows the first image,
  * or null; `cost` is null where no price is set or something isn't known yet.
  */
 export function estimate(catalog, values, profile) {

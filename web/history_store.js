@@ -1,8 +1,8 @@
-// Pure: the history as rows, page by page. One row a picture; a call that brought none is a row too.
+// Pure: the history as rows, page by page. One row an image; a call that brought none is a row too.
 
 const PAGE = 200;
 
-/** The rows of one call: {key, call, picture, position}. */
+/** The rows of one call: {key, call, image, position}. */
 export function rowsOf(call) {
   if (!call.pictures.length) return [{ key: `${call.id}`, call, picture: null }];
   return call.pictures.map((picture) => ({ key: `${call.id}/${picture.id}`, call, picture }));

@@ -1,4 +1,4 @@
-// The sidebar's history: every picture that was paid for, to be found, looked at and used again.
+// The sidebar's history: every image that was paid for, to be found, looked at and used again.
 import { button, element } from "./dom.js";
 import { addNode, api, confirm, copyText, request, routeUrl, toast } from "./host.js";
 import { makeRow, ROW_HEIGHT } from "./history_row.js";

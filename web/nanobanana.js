@@ -40,8 +40,8 @@ app.registerExtension({
     {
       id: "NanoBanana.Status.Previews",
       category: ["NanoBanana", "NanoBananaNodes", "Previews"],
-      name: "Show finished pictures on the node",
-      tooltip: "Small pictures under the node's status as they arrive.",
+      name: "Show finished images on the node",
+      tooltip: "Small images under the node's status as they arrive.",
       type: "boolean",
       defaultValue: true,
       // The new value is there once this has returned.
@@ -59,7 +59,7 @@ app.registerExtension({
     },
     {
       id: "NanoBanana.EditSelected",
-      label: "NanoBanana: edit the selected node's picture",
+      label: "NanoBanana: edit the selected node's image",
       icon: "pi pi-pencil",
       function: () => editSelected() ?? toast("info", t("edit.select_first")),
     },

@@ -1,10 +1,10 @@
-// What a node shows of its runs: an estimate before, text, bar and pictures during, warnings and errors that stay.
+// What a node shows of its runs: an estimate before, text, bar and images during, warnings and errors that stay.
 import { button, element, icon, replace } from "./dom.js";
 
 const MOST_PICTURES = 16;
 
 export class Panel {
-  /** `actions`: {openSettings(), openPicture(picture)}. `t(key, values)` gives words. */
+  /** `actions`: {openSettings(), openPicture(image)}. `t(key, values)` gives words. */
   constructor(t, actions) {
     this.t = t;
     this.actions = actions;
@@ -28,7 +28,7 @@ export class Panel {
   }
 
   /**
-   * `view`: {estimate, setup, headline, tone, progress, cost, pictures, warnings, errors}; `progress` is null unless
+   * `view`: {estimate, setup, headline, tone, progress, cost, images, warnings, errors}; `progress` is null unless
    * something runs, `tone` is "running", "done", "failed" or "quiet".
    */
   show(view) {

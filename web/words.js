@@ -10,7 +10,7 @@ export function choose(languages, locale, key) {
   return null;
 }
 
-/** Put `values` into "{name}". "{count|picture|pictures}" gives the number's singular or plural. */
+/** Put `values` into "{name}". "{count|image|images}" gives the number's singular or plural. */
 export function fill(words, values, locale = "en") {
   return words.replace(/\{(\w+)(?:\|([^|}]*)\|([^|}]*))?\}/g, (whole, name, one, many) => {
     if (!(name in values)) return whole;

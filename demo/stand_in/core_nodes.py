@@ -14,15 +14,7 @@ from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
 from .io_node import ComfyNode, NodeOutput, Schema
-from .io_types import (
-    ComboInput,
-    ComfyType,
-    FloatInput,
-    IntInput,
-    StringInput,
-    UploadType,
-    socket_type,
-)
+from .io_types import ComboInput, ComfyType, FloatInput, IntInput, StringInput, UploadType, socket_type
 from .state import HostState
 
 LARGEST_SIDE = 16384
@@ -43,15 +35,15 @@ def _side(name: str) -> IntInput:
     return IntInput(name, default=512, min=1, max=LARGEST_SIDE, step=1)
 
 
-def _to_picture(tensor: torch.Tensor) -> Image.Image:
-    """A tensor [H,W,C] float 0..1 as a picture."""
+def _to_image(tensor: torch.Tensor) -> Image.Image:
+    """A tensor [H,W,C] float 0..1 as an image."""
     levels: NDArray[np.uint8] = (tensor.float().clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
     return Image.fromarray(levels.squeeze())
 
 
-def _to_tensor(picture: Image.Image) -> torch.Tensor:
-    """A picture as a tensor of its size, float 0..1."""
-    return torch.tensor(np.asarray(picture), dtype=torch.float32) / 255
+def _to_tensor(loaded: Image.Image) -> torch.Tensor:
+    """An image as a tensor of its size, float 0..1."""
+    return torch.tensor(np.asarray(loaded), dtype=torch.float32) / 255
 
 
 class EmptyImage(ComfyNode):
@@ -76,7 +68,7 @@ class ImageBatch(ComfyNode):
     @classmethod
     def execute(cls, image1: torch.Tensor, image2: torch.Tensor) -> NodeOutput:
         if image1.shape[1:] != image2.shape[1:]:
-            raise ValueError("the stand-in batches pictures of one size only")
+            raise ValueError("the stand-in batches images of one size only")
         return NodeOutput(torch.cat((image1, image2), dim=0))
 
 
@@ -123,7 +115,7 @@ class ImageScaleBy(ComfyNode):
     def execute(cls, image: torch.Tensor, upscale_method: str, scale_by: float) -> NodeOutput:
         size = round(image.shape[2] * scale_by), round(image.shape[1] * scale_by)
         method = _UPSCALE_METHODS[upscale_method]
-        return NodeOutput(torch.stack([_to_tensor(_to_picture(one).resize(size, method)) for one in image]))
+        return NodeOutput(torch.stack([_to_tensor(_to_image(one).resize(size, method)) for one in image]))
 
 
 class SolidMask(ComfyNode):
@@ -192,12 +184,12 @@ def core_nodes(state: HostState) -> list[type[ComfyNode]]:
         @classmethod
         def execute(cls, image: str) -> NodeOutput:
             path = state.directory("input") / image
-            picture: Image.Image = ImageOps.exif_transpose(Image.open(BytesIO(path.read_bytes())))
+            loaded: Image.Image = ImageOps.exif_transpose(Image.open(BytesIO(path.read_bytes())))
             # The host's own habit: a mask of 64x64 zeros where the file has no alpha.
             mask = torch.zeros(64, 64)
-            if "A" in picture.getbands():
-                mask = 1 - _to_tensor(picture.getchannel("A"))
-            return NodeOutput(_to_tensor(picture.convert("RGB"))[None], mask[None])
+            if "A" in loaded.getbands():
+                mask = 1 - _to_tensor(loaded.getchannel("A"))
+            return NodeOutput(_to_tensor(loaded.convert("RGB"))[None], mask[None])
 
     class SaveImage(ComfyNode):
         @classmethod
@@ -238,7 +230,7 @@ def _save(images: torch.Tensor, folder: Path, prefix: str, prompt: Any) -> list[
         path = target.with_name(f"{target.name}_{number:05}_.png")
         metadata = PngInfo()
         metadata.add_text("prompt", json.dumps(prompt))
-        _to_picture(image).save(path, pnginfo=metadata, compress_level=1)
+        _to_image(image).save(path, pnginfo=metadata, compress_level=1)
         subfolder = path.parent.relative_to(folder).as_posix()
         saved.append({"filename": path.name, "subfolder": "" if subfolder == "." else subfolder, "type": folder.name})
     return saved

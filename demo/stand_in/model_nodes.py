@@ -1,4 +1,4 @@
-"""The core nodes around local models, with no model behind them: pictures go the same way, in the same shapes.
+"""The core nodes around local models, with no model behind them: images go the same way, in the same shapes.
 
 A latent here is 8x8 pixels laid behind one another, so that decoding undoes encoding. The sampler mixes what it gets
 with soft clouds of the seed's colours, by as much as `denoise` says.

@@ -10,18 +10,18 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..cancel import CancelToken, Deadline
-from ..config import Profile, endpoint, redact, without_keys
 from ..errors import GatewayError, StatusError
-from ..report import Report, Reporter
-from .answer import AnswerReader
-from .faults import status_error
-from .pacing import Pacing
+from ..progress import Progress, ReportProgress
+from ..settings.store import Profile, endpoint, redact, without_keys
+from .answer.reader import AnswerReader
+from .answer.types import Answer, AnswerEvent, ImageData, ImageUrl, Reasoning
+from .backoff import Backoff
+from .error_table import status_error
+from .http.errors import network_error, network_exceptions
+from .http.exchange import Exchange, authorization
+from .http.inflate import plain_headers
 from .request_body import RequestBody
-from .transport import Exchange, authorization
-from .transport_body import plain_headers
-from .transport_errors import network_error, network_exceptions
-from .values import Answer, AnswerEvent, PictureData, PictureUrl, Progress
-from .words import header_request_id
+from .text import header_request_id
 
 _ERROR_BODY_LIMIT = 65536
 _ERROR_BODY_SECONDS = 2.0
@@ -31,7 +31,7 @@ _FREE_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class Asked:
-    """`answer`, and in `warning` what was wrong with how it came, although its pictures were whole."""
+    """`answer`, and in `warning` what was wrong with how it came, although its images were whole."""
 
     answer: Answer
     warning: str = ""
@@ -47,7 +47,7 @@ class Callbacks:
     on_sending: Callable[[], None] = lambda: None
     on_sent: Callable[[], None] = lambda: None
     on_url: Callable[[str], None] = lambda _: None
-    report: Reporter = lambda _: None
+    report: ReportProgress = lambda _: None
 
 
 class _Upload:
@@ -66,20 +66,20 @@ class _Upload:
         self.stage = "uploading"
         total, sent = len(self._body), 0
         for piece in self._body:
-            self._report(Report("uploading", sent, total))
+            self._report(Progress("uploading", sent, total))
             yield piece
             sent += len(piece)
         self.stage = "waiting"
         self._callbacks.on_sent()
-        self._report(Report("waiting"))
+        self._report(Progress("waiting"))
 
 
 class Gateway:
     """The endpoint of one profile. Holds no connection and no state between calls."""
 
-    def __init__(self, profile: Profile, pacing: Pacing | None = None) -> None:
+    def __init__(self, profile: Profile, backoff: Backoff | None = None) -> None:
         self.profile = profile
-        self._pacing = pacing or Pacing()
+        self._backoff = backoff or Backoff()
         self._url = endpoint(profile)
         self._host = urlsplit(self._url).netloc
 
@@ -87,7 +87,7 @@ class Gateway:
         """`text` without the key, should the gateway have echoed it."""
         return redact(text, [self.profile.api_key] if self.profile.api_key else [])
 
-    def hide(self, url: str) -> str:
+    def redact_url(self, url: str) -> str:
         """`url` as it may be shown and written down: without the key, should the gateway have put it there."""
         return without_keys(url, [self.profile.api_key])
 
@@ -95,7 +95,7 @@ class Gateway:
         """Send `body` once and read the answer. Raises `GatewayError` or `Cancelled`."""
         deadline = Deadline(self.profile.total_timeout)
         upload = _Upload(body, callbacks)
-        callbacks.report(Report("connecting"))
+        callbacks.report(Progress("connecting"))
         with Exchange(cancel, deadline, self.profile.connect_timeout, on_connected=callbacks.on_sending) as exchange:
             try:
                 response = exchange.request(
@@ -105,7 +105,7 @@ class Gateway:
                     headers=self._headers(),
                     auth=authorization(self.profile.api_key),
                 )
-                # 201 and 202 are no failures: whether there is a picture, the answer tells.
+                # 201 and 202 are no failures: whether there is an image, the answer tells.
                 if not 200 <= response.status_code < 300:
                     raise self._status_error(response, exchange)
                 return self._read(response, exchange, upload, callbacks)
@@ -167,33 +167,33 @@ class Gateway:
             for piece in exchange.arriving(response):
                 for event in reader.feed(piece):
                     self._deliver(event, callbacks)
-                    if isinstance(event, PictureData) or (isinstance(event, PictureUrl) and event.certain):
-                        # The picture is there: an end that is never told is not waited for.
-                        exchange.end_when_silent(self._pacing.after_picture_seconds)
+                    if isinstance(event, ImageData) or (isinstance(event, ImageUrl) and event.certain):
+                        # The image is there: an end that is never told is not waited for.
+                        exchange.end_when_silent(self._backoff.after_image_seconds)
                 if reader.done:
                     break
             answer = reader.finish()
         except (GatewayError, *network_exceptions()) as error:
-            # Whatever broke the stream: a picture that had come is paid for, and is not given up.
+            # Whatever broke the stream: an image that had come is paid for, and is not given up.
             salvaged = None if isinstance(error, StatusError) and error.billed == "no" else reader.salvage()
             if salvaged is None:
                 raise
-            return Asked(self._clean(salvaged), "The gateway's answer was cut off after the picture had come.")
+            return Asked(self._clean(salvaged), "The gateway's answer was cut off after the image had come.")
         return Asked(self._clean(answer))
 
     def _clean(self, answer: Answer) -> Answer:
         """`answer` without the key in what is written down of it; the addresses are needed as they are."""
-        if answer.otherwise is not None:
-            answer.otherwise.request_id = self.redact(answer.otherwise.request_id)
+        if answer.fallback_error is not None:
+            answer.fallback_error.request_id = self.redact(answer.fallback_error.request_id)
         usage = json.loads(self.redact(json.dumps(dict(answer.usage), default=str)))
         return replace(answer, request_id=self.redact(answer.request_id), usage=usage)
 
     def _deliver(self, event: AnswerEvent, callbacks: Callbacks) -> None:
-        if isinstance(event, PictureUrl):
+        if isinstance(event, ImageUrl):
             if event.certain:
-                callbacks.on_url(self.hide(event.url))
-        elif isinstance(event, Progress):
-            callbacks.report(Report("streaming", text=self.redact(event.text)))
+                callbacks.on_url(self.redact_url(event.url))
+        elif isinstance(event, Reasoning):
+            callbacks.report(Progress("streaming", text=self.redact(event.text)))
 
     def _status_error(self, response: Any, exchange: Exchange) -> StatusError:
         return status_error(
@@ -220,7 +220,7 @@ class Gateway:
 
 def _bounded(response: Any, exchange: Exchange) -> bytes:
     """The first 64 KiB of an error's body; what can't be read of it soon is left out, its status says enough."""
-    exchange.hurry(_ERROR_BODY_SECONDS)
+    exchange.limit_remaining(_ERROR_BODY_SECONDS)
     body = b""
     try:
         for piece in exchange.arriving(response):

@@ -8,26 +8,26 @@ from urllib.parse import urljoin, urlsplit
 
 from ..cancel import CancelToken, Deadline
 from ..errors import DownloadFailed, GatewayError
-from ..report import Report, Reporter
-from .addresses import DownloadPolicy, RefusedAddress, origin
-from .pacing import Pacing
-from .resolver import LookUp, system_look_up
+from ..progress import Progress, ReportProgress
+from .backoff import Backoff
+from .http.errors import describe, find, is_no_http, network_exceptions
+from .http.exchange import Exchange, authorization
+from .http.inflate import ends_with_connection
+from .http.resolver import LookUp, system_look_up
+from .http.url_policy import DownloadPolicy, RefusedAddress, origin
 from .retry import DOWNLOAD_TRIES
-from .transport import Exchange, authorization
-from .transport_body import ends_with_connection
-from .transport_errors import describe, find, is_no_http, network_exceptions
 
 MOST_BYTES = 128 * 1024 * 1024
 _MOST_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
 _WORTH_ANOTHER_TRY = (403, 404, 408, 425, 429)
-_RUN_AGAIN = "Run again: the picture is downloaded again without being paid again."
+_RUN_AGAIN = "Run again: the image is downloaded again without being paid again."
 _ALLOW = (
     "If that is a machine of yours, add its host to the private hosts of the profile in Settings > NanoBanana and"
     " run again: it is not paid again."
 )
-_BY_HAND = "Open that address in a browser to save the picture; it is paid for."
-_TELL = "Tell the gateway's support about this address, and change the seed to ask, and pay, for a new picture."
+_BY_HAND = "Open that address in a browser to save the image; it is paid for."
+_TELL = "Tell the gateway's support about this address, and change the seed to ask, and pay, for a new image."
 
 
 class _Unfetched(Exception):
@@ -45,46 +45,46 @@ class _Unfetched(Exception):
 
 
 class Downloader:
-    """Downloads of one gateway's results. `seconds` bounds one try in all, `most_bytes` is the largest picture taken.
+    """Downloads of one gateway's results. `seconds` bounds one try in all, `most_bytes` is the largest image taken.
 
-    `hide` takes the key out of a URL that is to be shown. `is_picture` sniffs bytes. `is_whole` tells whether a
-    picture's own end is there; it is asked where the server gave no length, so that a connection cut early looks like
-    a picture's end.
+    `redact_url` takes the key out of a URL that is to be shown. `is_image` sniffs bytes. `is_whole` tells whether a
+    image's own end is there; it is asked where the server gave no length, so that a connection cut early looks like
+    an image's end.
     """
 
     def __init__(
         self,
         policy: DownloadPolicy,
         *,
-        is_picture: Callable[[bytes], bool],
+        is_image: Callable[[bytes], bool],
         is_whole: Callable[[bytes], bool],
         connect_timeout: float,
         seconds: float,
-        pacing: Pacing | None = None,
+        backoff: Backoff | None = None,
         most_bytes: int = MOST_BYTES,
         look_up: LookUp = system_look_up,
-        hide: Callable[[str], str] = str,
+        redact_url: Callable[[str], str] = str,
     ) -> None:
         self._policy = policy
-        self._is_picture = is_picture
+        self._is_image = is_image
         self._is_whole = is_whole
         self._connect_timeout = connect_timeout
         self.seconds = seconds
-        self._pacing = pacing or Pacing()
+        self._backoff = backoff or Backoff()
         self._most_bytes = most_bytes
         self._look_up = look_up
-        self.hide = hide
+        self.redact_url = redact_url
 
     def fetch(
         self,
         url: str,
         *,
         cancel: CancelToken,
-        report: Reporter,
+        report: ReportProgress,
         tries: int = DOWNLOAD_TRIES,
         deadline: Deadline | None = None,
     ) -> bytes:
-        """The picture's bytes, unchanged. Raises `DownloadFailed` with the reason of the last try, or `Cancelled`.
+        """The image's bytes, unchanged. Raises `DownloadFailed` with the reason of the last try, or `Cancelled`.
 
         `deadline`: begin no try after it, and end what runs by then.
         """
@@ -100,17 +100,17 @@ class Downloader:
                     reason, hint = str(failure), failure.hint
                 if not failure.again or attempt == tries:
                     break
-                seconds = self._pacing.before_download(attempt)
-                report(Report("pausing", attempt, DOWNLOAD_TRIES, text=f"the download failed: {reason}"))
+                seconds = self._backoff.before_download(attempt)
+                report(Progress("pausing", attempt, DOWNLOAD_TRIES, text=f"the download failed: {reason}"))
                 cancel.wait(seconds)
         raise DownloadFailed(
-            f"The picture was made, but could not be downloaded: {reason}. It is at {self.hide(url)[:500]}",
+            f"The image was made, but could not be downloaded: {reason}. It is at {self.redact_url(url)[:500]}",
             hint,
-            url=self.hide(url),
+            url=self.redact_url(url),
             reason=reason,
         )
 
-    def _try(self, url: str, cancel: CancelToken, report: Reporter, seconds: float) -> bytes:
+    def _try(self, url: str, cancel: CancelToken, report: ReportProgress, seconds: float) -> bytes:
         here = url
         came_from = ""
         with_deadline = Deadline(seconds)
@@ -121,12 +121,14 @@ class Downloader:
             came_from, here = here, urljoin(here, answer)
         raise _Unfetched(f"it was redirected more than {_MOST_REDIRECTS} times", again=False)
 
-    def _get(self, url: str, came_from: str, cancel: CancelToken, deadline: Deadline, report: Reporter) -> bytes | str:
+    def _get(
+        self, url: str, came_from: str, cancel: CancelToken, deadline: Deadline, report: ReportProgress
+    ) -> bytes | str:
         """The bytes, or the redirect's target."""
         try:
             self._policy.check_url(url, came_from=came_from)
             target = origin(url)
-            if target != self._policy.home and self.hide(url) != url:
+            if target != self._policy.home and self.redact_url(url) != url:
                 raise RefusedAddress("it would send the key to another server")
         except RefusedAddress as refused:
             raise _Unfetched.refused(refused) from None
@@ -136,13 +138,13 @@ class Downloader:
             for address in addresses:
                 self._policy.check_address(address, (target[0], host.lower(), port))
 
-        report(Report("downloading"))
+        report(Progress("downloading"))
         with Exchange(cancel, deadline, self._connect_timeout, check, self._look_up) as exchange:
             try:
                 response = exchange.request(
                     "GET",
                     url,
-                    idle_seconds=self._pacing.idle_seconds,
+                    idle_seconds=self._backoff.idle_seconds,
                     headers={"Accept": "image/*,*/*;q=0.5", "Accept-Encoding": "identity"},
                     auth=authorization(""),
                 )
@@ -157,7 +159,7 @@ class Downloader:
                 cancel.check()
                 raise _Unfetched(self._words(error, url, exchange), again=not exchange.expired) from None
 
-    def _body(self, response: Any, exchange: Exchange, report: Reporter) -> bytes:
+    def _body(self, response: Any, exchange: Exchange, report: ReportProgress) -> bytes:
         status = response.status_code
         if status != 200:
             raise _Unfetched(f"its server answered {status}", again=status in _WORTH_ANOTHER_TRY or status >= 500)
@@ -173,13 +175,13 @@ class Downloader:
             got += len(piece)
             if got > self._most_bytes:
                 raise _Unfetched(f"it is more than {self._most_bytes / 1e6:.0f} MB", again=False, hint=_BY_HAND)
-            report(Report("downloading", got, total))
+            report(Progress("downloading", got, total))
         data = b"".join(pieces)
-        if not self._is_picture(data):
-            what = "nothing" if not data else "something that is no picture"
+        if not self._is_image(data):
+            what = "nothing" if not data else "something that is no image"
             raise _Unfetched(f"its server sent {what}", again=True)
         if ends_with_connection(response) and not self._is_whole(data):
-            raise _Unfetched("the connection was closed before the picture was whole", again=True)
+            raise _Unfetched("the connection was closed before the image was whole", again=True)
         return data
 
     def _words(self, error: Exception, url: str, exchange: Exchange) -> str:
@@ -187,10 +189,10 @@ class Downloader:
         if exchange.expired:
             return f"{host} took longer than {round(exchange.seconds, 1):g} seconds"
         if find(error, TimeoutError) is not None:
-            waited = self._pacing.idle_seconds if exchange.connected else self._connect_timeout
+            waited = self._backoff.idle_seconds if exchange.connected else self._connect_timeout
             return f"{host} sent nothing for {waited:g} seconds"
         if not exchange.connected:
             return describe(error, host)[0].rstrip(".")
         if is_no_http(error):
             return f"what {host} sent is no HTTP answer"
-        return f"{host} closed the connection before the picture was whole"
+        return f"{host} closed the connection before the image was whole"

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, cast
 
-from .shapes import as_list, as_mapping, as_text
-from .values import Redact
-from .words import clean, looks_like_page, page_words, safe_id, without_request_id
+from .answer.payload import as_list, as_mapping, as_text
+from .answer.types import Redact
+from .text import clean, looks_like_page, page_words, safe_id, without_request_id
 
 _MOST_READ: Final = 262_144
 _NO_JSON: Final = object()

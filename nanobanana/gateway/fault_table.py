@@ -128,8 +128,8 @@ ROWS: Final = (
         _code(_REFUSED),
         ContentRefused,
         "no",
-        "The gateway refused the prompt or a picture",
-        "Change the prompt or the input pictures.",
+        "The gateway refused the prompt or an image",
+        "Change the prompt or the input images.",
         "moderation before the model: deterministic, often behind a default 500",
     ),
     Row(
@@ -156,7 +156,7 @@ ROWS: Final = (
         TooLarge,
         "no",
         "The request is larger than the gateway takes",
-        "Use fewer or smaller input pictures, or lower the limits in " + _SETTINGS + ".",
+        "Use fewer or smaller input images, or lower the limits in " + _SETTINGS + ".",
         "refused before the model",
     ),
     Row(
@@ -218,8 +218,8 @@ ROWS: Final = (
         _status(451),
         ContentRefused,
         "no",
-        "The gateway refused the prompt or a picture",
-        "Change the prompt or the input pictures.",
+        "The gateway refused the prompt or an image",
+        "Change the prompt or the input images.",
         "refused before the model",
     ),
     Row(
@@ -233,7 +233,7 @@ ROWS: Final = (
         ServerFailed,
         "maybe",
         "The gateway waited too long for the model",
-        "Look into the gateway's own log before running it again: the picture may have been made and billed.",
+        "Look into the gateway's own log before running it again: the image may have been made and billed.",
         "the work may have finished behind the timeout",
     ),
     Row(

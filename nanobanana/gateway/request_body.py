@@ -1,4 +1,4 @@
-"""The JSON body of one call, as pieces: a picture's base64 text is made while it is sent and never held whole."""
+"""The JSON body of one call, as pieces: an image's base64 text is made while it is sent and never held whole."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Final
 
 from ..catalog import DIALECTS, image_size
 from ..errors import ConfigError, InputError
-from ..request import EncodedImage, PictureRequest
+from ..image_request import EncodedImage, ImageRequest
 
 PIECE_BYTES: Final = 262_144
 # Multiples of three bytes become base64 without padding, so that the pieces join to one text.
-_PICTURE_PIECE_BYTES: Final = PIECE_BYTES // 4 * 3
+_IMAGE_PIECE_BYTES: Final = PIECE_BYTES // 4 * 3
 
 _MIME: Final = {"image/jpg": "image/jpeg"}
 
@@ -25,7 +25,7 @@ class RequestBody:
     a text can't be written as UTF-8, `ConfigError` for an unknown dialect.
     """
 
-    def __init__(self, request: PictureRequest, dialect: str, stream: bool) -> None:
+    def __init__(self, request: ImageRequest, dialect: str, stream: bool) -> None:
         if dialect not in DIALECTS:
             raise ConfigError(
                 f"The profile's dialect is {dialect!r}, which is none of {', '.join(DIALECTS)}.",
@@ -52,11 +52,11 @@ def _size(segment: bytes | EncodedImage) -> int:
 
 def _base64(data: bytes) -> Iterator[bytes]:
     view = memoryview(data)
-    for start in range(0, len(view), _PICTURE_PIECE_BYTES):
-        yield binascii.b2a_base64(view[start : start + _PICTURE_PIECE_BYTES], newline=False)
+    for start in range(0, len(view), _IMAGE_PIECE_BYTES):
+        yield binascii.b2a_base64(view[start : start + _IMAGE_PIECE_BYTES], newline=False)
 
 
-def _segments(request: PictureRequest, dialect: str, stream: bool) -> Iterator[bytes | EncodedImage]:
+def _segments(request: ImageRequest, dialect: str, stream: bool) -> Iterator[bytes | EncodedImage]:
     before: dict[str, object] = {"model": request.model}
     if dialect == "documented":
         # The table of the page names them as keys of the body; its examples don't have them.
@@ -67,7 +67,7 @@ def _segments(request: PictureRequest, dialect: str, stream: bool) -> Iterator[b
     yield b"}]," + _json({**_ratio(request, dialect), "stream": stream})[1:]
 
 
-def _ratio(request: PictureRequest, dialect: str) -> Mapping[str, object]:
+def _ratio(request: ImageRequest, dialect: str) -> Mapping[str, object]:
     if dialect != "openrouter":
         # A literal key, as in both examples of the page. Relays take only snake_case inside of image_config.
         return {"extra_body": {"google": {"image_config": {"aspect_ratio": request.aspect_ratio}}}}
@@ -78,23 +78,23 @@ def _ratio(request: PictureRequest, dialect: str) -> Mapping[str, object]:
     return {"modalities": ["image", "text"], "image_config": config}
 
 
-def _content(request: PictureRequest, dialect: str) -> Iterator[bytes | EncodedImage]:
+def _content(request: ImageRequest, dialect: str) -> Iterator[bytes | EncodedImage]:
     text = request.prompt
     if dialect == "prompt_flags":
         text += f" --aspect_ratio {request.aspect_ratio} --output_format {request.output_format}"
-    if not request.pictures:
+    if not request.images:
         yield _json(text)
         return
     yield b"[" + _json({"type": "text", "text": text})
-    for picture in request.pictures:
+    for image in request.images:
         yield b',{"type":"image_url","image_url":{"url":'
-        if isinstance(picture, EncodedImage):
-            mime = _MIME.get(picture.mime, picture.mime)
+        if isinstance(image, EncodedImage):
+            mime = _MIME.get(image.mime, image.mime)
             yield _json(f"data:{mime};base64,")[:-1]
-            yield picture
+            yield image
             yield b'"}}'
         else:
-            yield _json(picture) + b"}}"
+            yield _json(image) + b"}}"
     yield b"]"
 
 

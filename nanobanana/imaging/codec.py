@@ -1,4 +1,4 @@
-"""A picture file's bytes to 8-bit pixels: every kind that gateways send, capped before decoding."""
+"""An image file's bytes to 8-bit pixels: every kind that gateways send, capped before decoding."""
 
 # pyright: reportUnknownMemberType=false
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .headers import header_size, is_cut_short, png_exif
 from .inflating import inflated_ahead
 from .sniff import sniff
 from .sources import strip_rows
-from .values import to_values
+from .values import to_float
 from .workers import run_all, share_of_cores
 
 if TYPE_CHECKING:
@@ -51,10 +51,10 @@ _KEYED_MODES = ("1", "L", "P", "RGB")
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class DecodedImage:
     """`rgb`: [H,W,3] uint8. `alpha`: [H,W] uint8, 255 opaque and not multiplied in, or None where the file has none.
 
-    `values`: [H,W,3] float32 of `rgb`, see `to_values`: what an IMAGE holds. None where it wasn't asked for.
+    `values`: [H,W,3] float32 of `rgb`, see `to_float`: what an IMAGE holds. None where it wasn't asked for.
     """
 
     rgb: NDArray[np.uint8]
@@ -70,12 +70,14 @@ class Picture:
         return int(self.rgb.shape[1])
 
 
-def decode(data: bytes, *, values: bool = False, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES) -> Picture:
-    """The picture in `data`, turned upright by its EXIF orientation, as 8-bit RGB and alpha, and as `values` if asked.
+def decode(
+    data: bytes, *, values: bool = False, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES
+) -> DecodedImage:
+    """The image in `data`, turned upright by its EXIF orientation, as 8-bit RGB and alpha, and as `values` if asked.
 
     Asking here is faster than working the values out afterwards: their memory is made ready while the file is decoded.
     16-bit levels v become round(v / 257). Of an animation the first frame is taken. Raises `ImageError` for bytes
-    that are no picture, a broken or truncated one, and, before decoding, for one over `max_bytes` or `max_pixels`.
+    that are no image, a broken or truncated one, and, before decoding, for one over `max_bytes` or `max_pixels`.
     """
     image = _open(data, max_pixels, max_bytes)
     with share_of_cores() as cores:
@@ -97,7 +99,7 @@ def size_of(data: bytes, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_B
 def _orientation_before_loading(image: ImageFile, data: bytes) -> int:
     if image.format != "PNG":
         return _orientation(image)
-    # Asked for it, Pillow would decode the whole picture, since a PNG's may stand behind the pixels.
+    # Asked for it, Pillow would decode the whole image, since a PNG's may stand behind the pixels.
     described = Image.new("1", (1, 1))
     described.info["exif"] = png_exif(data) or b""
     return _orientation(described)
@@ -105,7 +107,7 @@ def _orientation_before_loading(image: ImageFile, data: bytes) -> int:
 
 def _decoded(
     image: ImageFile, file_bytes: int, open_again: Callable[[], ImageFile], values: bool, cores: int
-) -> Picture:
+) -> DecodedImage:
     size = image.width * image.height * 3
     levels = np.empty(size, np.uint8)
     floats = np.empty(size if values else 0, np.float32)
@@ -113,15 +115,15 @@ def _decoded(
         try:
             upright = _upright(_loaded(image, file_bytes, open_again, cores))
         except Exception as error:
-            raise ImageError(f"The picture can't be decoded: it is broken or incomplete ({_words(error)}).") from error
+            raise ImageError(f"The image can't be decoded: it is broken or incomplete ({_words(error)}).") from error
     shape = (upright.height, upright.width, 3)
     alpha = np.empty(shape[:2], np.uint8) if _has_alpha(upright) else None
-    picture = Picture(levels.reshape(shape), alpha, floats.reshape(shape) if values else None)
+    decoded = DecodedImage(levels.reshape(shape), alpha, floats.reshape(shape) if values else None)
     try:
-        _unpack(upright, picture, cores)
+        _unpack(upright, decoded, cores)
     except ValueError as error:
-        raise ImageError(f"The picture's colours can't be read ({_words(error)}).") from error
-    return picture
+        raise ImageError(f"The image's colours can't be read ({_words(error)}).") from error
+    return decoded
 
 
 def _loaded(image: ImageFile, file_bytes: int, open_again: Callable[[], ImageFile], cores: int) -> Image.Image:
@@ -162,9 +164,9 @@ def _has_alpha(image: Image.Image) -> bool:
     return image.mode in _ALPHA_MODES or (image.mode in _KEYED_MODES and "transparency" in image.info)
 
 
-def _unpack(image: Image.Image, picture: Picture, cores: int) -> None:
-    """Fill the arrays of `picture` from Pillow's memory, strip by strip on `cores` cores."""
-    rgb, alpha, values = picture.rgb, picture.alpha, picture.values
+def _unpack(image: Image.Image, decoded: DecodedImage, cores: int) -> None:
+    """Fill the arrays of `decoded` from Pillow's memory, strip by strip on `cores` cores."""
+    rgb, alpha, values = decoded.rgb, decoded.alpha, decoded.values
     mode = "RGB" if alpha is None else "RGBA"
     width, height = image.size
     rows = strip_rows(width, 4, _STRIP_BYTES)
@@ -179,7 +181,7 @@ def _unpack(image: Image.Image, picture: Picture, cores: int) -> None:
         if alpha is not None:
             alpha[start:stop] = pixels[:, :, 3]
         if values is not None:
-            to_values(rgb[start:stop], values[start:stop])
+            to_float(rgb[start:stop], values[start:stop])
 
     run_all([partial(strip, start) for start in range(0, height, rows)], cores, CancelToken())
 
@@ -190,22 +192,18 @@ def _open(data: bytes, max_pixels: int, max_bytes: int) -> ImageFile:
     `Image.open` would warn above 89 and refuse above 179 megapixels, by a limit that belongs to the whole process.
     """
     if len(data) > max_bytes:
-        raise ImageError(
-            f"The picture's file is too large: {len(data) / 1e6:.0f} MB, at most {max_bytes / 1e6:.0f} MB."
-        )
+        raise ImageError(f"The image's file is too large: {len(data) / 1e6:.0f} MB, at most {max_bytes / 1e6:.0f} MB.")
     kind = sniff(data)
     if kind is None:
-        raise ImageError(f"What came is not a picture: it begins with {data[:24]!r}." if data else "The file is empty.")
+        raise ImageError(f"What came is not an image: it begins with {data[:24]!r}." if data else "The file is empty.")
     _check_size(header_size(data, kind), max_pixels)
     if is_cut_short(data, kind):
-        raise ImageError(f"The picture is incomplete: the {kind.upper()} file of {len(data)} bytes is cut short.")
+        raise ImageError(f"The image is incomplete: the {kind.upper()} file of {len(data)} bytes is cut short.")
     reader = _reader(kind)
     try:
         image = reader(BytesIO(data))
     except Exception as error:
-        raise ImageError(
-            f"The picture can't be read: its {kind.upper()} header is broken ({_words(error)})."
-        ) from error
+        raise ImageError(f"The image can't be read: its {kind.upper()} header is broken ({_words(error)}).") from error
     _check_size(image.size, max_pixels)
     return image
 
@@ -215,10 +213,10 @@ def _check_size(size: tuple[int, int] | None, max_pixels: int) -> None:
         return
     width, height = size
     if width < 1 or height < 1:
-        raise ImageError(f"The picture is empty: {width} x {height} pixels.")
+        raise ImageError(f"The image is empty: {width} x {height} pixels.")
     if width * height > max_pixels:
         raise ImageError(
-            f"The picture is too large: {width} x {height} pixels, at most {max_pixels / 1e6:.0f} megapixels."
+            f"The image is too large: {width} x {height} pixels, at most {max_pixels / 1e6:.0f} megapixels."
         )
 
 
@@ -239,7 +237,7 @@ def _reader(kind: str) -> type[ImageFile]:
         try:
             from PIL.AvifImagePlugin import AvifImageFile as Reader
         except ImportError as error:
-            raise ImageError("This version of Pillow can't read AVIF pictures.", "Update Pillow to 11.3.") from error
+            raise ImageError("This version of Pillow can't read AVIF images.", "Update Pillow to 11.3.") from error
     return Reader
 
 

@@ -1,4 +1,4 @@
-"""A name for a picture's pixels: the same pixels give the same name, whatever tensor holds them."""
+"""A name for an image's pixels: the same pixels give the same name, whatever tensor holds them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def digest(source: PixelSource, *, cancel: CancelToken | None = None, workers: i
     """
     cancel, workers = cancel or CancelToken(), core_count() if workers is None else workers
     if isinstance(source, PaddedSource):
-        # What is around the picture follows from the picture.
+        # What is around the image follows from the image.
         inner = digest(source.source, cancel=cancel, workers=workers)
         return hashlib.blake2b(f"{inner} within {source.padding}".encode(), digest_size=_SIZE).hexdigest()
     if isinstance(source, DigestedSource):

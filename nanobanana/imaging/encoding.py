@@ -1,4 +1,4 @@
-"""One picture's ways into a request: estimated from a few rows, then measured. Which one is taken, payload decides."""
+"""One image's ways into a request: estimated from a few rows, then measured. Which one is taken, payload decides."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from io import BytesIO
 from typing import Final
 
 from ..cancel import CancelToken
-from ..request import EncodedImage
+from ..image_request import EncodedImage
 from . import jpeg, png
 from .sources import ArraySource, OpaqueSource, PixelSource, to_pillow
 from .workers import run_all
 
 WEBP_MOST_SIDE: Final = 16383
-# Lossless WebP needs the whole picture in memory several times over, about 20 bytes a pixel: for small ones only.
+# Lossless WebP needs the whole image in memory several times over, about 20 bytes a pixel: for small ones only.
 _WEBP_LOSSLESS_PIXELS: Final = 8_000_000
 # It saves up to half of PNG's bytes, on drawings; a fifth on soft photographs, nothing on noise.
 _WEBP_GAIN: Final = 2.0
@@ -30,7 +30,7 @@ _HOPE: Final = 1.05
 
 @dataclass(frozen=True)
 class Plan:
-    """What is known of a picture before it is encoded.
+    """What is known of an image before it is encoded.
 
     `is_opaque`: it has an alpha channel that says nothing. `lossless_bytes`, `lossy_bytes`: a file's, estimated.
     """
@@ -40,7 +40,7 @@ class Plan:
     lossy_bytes: int
 
     def source(self, source: PixelSource) -> PixelSource:
-        """The planned picture as it is sent."""
+        """The planned image as it is sent."""
         return OpaqueSource(source) if self.is_opaque else source
 
 
@@ -51,7 +51,7 @@ def most_bytes(source: PixelSource) -> int:
 
 
 def unmeasured_plan(source: PixelSource, cancel: CancelToken) -> Plan:
-    """The plan for a picture that fits without loss in any case: no rows have to be tried."""
+    """The plan for an image that fits without loss in any case: no rows have to be tried."""
     return Plan(source.channels == 4 and _is_opaque(source, cancel), most_bytes(source), 0)
 
 
@@ -85,7 +85,7 @@ def lossless(source: PixelSource, planned: Plan, limit: int, cancel: CancelToken
 
 
 def lossy(source: PixelSource, cancel: CancelToken, workers: int) -> EncodedImage:
-    """The picture without visible loss: JPEG 4:4:4, or WebP where there is an alpha channel."""
+    """The image without visible loss: JPEG 4:4:4, or WebP where there is an alpha channel."""
     if source.channels == 4:
         return EncodedImage(_webp(source, quality=jpeg.QUALITY, method=_WEBP_METHOD), "image/webp")
     return EncodedImage(jpeg.encode_jpeg(source, cancel=cancel, workers=workers), "image/jpeg")
@@ -129,7 +129,7 @@ def _sample_sizes(source: PixelSource, start: int, stop: int) -> tuple[int, int]
 
 
 def _sample_rows(height: int) -> list[tuple[int, int]]:
-    """Spread evenly; everything where the picture is small."""
+    """Spread evenly; everything where the image is small."""
     if height <= _SAMPLES * _SAMPLE_ROWS * 2:
         return [(0, height)]
     step = (height - _SAMPLE_ROWS) / (_SAMPLES - 1)

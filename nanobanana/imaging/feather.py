@@ -14,7 +14,7 @@ _LEAST, _MOST = 2, 12
 
 
 def feather_width(height: int, width: int) -> int:
-    """Over how many pixels the answer fades in, for a picture of this size."""
+    """Over how many pixels the answer fades in, for an image of this size."""
     return int(min(max(round(max(height, width) / _SIDE_PER_PIXEL), _LEAST), _MOST))
 
 
@@ -22,7 +22,7 @@ def feather_weights(mask: Levels) -> NDArray[np.float32]:
     """[H,W] float32 for a [H,W] uint8 mask: exactly 0 where the mask is 0, and times mask / 255 elsewhere.
 
     The weight rises with the distance to the nearest pixel of mask 0 and is full at `feather_width`, or, where the
-    mask is narrower than that, along its middle: thin strokes are edited too. The picture's own border is no edge.
+    mask is narrower than that, along its middle: thin strokes are edited too. The image's own border is no edge.
     """
     weights = np.zeros(mask.shape, np.float32)
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))

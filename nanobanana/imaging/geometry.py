@@ -17,7 +17,7 @@ class Padding:
     bottom: int = 0
 
     def padded(self, width: int, height: int) -> tuple[int, int]:
-        """(width, height) of a `width` x `height` picture with this padding around it."""
+        """(width, height) of a `width` x `height` image with this padding around it."""
         return width + self.left + self.right, height + self.top + self.bottom
 
 
@@ -34,9 +34,9 @@ def pad_to_ratio(width: int, height: int, ratio: float) -> Padding:
 
 
 def original_box(width: int, height: int, padding: Padding, answer_width: int, answer_height: int) -> Box:
-    """Where a `width` x `height` original lies in an answer to its padded picture: (left, top, right, bottom).
+    """Where a `width` x `height` original lies in an answer to its padded image: (left, top, right, bottom).
 
-    In pixels of the answer, fractions included. An answer of another ratio than the padded picture's is taken as
+    In pixels of the answer, fractions included. An answer of another ratio than the padded image's is taken as
     stretched to its own size: what lies at a third of the one lies at a third of the other.
     """
     padded_width, padded_height = padding.padded(width, height)

@@ -1,4 +1,4 @@
-"""A picture's size from its first bytes, before any decoder has allocated anything for it."""
+"""An image's size from its first bytes, before any decoder has allocated anything for it."""
 
 from __future__ import annotations
 

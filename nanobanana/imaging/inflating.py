@@ -1,4 +1,4 @@
-"""A PNG's inflating on another core, while Pillow undoes the filters: a third less time for a picture.
+"""A PNG's inflating on another core, while Pillow undoes the filters: a third less time for an image.
 
 Pillow inflates and unfilters in one thread. Here a second one inflates what Pillow's own reader of PNG finds, and
 Pillow is given the same bytes uncompressed, in the stored blocks of the deflate format (RFC 1951, 3.2.4): it checks

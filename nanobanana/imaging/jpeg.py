@@ -1,7 +1,7 @@
 """Visually lossless JPEG 4:4:4, encoded strip by strip on several cores and joined with restart markers.
 
 JPEG's restart markers cut a scan into parts that are coded independently, which is what a strip encoded by itself
-is: the same tables, its own start, ending on a byte. So the whole picture is never held, and all cores are used.
+is: the same tables, its own start, ending on a byte. So the whole image is never held, and all cores are used.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def _head(first: bytes, height: int, interval: int) -> bytes:
-    """The first strip's header, telling the whole picture's height and a restart every `interval` blocks."""
+    """The first strip's header, telling the whole image's height and a restart every `interval` blocks."""
     parts = [first[:2]]
     for marker, start, end in _segments(first):
         segment = first[start:end]

@@ -1,7 +1,7 @@
-"""An edit that stays inside a mask: what is sent, and how the answer comes back into the original picture.
+"""An edit that stays inside a mask: what is sent, and how the answer comes back into the original image.
 
-The model sees the picture padded to the ratio it is asked for, so that its answer aligns, and the mask as one more
-picture. Only pixels that the mask allows are taken from the answer; the others are the original's own bits.
+The model sees the image padded to the ratio it is asked for, so that its answer aligns, and the mask as one more
+image. Only pixels that the mask allows are taken from the answer; the others are the original's own bits.
 """
 
 # pyright: reportUnknownMemberType=false
@@ -16,7 +16,7 @@ from PIL import Image
 
 from ..cancel import CancelToken
 from ..catalog import ratio_value
-from .codec import Picture
+from .codec import DecodedImage
 from .feather import feather_weights
 from .geometry import original_box, pad_to_ratio
 from .sources import ArraySource, PaddedSource, Pixels, PixelSource, strip_rows
@@ -26,25 +26,25 @@ _STRIP_BYTES = 1 << 20
 
 
 class MaskedEdit:
-    """`original`: the first input picture. `mask`: [H,W] uint8 of its size, 255 may change, 0 must stay.
+    """`original`: the first input image. `mask`: [H,W] uint8 of its size, 255 may change, 0 must stay.
 
-    `aspect_ratio`: the one sent, such as `16:9`. `mask_number`: which picture of the request the mask will be,
-    counted from 1 (the last one). Raises `ValueError` where mask and picture differ in size.
+    `aspect_ratio`: the one sent, such as `16:9`. `mask_number`: which image of the request the mask will be,
+    counted from 1 (the last one). Raises `ValueError` where mask and image differ in size.
     """
 
     def __init__(self, original: PixelSource, mask: Pixels, aspect_ratio: str, mask_number: int = 2) -> None:
         if mask.shape != (original.height, original.width):
-            raise ValueError(f"a mask of {mask.shape} for a picture of {original.height} x {original.width}")
+            raise ValueError(f"a mask of {mask.shape} for an image of {original.height} x {original.width}")
         self._original = original
         self._mask = mask
         self._lock = threading.Lock()
         self._weights: NDArray[np.float32] | None = None
         self._padding = pad_to_ratio(original.width, original.height, ratio_value(aspect_ratio))
-        self.picture: PixelSource = PaddedSource(original, self._padding)
-        self.mask_picture: PixelSource = PaddedSource(ArraySource(mask), self._padding)
+        self.image: PixelSource = PaddedSource(original, self._padding)
+        self.mask_image: PixelSource = PaddedSource(ArraySource(mask), self._padding)
         self.sentence = (
-            f"Picture {mask_number} is a mask for picture 1: change only what is white in it, and leave everything "
-            "that is black in it exactly as it is in picture 1. The answer is picture 1, edited, with the same "
+            f"Image {mask_number} is a mask for image 1: change only what is white in it, and leave everything "
+            "that is black in it exactly as it is in image 1. The answer is image 1, edited, with the same "
             "framing, position and scale, and without the mask."
         )
 
@@ -56,7 +56,7 @@ class MaskedEdit:
                 self._weights = feather_weights(self._mask)
             return self._weights
 
-    def fitted(self, answer: Picture) -> Pixels:
+    def fitted(self, answer: DecodedImage) -> Pixels:
         """[H,W,3] uint8: the part of `answer` that is the original's, at the original's size."""
         width, height = self._original.width, self._original.height
         box = original_box(width, height, self._padding, answer.width, answer.height)
@@ -66,7 +66,7 @@ class MaskedEdit:
         image = Image.fromarray(answer.rgb).resize((width, height), Image.Resampling.LANCZOS, box=box)
         return np.asarray(image)
 
-    def composite(self, answer: Picture) -> Pixels:
+    def composite(self, answer: DecodedImage) -> Pixels:
         """[H,W,3] uint8: the original with `answer` inside the mask. Where the mask is 0, the original's own levels."""
         fitted, weights = self.fitted(answer), self.weights()
         height, width = weights.shape

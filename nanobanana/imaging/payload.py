@@ -1,10 +1,10 @@
-"""Input pictures to what one request can carry: lossless while that fits, then JPEG, then scaled down by the least.
+"""Input images to what one request can carry: lossless while that fits, then JPEG, then scaled down by the least.
 
-limits   a picture's file, and the whole body, in which base64 makes 4 characters of 3 bytes
-1 plan   each picture's sizes, lossless and lossy, estimated from a few rows
-2 choose as many lossless pictures as the body can hold, the cheapest first; the rest lossy
-3 encode all of them, and measure; a picture that turns out larger than estimated steps down
-4 scale  those over their share of the body; small pictures get what they need, the others share the rest
+limits   an image's file, and the whole body, in which base64 makes 4 characters of 3 bytes
+1 plan   each image's sizes, lossless and lossy, estimated from a few rows
+2 choose as many lossless images as the body can hold, the cheapest first; the rest lossy
+3 encode all of them, and measure; an image that turns out larger than estimated steps down
+4 scale  those over their share of the body; small images get what they need, the others share the rest
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Final, TypeVar
 
 from ..cancel import CancelToken
 from ..errors import InputError
-from ..request import EncodedImage
+from ..image_request import EncodedImage
 from . import encoding
 from .geometry import scaled
 from .shared import SharedResults
@@ -32,7 +32,7 @@ _CACHED_PLANS: Final = 1000
 _CACHE_BYTES: Final = 64 * 1024 * 1024
 _SCALE_TRIES: Final = 6
 _LEAST_SIDE: Final = 32
-# Scaling aims a little below a picture's share, and is done when it uses this part of it: one more try would gain two
+# Scaling aims a little below an image's share, and is done when it uses this part of it: one more try would gain two
 # percent of a side.
 _AIM: Final = 0.98
 _CLOSE_ENOUGH: Final = 0.95
@@ -42,23 +42,23 @@ _COMMON_CAPS: Final = (9_500_000, 4_200_000, 950_000)
 
 @dataclass(frozen=True)
 class PayloadLimits:
-    """`picture_bytes`: a picture's file. `body_bytes`: the request's body, base64 text included."""
+    """`image_bytes`: an image's file. `body_bytes`: the request's body, base64 text included."""
 
-    picture_bytes: int = 7_000_000
+    image_bytes: int = 7_000_000
     body_bytes: int = 20_000_000
 
 
 @dataclass(frozen=True)
-class FittedPictures:
-    """`pictures` in the order given. `notes`: one sentence a picture that isn't sent as it is, for the person."""
+class FittedImages:
+    """`images` in the order given. `notes`: one sentence an image that isn't sent as it is, for the person."""
 
-    pictures: tuple[EncodedImage, ...]
+    images: tuple[EncodedImage, ...]
     notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class _Sent:
-    """One picture as encoded; `size` is (width, height) in pixels, `is_lossless` says that nothing is lost."""
+    """One image as encoded; `size` is (width, height) in pixels, `is_lossless` says that nothing is lost."""
 
     image: EncodedImage
     size: tuple[int, int]
@@ -76,19 +76,19 @@ def fit(
     cancel: CancelToken,
     workers: int | None = None,
     digests: Sequence[str] = (),
-) -> FittedPictures:
+) -> FittedImages:
     """Encode `sources` so that they fit into `limits`, on `workers` cores (all by default).
 
-    With `digests` (of `digest.digest`, one a source), a picture that several calls need is encoded once, also when
+    With `digests` (of `digest.digest`, one a source), an image that several calls need is encoded once, also when
     they ask at the same time. Raises `InputError` where pixels aren't numbers or the limits can't be met at all,
     and `Cancelled`.
     """
     if not sources:
-        return FittedPictures((), ())
+        return FittedImages((), ())
     call = _Call(sources, limits, cancel, core_count() if workers is None else workers, digests)
     sent = call.encode()
     notes = [note for number, one in enumerate(sent) if (note := call.note(number, one))]
-    return FittedPictures(tuple(one.image for one in sent), tuple(notes))
+    return FittedImages(tuple(one.image for one in sent), tuple(notes))
 
 
 def shrunk(limits: PayloadLimits, sent_bytes: int) -> PayloadLimits:
@@ -98,7 +98,7 @@ def shrunk(limits: PayloadLimits, sent_bytes: int) -> PayloadLimits:
     """
     body = next((cap for cap in _COMMON_CAPS if cap <= 0.8 * sent_bytes), sent_bytes // 2)
     body = min(body, limits.body_bytes)
-    return PayloadLimits(min(limits.picture_bytes, body * 3 // 4), body)
+    return PayloadLimits(min(limits.image_bytes, body * 3 // 4), body)
 
 
 def base64_length(count: int) -> int:
@@ -123,11 +123,11 @@ class _Call:
         self._cancel = cancel
         self._digests = digests
         self._outer = min(workers, len(sources))
-        # With many pictures, a core takes a picture; with few, they work on each together.
+        # With many images, a core takes an image; with few, they work on each together.
         self._inner = workers if len(sources) < 2 * workers else 1
         self._room = max(0, limits.body_bytes - _RESERVED_BYTES)
         most = [encoding.most_bytes(source) for source in sources]
-        self._fits_anyway = max(most) <= limits.picture_bytes and sum(map(base64_length, most)) <= self._room
+        self._fits_anyway = max(most) <= limits.image_bytes and sum(map(base64_length, most)) <= self._room
         self._plans: list[encoding.Plan] = []
 
     def encode(self) -> list[_Sent]:
@@ -146,7 +146,7 @@ class _Call:
         return [sent[number] for number in numbers]
 
     def note(self, number: int, sent: _Sent) -> str | None:
-        """What was done to picture `number` (0 for the first), or None where it is sent as it is."""
+        """What was done to image `number` (0 for the first), or None where it is sent as it is."""
         if sent.is_lossless:
             return None
         source, kind = self._sources[number], sent.image.mime.removeprefix("image/").upper()
@@ -154,17 +154,17 @@ class _Call:
         size, needed = _megabytes(len(sent.image.data)), _megabytes(self._plans[number].lossless_bytes)
         if sent.size != original:
             return (
-                f"Picture {number + 1} was scaled from {original[0]} x {original[1]} to {sent.size[0]} x "
+                f"Image {number + 1} was scaled from {original[0]} x {original[1]} to {sent.size[0]} x "
                 f"{sent.size[1]} pixels and sent as {kind} ({size}), to stay within {self._limit_words()}."
             )
         return (
-            f"Picture {number + 1} was sent as {kind} in high quality ({size}): "
+            f"Image {number + 1} was sent as {kind} in high quality ({size}): "
             f"without any loss it takes about {needed}, too much for {self._limit_words()}."
         )
 
     def _limit_words(self) -> str:
         limits = self._limits
-        return f"{_megabytes(limits.picture_bytes)} a picture and {_megabytes(limits.body_bytes)} a request"
+        return f"{_megabytes(limits.image_bytes)} an image and {_megabytes(limits.body_bytes)} a request"
 
     def _plan(self, number: int) -> encoding.Plan:
         if self._fits_anyway:
@@ -185,7 +185,7 @@ class _Call:
         lossless = [base64_length(plan.lossless_bytes) for plan in self._plans]
         extra = [larger - base64_length(plan.lossy_bytes) for larger, plan in zip(lossless, self._plans, strict=True)]
         numbers = range(len(self._plans))
-        # A single picture is tried in any case: its own limit decides, and a smaller format may fit.
+        # A single image is tried in any case: its own limit decides, and a smaller format may fit.
         chosen = {0} if len(numbers) == 1 else {n for n in numbers if lossless[n] <= self._room // len(numbers) // 2}
         total = sum(lossless[n] if n in chosen else lossless[n] - extra[n] for n in numbers)
         for number in sorted(set(numbers) - chosen, key=extra.__getitem__):
@@ -195,7 +195,7 @@ class _Call:
         return chosen
 
     def _first(self, number: int, try_lossless: bool) -> _Sent:
-        limit = min(self._limits.picture_bytes, self._room * 3 // 4)
+        limit = min(self._limits.image_bytes, self._room * 3 // 4)
         source, planned = self._sources[number], self._plans[number]
 
         def make() -> _Sent | None:
@@ -224,15 +224,15 @@ class _Call:
         return made or make()
 
     def _over(self, sent: dict[int, _Sent]) -> dict[int, int]:
-        """The pictures that take more than their share, and that share in bytes.
+        """The images that take more than their share, and that share in bytes.
 
-        None gets more than it needs, and the large ones equally much; a picture's own limit counts too.
+        None gets more than it needs, and the large ones equally much; an image's own limit counts too.
         """
         over: dict[int, int] = {}
         room = self._room // 4 * 3
         for before, number in enumerate(sorted(sent, key=lambda number: len(sent[number].image.data))):
             # Base64 goes by threes.
-            share = min(room // (len(sent) - before), self._limits.picture_bytes) // 3 * 3
+            share = min(room // (len(sent) - before), self._limits.image_bytes) // 3 * 3
             needed = len(sent[number].image.data)
             if needed > share:
                 over[number] = share
@@ -266,8 +266,8 @@ class _Call:
                 break
         if fits is None:
             raise InputError(
-                f"Picture {number + 1} can't be made small enough for {self._limit_words()}.",
-                "Raise the limits in the settings, or give fewer pictures.",
+                f"Image {number + 1} can't be made small enough for {self._limit_words()}.",
+                "Raise the limits in the settings, or give fewer images.",
             )
         return fits
 

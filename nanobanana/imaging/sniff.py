@@ -1,4 +1,4 @@
-"""Which kind of picture some bytes are, by their first bytes alone: no name or header a server sent is believed."""
+"""Which kind of image some bytes are, by their first bytes alone: no name or header a server sent is believed."""
 
 from __future__ import annotations
 
@@ -38,6 +38,6 @@ def sniff(data: bytes) -> str | None:
 
 
 def extension(data: bytes) -> str:
-    """A file's extension without the dot, from our own list; `bin` for bytes that are no known picture."""
+    """A file's extension without the dot, from our own list; `bin` for bytes that are no known image."""
     kind = sniff(data)
     return _EXTENSIONS[kind] if kind else "bin"

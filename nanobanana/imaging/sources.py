@@ -22,7 +22,7 @@ _READ_BYTES = 1 << 22
 
 @runtime_checkable
 class PixelSource(Protocol):
-    """A picture of `height` x `width` pixels; `channels` is 1 (grey), 3 (RGB) or 4 (RGB and straight alpha)."""
+    """An image of `height` x `width` pixels; `channels` is 1 (grey), 3 (RGB) or 4 (RGB and straight alpha)."""
 
     @property
     def height(self) -> int: ...
@@ -48,7 +48,7 @@ class ArraySource:
 
     def __post_init__(self) -> None:
         if self.array.ndim not in (2, 3) or self.channels not in (1, 3, 4) or self.array.size == 0:
-            raise ValueError(f"not a picture's shape: {self.array.shape}")
+            raise ValueError(f"not an image's shape: {self.array.shape}")
 
     @property
     def height(self) -> int:
@@ -68,7 +68,7 @@ class ArraySource:
 
 @dataclass(frozen=True, eq=False)
 class OpaqueSource:
-    """An RGBA source known to be opaque everywhere, as the RGB picture that it is."""
+    """An RGBA source known to be opaque everywhere, as the RGB image that it is."""
 
     source: PixelSource
 
@@ -149,7 +149,7 @@ class ScaledSource:
 
 
 def to_pillow(pixels: Pixels) -> Image.Image:
-    """[H,W,C] uint8 with C of 1, 3 or 4 as a Pillow picture of mode L, RGB or RGBA."""
+    """[H,W,C] uint8 with C of 1, 3 or 4 as a Pillow image of mode L, RGB or RGBA."""
     return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
 
 

@@ -1,4 +1,4 @@
-"""Small pictures to look at, made in a few milliseconds whatever the picture's size."""
+"""Small images to look at, made in a few milliseconds whatever the image's size."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _QUALITY = 82
 
 
 def thumbnail(rgb: NDArray[np.uint8], side: int = 384) -> Image.Image:
-    """`rgb` [H,W,3] uint8 as a picture of at most `side` pixels a side.
+    """`rgb` [H,W,3] uint8 as an image of at most `side` pixels a side.
 
     Every n-th pixel is taken first, down to twice the size: a proper filter over 16 million pixels takes 50 times as
     long, and nobody sees the difference at this size.

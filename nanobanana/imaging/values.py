@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 _BLOCK_VALUES = 1 << 16
 
 
-def to_values(levels: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
+def to_float(levels: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
     """Fill `out` with the float32 nearest to v / 255 of every level v; both [H,W] or [H,W,C] of the same shape."""
     rows = max(1, _BLOCK_VALUES // max(1, levels[0].size))
     for start in range(0, len(levels), rows):

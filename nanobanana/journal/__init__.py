@@ -1,4 +1,4 @@
-"""What was asked, paid for and received: a database of calls, and the pictures' original bytes."""
+"""What was asked, paid for and received: a database of calls, and the images' original bytes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from .records import (
     Cleared,
     DayTotal,
     HistoryPage,
+    ImageRecord,
     JournalStats,
-    PictureRecord,
 )
 
 __all__ = [
@@ -25,7 +25,7 @@ __all__ = [
     "Cleared",
     "DayTotal",
     "HistoryPage",
+    "ImageRecord",
     "Journal",
     "JournalStats",
-    "PictureRecord",
 ]

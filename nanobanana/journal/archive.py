@@ -15,13 +15,13 @@ from ..cancel import Clock
 from ..errors import JournalError
 from . import history
 from .database import Database
+from .eviction import Evictor
 from .failures import disk_error
-from .files import PictureFiles, Writer, write_all
+from .files import ImageFiles, Writer, write_all
+from .leases import Leases
 from .locks import handle_forks, remove_dead
-from .ownership import Ownership
-from .records import CallRecord, Cleared, DayTotal, HistoryPage, JournalStats, PictureRecord
-from .rows import load_call, picture_of, plain
-from .trimming import Trimmer
+from .records import CallRecord, Cleared, DayTotal, HistoryPage, ImageRecord, JournalStats
+from .rows import image_of, load_call, plain
 
 DEFAULT_CAP: Final = 2 << 30
 
@@ -30,8 +30,8 @@ class Archive:
     """The data folder: `journal.sqlite3`, `pictures/` and `locks/`. Opened when first used.
 
     Safe for threads, and several processes may share a folder. Every method raises `JournalError` when the folder
-    can't be read or written. `clock` gives Unix seconds; `cap_bytes`: how many bytes of pictures are kept; `write`
-    puts a picture's bytes into its open file.
+    can't be read or written. `clock` gives Unix seconds; `cap_bytes`: how many bytes of images are kept; `write`
+    puts an image's bytes into its open file.
     """
 
     def __init__(
@@ -46,10 +46,10 @@ class Archive:
         self._clock = clock
         self._locks = folder / "locks"
         self._database = Database(folder / "journal.sqlite3", self._locks / "journal.lock")
-        self._files = PictureFiles(folder / "pictures", write)
-        self._ownership = Ownership(self._locks)
-        works_on = self._ownership.works_on
-        self._trimmer = Trimmer(self._database, self._files, works_on, cap_bytes=cap_bytes, clock=clock)
+        self._files = ImageFiles(folder / "pictures", write)
+        self._ownership = Leases(self._locks)
+        is_worked_on = self._ownership.is_worked_on
+        self._trimmer = Evictor(self._database, self._files, is_worked_on, cap_bytes=cap_bytes, clock=clock)
         self._prepare_lock = threading.Lock()
         self._prepared = False
 
@@ -68,25 +68,25 @@ class Archive:
         with self._reading() as connection:
             return load_call(connection, self._files, call_id)
 
-    def picture(self, picture_id: str) -> PictureRecord:
-        """The picture with this id. Raises `JournalError` when it isn't in the journal."""
+    def image(self, image_id: str) -> ImageRecord:
+        """The image with this id. Raises `JournalError` when it isn't in the journal."""
         with self._reading() as connection:
-            row = connection.execute("SELECT * FROM pictures WHERE id = ?", (plain(picture_id),)).fetchone()
+            row = connection.execute("SELECT * FROM pictures WHERE id = ?", (plain(image_id),)).fetchone()
         if row is None:
             raise JournalError(
-                "This picture isn't in the history of this computer.",
+                "This image isn't in the history of this computer.",
                 "It may have been cleared or trimmed, or was made elsewhere: choose another from the history.",
             )
-        return picture_of(row, self._files)
+        return image_of(row, self._files)
 
-    def read(self, record: PictureRecord) -> bytes:
-        """The picture's original bytes, checked. Raises `JournalError` when they are gone or were changed."""
+    def read(self, record: ImageRecord) -> bytes:
+        """The image's original bytes, checked. Raises `JournalError` when they are gone or were changed."""
         return self._files.read(record)
 
-    def set_size(self, picture_id: str, width: int, height: int) -> None:
-        """Note a picture's size in pixels, once it was decoded."""
+    def set_size(self, image_id: str, width: int, height: int) -> None:
+        """Note an image's size in pixels, once it was decoded."""
         with self._writing() as connection:
-            connection.execute("UPDATE pictures SET width = ?, height = ? WHERE id = ?", (width, height, picture_id))
+            connection.execute("UPDATE pictures SET width = ?, height = ? WHERE id = ?", (width, height, image_id))
 
     def history(self, *, before: int | None = None, limit: int = 50, search: str = "") -> HistoryPage:
         """Calls, newest first. `before`: the last page's cursor. `limit`: 1 to 500. `search`: see `history.page`."""
@@ -94,7 +94,7 @@ class Archive:
         return history.page(self._database, self._files, before=before, limit=limit, search=search)
 
     def totals_by_day(self, days: int = 30) -> tuple[DayTotal, ...]:
-        """Calls, pictures and cost of each of the last `days` days, newest first."""
+        """Calls, images and cost of each of the last `days` days, newest first."""
         self._prepare()
         return history.totals_by_day(self._database, days, self._clock())
 
@@ -102,19 +102,19 @@ class Archive:
         """How much there is."""
         with self._reading() as connection:
             calls = dict(map(tuple, connection.execute("SELECT state, count(*) FROM calls GROUP BY state")))
-            pictures = connection.execute("SELECT count(*) FROM pictures").fetchone()[0]
+            images = connection.execute("SELECT count(*) FROM pictures").fetchone()[0]
         files = list(self._files.listing())
-        return JournalStats(calls, pictures, len(files), sum(one.bytes for one in files), self._trimmer.cap_bytes)
+        return JournalStats(calls, images, len(files), sum(one.bytes for one in files), self._trimmer.cap_bytes)
 
     def trim(self) -> Cleared:
-        """Remove the oldest pictures until the rest is below the cap; `keep` does it by itself."""
+        """Remove the oldest images until the rest is below the cap; `keep` does it by itself."""
         self._prepare()
         return self._trimmer.trim()
 
     def clear(self, *, older_than: float | None = None, calls: Sequence[int] | None = None) -> Cleared:
-        """Remove calls with their pictures: asked before `older_than` (Unix seconds), those in `calls`, or all.
+        """Remove calls with their images: asked before `older_than` (Unix seconds), those in `calls`, or all.
 
-        What is under way stays. A cleared picture is asked for, and billed, again.
+        What is under way stays. A cleared image is asked for, and billed, again.
         """
         self._prepare()
         return self._trimmer.clear(older_than=older_than, calls=calls)

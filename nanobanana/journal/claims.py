@@ -1,4 +1,4 @@
-"""Deciding, in one transaction, what becomes of a picture that is wanted."""
+"""Deciding, in one transaction, what becomes of an image that is wanted."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..errors import Billed
-from .files import PictureFiles
+from .files import ImageFiles
 from .records import CallDetails, CallKey, CallRecord, Claim
 from .rows import load_call, plain
 
@@ -15,7 +15,7 @@ STOPPED = "The call was stopped before its answer came."
 _DIED = "ComfyUI ended before the answer came."
 
 _LIVE_STATES = ("asked", "sent", "answered")
-# How many older calls for the same picture are looked through for one that may have been billed.
+# How many older calls for the same image are looked through for one that may have been billed.
 _EARLIER_DEPTH = 20
 
 
@@ -26,11 +26,11 @@ class Claimant:
     owner: str
     run: str
     now: float
-    works_on: Callable[[str, int], bool]
+    is_worked_on: Callable[[str, int], bool]
 
 
 def newest(connection: sqlite3.Connection, key: CallKey) -> sqlite3.Row | None:
-    """The last call for this picture: the only one that can still be under way."""
+    """The last call for this image: the only one that can still be under way."""
     row: sqlite3.Row | None = connection.execute(
         "SELECT id, state, owner, run, billed FROM calls WHERE fingerprint = ? AND variation = ?"
         " ORDER BY id DESC LIMIT 1",
@@ -39,41 +39,41 @@ def newest(connection: sqlite3.Connection, key: CallKey) -> sqlite3.Row | None:
     return row
 
 
-def is_taken(row: sqlite3.Row | None, works_on: Callable[[str, int], bool]) -> bool:
+def is_taken(row: sqlite3.Row | None, is_worked_on: Callable[[str, int], bool]) -> bool:
     """Whether a living owner is at work on this call."""
     return (
         row is not None
         and row["state"] in _LIVE_STATES
         and row["owner"] is not None
-        and works_on(row["owner"], row["id"])
+        and is_worked_on(row["owner"], row["id"])
     )
 
 
 def decide(
-    connection: sqlite3.Connection, files: PictureFiles, key: CallKey, details: CallDetails, claimant: Claimant
+    connection: sqlite3.Connection, files: ImageFiles, key: CallKey, details: CallDetails, claimant: Claimant
 ) -> Claim | None:
     """What becomes of the claim, written down; None while someone else is at work on it.
 
     To be called inside a writing transaction.
     """
     row = newest(connection, key)
-    if is_taken(row, claimant.works_on):
+    if is_taken(row, claimant.is_worked_on):
         return None
     record = load_call(connection, files, row["id"]) if row is not None else None
     if record is None:
         return _ask(connection, files, key, details, claimant)
-    if record.state == "kept" and record.pictures and all(files.is_there(one) for one in record.pictures):
+    if record.state == "kept" and record.images and all(files.is_there(one) for one in record.images):
         return Claim("kept", record)
     if record.state in ("kept", "answered", "sent"):
-        _forget_lost_pictures(connection, files, record)
+        _forget_lost_images(connection, files, record)
         record = _loaded(connection, files, record.id)
-        if record.urls or record.pictures:
+        if record.urls or record.images:
             return _take_over(connection, files, key, record, "answered", claimant)
     if record.state in ("sent", "answered"):
         # Whoever sent it is gone, and nothing of its answer is here.
         billed: Billed = "maybe" if record.state == "sent" else "yes"
         fail(connection, record.id, error=_DIED, billed=billed, request_id=record.request_id, now=claimant.now)
-    in_vain = _sent_in_vain(connection, key, claimant.run)
+    in_vain = _failed_this_run(connection, key, claimant.run)
     if in_vain is not None:
         return Claim("failed", _loaded(connection, files, in_vain))
     if record.state == "asked":
@@ -81,13 +81,13 @@ def decide(
     return _ask(connection, files, key, details, claimant)
 
 
-def reopen(connection: sqlite3.Connection, files: PictureFiles, call_id: int, claimant: Claimant) -> Claim | None:
-    """Take up a call whose pictures can be fetched again; None when it has no URL or someone is at work on it."""
+def reopen(connection: sqlite3.Connection, files: ImageFiles, call_id: int, claimant: Claimant) -> Claim | None:
+    """Take up a call whose images can be fetched again; None when it has no URL or someone is at work on it."""
     row: sqlite3.Row | None = connection.execute("SELECT * FROM calls WHERE id = ?", (call_id,)).fetchone()
     record = load_call(connection, files, call_id)
-    if row is None or record is None or is_taken(row, claimant.works_on):
+    if row is None or record is None or is_taken(row, claimant.is_worked_on):
         return None
-    _forget_lost_pictures(connection, files, record)
+    _forget_lost_images(connection, files, record)
     if not record.urls:
         return None
     return _take_over(connection, files, record.key, record, "answered", claimant)
@@ -104,7 +104,7 @@ def fail(
     ).rowcount
 
 
-def let_go(connection: sqlite3.Connection, call_id: int, now: float) -> None:
+def release(connection: sqlite3.Connection, call_id: int, now: float) -> None:
     """Let go of a call in whatever state it is.
 
     One that was never sent is forgotten. One of which something came stays answered, to be fetched by the next claim.
@@ -122,7 +122,7 @@ def let_go(connection: sqlite3.Connection, call_id: int, now: float) -> None:
 
 
 def _ask(
-    connection: sqlite3.Connection, files: PictureFiles, key: CallKey, details: CallDetails, claimant: Claimant
+    connection: sqlite3.Connection, files: ImageFiles, key: CallKey, details: CallDetails, claimant: Claimant
 ) -> Claim:
     earlier = _earlier(connection, files, key)
     call_id = connection.execute(
@@ -152,7 +152,7 @@ def _ask(
 
 def _take_over(
     connection: sqlite3.Connection,
-    files: PictureFiles,
+    files: ImageFiles,
     key: CallKey,
     record: CallRecord,
     state: str,
@@ -170,7 +170,7 @@ def _take_over(
     return Claim("ask", taken, _earlier(connection, files, key))
 
 
-def _sent_in_vain(connection: sqlite3.Connection, key: CallKey, run: str) -> int | None:
+def _failed_this_run(connection: sqlite3.Connection, key: CallKey, run: str) -> int | None:
     """The call of this very run that failed and may have been billed: nothing is sent again in the same run."""
     row: sqlite3.Row | None = connection.execute(
         "SELECT id FROM calls WHERE fingerprint = ? AND variation = ? AND run = ? AND run != ''"
@@ -180,21 +180,21 @@ def _sent_in_vain(connection: sqlite3.Connection, key: CallKey, run: str) -> int
     return None if row is None else row["id"]
 
 
-def _loaded(connection: sqlite3.Connection, files: PictureFiles, call_id: int) -> CallRecord:
+def _loaded(connection: sqlite3.Connection, files: ImageFiles, call_id: int) -> CallRecord:
     """A call that is there: it was read or written in this transaction."""
     record = load_call(connection, files, call_id)
     assert record is not None
     return record
 
 
-def _forget_lost_pictures(connection: sqlite3.Connection, files: PictureFiles, record: CallRecord) -> None:
-    for picture in record.pictures:
-        if not files.is_there(picture):
-            connection.execute("DELETE FROM pictures WHERE id = ?", (picture.id,))
+def _forget_lost_images(connection: sqlite3.Connection, files: ImageFiles, record: CallRecord) -> None:
+    for image in record.images:
+        if not files.is_there(image):
+            connection.execute("DELETE FROM pictures WHERE id = ?", (image.id,))
 
 
-def _earlier(connection: sqlite3.Connection, files: PictureFiles, key: CallKey) -> CallRecord | None:
-    """The newest failed call since the last picture came that was or may have been billed."""
+def _earlier(connection: sqlite3.Connection, files: ImageFiles, key: CallKey) -> CallRecord | None:
+    """The newest failed call since the last image came that was or may have been billed."""
     rows = connection.execute(
         "SELECT id, state, billed FROM calls WHERE fingerprint = ? AND variation = ? ORDER BY id DESC LIMIT ?",
         (key.fingerprint, key.variation, _EARLIER_DEPTH),
@@ -208,7 +208,7 @@ def _earlier(connection: sqlite3.Connection, files: PictureFiles, key: CallKey) 
 
 
 def _has_something(connection: sqlite3.Connection, call_id: int) -> bool:
-    """Whether a URL or a picture of this call is here."""
+    """Whether a URL or an image of this call is here."""
     found: sqlite3.Row | None = connection.execute(
         "SELECT 1 FROM urls WHERE call_id = ? UNION ALL SELECT 1 FROM pictures WHERE call_id = ? LIMIT 1",
         (call_id, call_id),

@@ -214,7 +214,7 @@ class Database:
             with contextlib.suppress(FileNotFoundError):
                 Path(f"{self.path}{ending}").replace(f"{aside}{ending}")
         _log.warning(
-            "The journal %s was damaged (%s). It was kept as %s, and a new one was begun; the pictures are untouched.",
+            "The journal %s was damaged (%s). It was kept as %s, and a new one was begun; the images are untouched.",
             self.path,
             error,
             aside.name,

@@ -57,7 +57,7 @@ def database_error(error: sqlite3.Error, path: Path) -> JournalError:
     if is_corrupt(error):
         return JournalError(
             f"The journal {path} is damaged ({words}).",
-            "Run again: the damaged file is put aside, and a new one is begun. The pictures stay on disk.",
+            "Run again: the damaged file is put aside, and a new one is begun. The images stay on disk.",
         )
     return JournalError(f"The journal {path} failed: {words}.", "Check that its disk is not full, then run again.")
 

@@ -1,4 +1,4 @@
-"""The pictures' original bytes, as files named by their content."""
+"""The images' original bytes, as files named by their content."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Final
 
 from ..errors import JournalError
 from .failures import disk_error
-from .records import PictureRecord
+from .records import ImageRecord
 
 # A file's name is its hash and one of these endings, whatever the gateway called it.
 EXTENSIONS: Final = frozenset(
@@ -58,8 +58,8 @@ class StoredFile:
         return self.name.partition(".")[0]
 
 
-class PictureFiles:
-    """The folder of pictures. `write` puts bytes into an open file, `sync` brings a file or folder to the disk."""
+class ImageFiles:
+    """The folder of images. `write` puts bytes into an open file, `sync` brings a file or folder to the disk."""
 
     def __init__(self, folder: Path, write: Writer = write_all, sync: Callable[[int], None] = sync) -> None:
         self.folder = folder
@@ -105,7 +105,7 @@ class PictureFiles:
                 part.unlink(missing_ok=True)
         return sha256, path
 
-    def is_there(self, record: PictureRecord) -> bool:
+    def is_there(self, record: ImageRecord) -> bool:
         """Whether the file exists with the right length; marks it as used now."""
         try:
             if record.path.stat().st_size != record.bytes:
@@ -117,17 +117,17 @@ class PictureFiles:
             raise disk_error(error, record.path) from error
         return True
 
-    def read(self, record: PictureRecord) -> bytes:
+    def read(self, record: ImageRecord) -> bytes:
         """The original bytes, checked against their hash.
 
         Raises `JournalError` when the file is gone or changed. A changed one is renamed, never deleted, so that the
-        next run fetches the picture anew.
+        next run fetches the image anew.
         """
         try:
             data = record.path.read_bytes()
         except FileNotFoundError as error:
             raise JournalError(
-                f"The picture's file {record.path.name} is gone: it was trimmed or deleted.",
+                f"The image's file {record.path.name} is gone: it was trimmed or deleted.",
                 "Run the node that made it again.",
             ) from error
         except OSError as error:
@@ -137,13 +137,13 @@ class PictureFiles:
             with contextlib.suppress(OSError):
                 record.path.replace(damaged)
             raise JournalError(
-                f"The picture's file {record.path.name} was changed on disk; it was renamed to {damaged.name}.",
-                "Run again: the picture is fetched anew where its address still works.",
+                f"The image's file {record.path.name} was changed on disk; it was renamed to {damaged.name}.",
+                "Run again: the image is fetched anew where its address still works.",
             )
         return data
 
     def listing(self) -> Iterator[StoredFile]:
-        """Every picture file, in no order."""
+        """Every image file, in no order."""
         try:
             with os.scandir(self.folder) as entries:
                 for entry in entries:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from ..errors import JournalError
 from .database import Database
-from .files import PictureFiles
+from .files import ImageFiles
 from .records import DayTotal, HistoryPage
 from .rows import load_calls, plain
 
@@ -25,7 +25,7 @@ _SEARCHED = "(c.prompt || char(10) || c.model)"
 
 def page(
     database: Database,
-    files: PictureFiles,
+    files: ImageFiles,
     *,
     before: int | None = None,
     limit: int = 50,
@@ -65,7 +65,7 @@ def totals_by_day(database: Database, days: int, now: float) -> tuple[DayTotal, 
     with database.reading() as connection:
         rows = connection.execute(
             "SELECT date(asked_at, 'unixepoch', 'localtime') AS day, count(*) AS calls,"
-            " sum((SELECT count(*) FROM pictures AS p WHERE p.call_id = c.id)) AS pictures,"
+            " sum((SELECT count(*) FROM pictures AS p WHERE p.call_id = c.id)) AS images,"
             " sum(billed = 'yes') AS billed, sum(billed = 'maybe') AS maybe_billed,"
             " total(CASE WHEN billed = 'yes' THEN cost END) AS cost,"
             " total(CASE WHEN billed = 'maybe' THEN cost END) AS maybe_cost,"

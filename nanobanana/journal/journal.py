@@ -16,13 +16,13 @@ from . import claims
 from .archive import Archive
 from .database import require_row
 from .files import safe_extension
-from .records import CallDetails, CallKey, Claim, PictureRecord
-from .rows import picture_of, plain
+from .records import CallDetails, CallKey, Claim, ImageRecord
+from .rows import image_of, plain
 
 _log = logging.getLogger(__name__)
 
 _POLL_SECONDS: Final = 0.1
-_WAITING: Final = "Waiting for the same picture, which is being made already."
+_WAITING: Final = "Waiting for the same image, which is being made already."
 _MOST_TEXT: Final = 200_000  # characters of the model's words
 
 
@@ -44,7 +44,7 @@ class Journal(Archive):
         on_wait: Callable[[str], None],
         run: str,
     ) -> Claim:
-        """Find out what becomes of a wanted picture; waits while a living owner is at work on it.
+        """Find out what becomes of a wanted image; waits while a living owner is at work on it.
 
         `run` names one execution of the graph by a person: within it, what failed and may have been billed is not
         asked again. An empty one is never the same run. `on_wait` gets a sentence once, when the waiting begins.
@@ -87,7 +87,7 @@ class Journal(Archive):
                     _log.warning("Call %d could not be released: %s", claim.record.id, error)
 
     def reopen(self, call_id: int, *, run: str) -> Claim | None:
-        """Take up a call by its id, to fetch its pictures again at no cost; None where there is nothing to fetch.
+        """Take up a call by its id, to fetch its images again at no cost; None where there is nothing to fetch.
 
         For an answered or failed call that has a URL and that nobody is at work on. Owned, like `claim`'s.
         """
@@ -101,12 +101,12 @@ class Journal(Archive):
         """The request is about to leave: from here on it may be billed. To be called before its first byte goes."""
         self._step(call_id, "state = 'sent', billed = 'maybe', sent_at = ?", (self._clock(),))
 
-    def unsent(self, call_id: int) -> None:
+    def revert_to_asked(self, call_id: int) -> None:
         """The gateway said that what was sent cost nothing, and it is to be sent again: back to `asked`."""
         self._step(call_id, "state = 'asked', billed = 'no', sent_at = NULL", ())
 
     def url(self, call_id: int, position: int, url: str) -> None:
-        """A picture's address, the moment it arrives. A later one for the same `position` takes its place."""
+        """An image's address, the moment it arrives. A later one for the same `position` takes its place."""
         with self._writing() as connection:
             changed = connection.execute(
                 "INSERT INTO urls (call_id, position, url) SELECT id, ?, ? FROM calls WHERE id = ?"
@@ -158,8 +158,8 @@ class Journal(Archive):
         url: str = "",
         width: int | None = None,
         height: int | None = None,
-    ) -> PictureRecord:
-        """Put a picture's original bytes on disk, synced, then its row; at any time after `sent`.
+    ) -> ImageRecord:
+        """Put an image's original bytes on disk, synced, then its row; at any time after `sent`.
 
         `position`: its place in the answer. `extension`: by the bytes' own signature; one we don't know becomes
         `bin`. Raises `JournalError` when the disk is full: the call's URLs are in the journal still.
@@ -192,7 +192,7 @@ class Journal(Archive):
                     ),
                 ).rowcount
                 require_row(changed, call_id)
-                record = picture_of(
+                record = image_of(
                     connection.execute(
                         "SELECT * FROM pictures WHERE call_id = ? AND position = ?", (call_id, position)
                     ).fetchone(),
@@ -202,8 +202,8 @@ class Journal(Archive):
             return record
 
     def kept(self, call_id: int, *, seconds: float | None = None) -> None:
-        """All of the answer's pictures are on disk; lets go. Raises `JournalError` when there is none."""
-        with self._letting_go(call_id) as connection:
+        """All of the answer's images are on disk; lets go. Raises `JournalError` when there is none."""
+        with self._releasing(call_id) as connection:
             changed = connection.execute(
                 "UPDATE calls SET state = 'kept', owner = NULL, billed = 'yes', error = '', finished_at = ?,"
                 " seconds = ? WHERE id = ? AND EXISTS (SELECT 1 FROM pictures WHERE call_id = calls.id)",
@@ -216,7 +216,7 @@ class Journal(Archive):
 
         `error`: the words for the person. `billed`: `maybe` and `yes` keep this run from asking again.
         """
-        with self._letting_go(call_id) as connection:
+        with self._releasing(call_id) as connection:
             changed = claims.fail(
                 connection,
                 call_id,
@@ -230,15 +230,15 @@ class Journal(Archive):
     def release(self, call_id: int) -> None:
         """Let go of a call in whatever state it is, as after a cancel or a failed download.
 
-        One that was not sent is forgotten; one of which a URL or a picture came stays answered, and the next claim
+        One that was not sent is forgotten; one of which a URL or an image came stays answered, and the next claim
         fetches the rest; one that was sent in vain has failed and may have been billed.
         """
-        with self._letting_go(call_id) as connection:
-            claims.let_go(connection, call_id, self._clock())
+        with self._releasing(call_id) as connection:
+            claims.release(connection, call_id, self._clock())
 
     @contextlib.contextmanager
-    def _letting_go(self, call_id: int) -> Generator[sqlite3.Connection]:
-        with self._ownership.letting_go(call_id), self._writing() as connection:
+    def _releasing(self, call_id: int) -> Generator[sqlite3.Connection]:
+        with self._ownership.releasing(call_id), self._writing() as connection:
             yield connection
         self._database.tidy(idle=self._ownership.idle)
 
@@ -253,7 +253,7 @@ class Journal(Archive):
         )
 
     def _claimant(self, run: str) -> claims.Claimant:
-        return claims.Claimant(self._ownership.id, run, self._clock(), self._ownership.works_on)
+        return claims.Claimant(self._ownership.id, run, self._clock(), self._ownership.is_worked_on)
 
     def _owning(self, take: Callable[[sqlite3.Connection], Claim | None]) -> Claim | None:
         """Run `take` in a transaction, and hold the call that it claims."""
@@ -272,4 +272,4 @@ class Journal(Archive):
 
     def _is_taken(self, key: CallKey) -> bool:
         with self._reading() as connection:
-            return claims.is_taken(claims.newest(connection, key), self._ownership.works_on)
+            return claims.is_taken(claims.newest(connection, key), self._ownership.is_worked_on)

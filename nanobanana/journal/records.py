@@ -15,7 +15,7 @@ What = Literal["ask", "answered", "kept", "failed"]
 
 @dataclass(frozen=True)
 class CallKey:
-    """One picture that is wanted: the request's fingerprint and the number of the variation, 0 and up."""
+    """One image that is wanted: the request's fingerprint and the number of the variation, 0 and up."""
 
     fingerprint: str
     variation: int
@@ -23,7 +23,7 @@ class CallKey:
 
 @dataclass(frozen=True)
 class CallDetails:
-    """What was asked, for the history. `inputs`: how many pictures went with it. `cost`: its price where one is set."""
+    """What was asked, for the history. `inputs`: how many images went with it. `cost`: its price where one is set."""
 
     model: str
     prompt: str
@@ -38,11 +38,11 @@ class CallDetails:
 
 
 @dataclass(frozen=True)
-class PictureRecord:
-    """One picture on disk.
+class ImageRecord:
+    """One image on disk.
 
-    `id`: opaque, safe in a URL, never reused. `position`: the picture's place in its answer, 0 and up. `url`: where it
-    came from, empty for a picture that came inline. `bytes`: the file's length. `width`, `height`: pixels, None until
+    `id`: opaque, safe in a URL, never reused. `position`: the image's place in its answer, 0 and up. `url`: where it
+    came from, empty for an image that came inline. `bytes`: the file's length. `width`, `height`: pixels, None until
     it was decoded. `kept_at`: Unix seconds.
     """
 
@@ -80,7 +80,7 @@ class CallRecord:
     error: str = ""
     text: str = ""
     urls: tuple[str, ...] = ()
-    pictures: tuple[PictureRecord, ...] = ()
+    images: tuple[ImageRecord, ...] = ()
     seconds: float | None = None
     usage: Mapping[str, object] = field(default_factory=dict[str, object])
 
@@ -89,10 +89,10 @@ class CallRecord:
 class Claim:
     """What a claim found.
 
-    `what`: `kept`, take `record.pictures` from disk; `answered`, the call is ours: download `record.urls` (those that
-    aren't among `record.pictures` yet); `ask`, the call is ours and on disk as asked: go and send; `failed`, the same
+    `what`: `kept`, take `record.images` from disk; `answered`, the call is ours: download `record.urls` (those that
+    aren't among `record.images` yet); `ask`, the call is ours and on disk as asked: go and send; `failed`, the same
     request failed in this very run and may have been billed: don't send, say `record.error`.
-    `earlier`: an older call for the same picture that may have been billed and brought none, for the node to mention.
+    `earlier`: an older call for the same image that may have been billed and brought none, for the node to mention.
     """
 
     what: What
@@ -120,7 +120,7 @@ class DayTotal:
 
     day: str
     calls: int
-    pictures: int
+    images: int
     billed: int
     maybe_billed: int
     cost: float
@@ -130,10 +130,10 @@ class DayTotal:
 
 @dataclass(frozen=True)
 class JournalStats:
-    """`bytes`: of the picture files on disk, those without a row included. `calls`: how many in each state."""
+    """`bytes`: of the image files on disk, those without a row included. `calls`: how many in each state."""
 
     calls: Mapping[str, int]
-    pictures: int
+    images: int
     files: int
     bytes: int
     cap_bytes: int
@@ -144,5 +144,5 @@ class Cleared:
     """How much a clearing or trimming took away."""
 
     calls: int
-    pictures: int
+    images: int
     bytes: int

@@ -8,18 +8,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from .files import PictureFiles
-from .records import CallDetails, CallKey, CallRecord, PictureRecord
+from .files import ImageFiles
+from .records import CallDetails, CallKey, CallRecord, ImageRecord
 
 
-def load_call(connection: sqlite3.Connection, files: PictureFiles, call_id: int) -> CallRecord | None:
-    """The call with its URLs and pictures, or None."""
+def load_call(connection: sqlite3.Connection, files: ImageFiles, call_id: int) -> CallRecord | None:
+    """The call with its URLs and images, or None."""
     rows = connection.execute("SELECT * FROM calls WHERE id = ?", (call_id,)).fetchall()
     return next(iter(load_calls(connection, files, rows)), None)
 
 
 def load_calls(
-    connection: sqlite3.Connection, files: PictureFiles, rows: Sequence[sqlite3.Row]
+    connection: sqlite3.Connection, files: ImageFiles, rows: Sequence[sqlite3.Row]
 ) -> tuple[CallRecord, ...]:
     """Rows of `calls` as records, in their order; three statements however many there are."""
     ids = [row["id"] for row in rows]
@@ -27,15 +27,15 @@ def load_calls(
     urls: dict[int, list[str]] = {}
     for row in connection.execute(f"SELECT * FROM urls WHERE call_id IN ({marks}) ORDER BY call_id, position", ids):
         urls.setdefault(row["call_id"], []).append(row["url"])
-    pictures: dict[int, list[PictureRecord]] = {}
+    images: dict[int, list[ImageRecord]] = {}
     for row in connection.execute(f"SELECT * FROM pictures WHERE call_id IN ({marks}) ORDER BY call_id, position", ids):
-        pictures.setdefault(row["call_id"], []).append(picture_of(row, files))
-    return tuple(_call_of(row, urls.get(row["id"], ()), pictures.get(row["id"], ())) for row in rows)
+        images.setdefault(row["call_id"], []).append(image_of(row, files))
+    return tuple(_call_of(row, urls.get(row["id"], ()), images.get(row["id"], ())) for row in rows)
 
 
-def picture_of(row: sqlite3.Row, files: PictureFiles) -> PictureRecord:
-    """A row of `pictures` as a record."""
-    return PictureRecord(
+def image_of(row: sqlite3.Row, files: ImageFiles) -> ImageRecord:
+    """A row of `images` as a record."""
+    return ImageRecord(
         id=row["id"],
         call_id=row["call_id"],
         position=row["position"],
@@ -55,11 +55,11 @@ def plain(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _path(row: sqlite3.Row, files: PictureFiles) -> Path:
+def _path(row: sqlite3.Row, files: ImageFiles) -> Path:
     return files.path(row["sha256"], row["extension"])
 
 
-def _call_of(row: sqlite3.Row, urls: Iterable[str], pictures: Iterable[PictureRecord]) -> CallRecord:
+def _call_of(row: sqlite3.Row, urls: Iterable[str], images: Iterable[ImageRecord]) -> CallRecord:
     return CallRecord(
         id=row["id"],
         key=CallKey(row["fingerprint"], row["variation"]),
@@ -86,7 +86,7 @@ def _call_of(row: sqlite3.Row, urls: Iterable[str], pictures: Iterable[PictureRe
         error=row["error"],
         text=row["text"],
         urls=tuple(urls),
-        pictures=tuple(pictures),
+        images=tuple(images),
         seconds=row["seconds"],
         usage=_usage(row["usage"]),
     )

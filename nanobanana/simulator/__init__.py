@@ -1,6 +1,6 @@
 """An offline gateway: a real HTTP server for the documented API, written independently of the client.
 
-It validates as strictly as the API page documents, streams, serves result URLs, draws pictures that say SIMULATED, and
+It validates as strictly as the API page documents, streams, serves result URLs, draws images that say SIMULATED, and
 goes wrong in any of the ways that `FAULTS` names. It imports nothing of the rest of the package.
 """
 

@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--key", help="the only key that is accepted (default: any, and none)")
     parser.add_argument("--fault", action="append", default=[], metavar="NAME[:PARAMETER]", help="may be repeated")
     parser.add_argument("--latency", type=float, default=2.0, metavar="SECONDS", help="default: %(default)s")
-    parser.add_argument("--credit", type=int, metavar="PICTURES", help="pictures that are paid for (default: no end)")
+    parser.add_argument("--credit", type=int, metavar="PICTURES", help="images that are paid for (default: no end)")
     parser.add_argument("--max-body", type=int, metavar="BYTES", help="larger requests get 413 (default: no limit)")
     parser.add_argument("--dialect", choices=DIALECTS, default="any", help="what requests must look like")
     parser.add_argument("--no-progress", action="store_true", help="say nothing while the client waits")
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"The simulator cannot start: {error}", file=sys.stderr)
         return 2
-    print(f"Simulated gateway at {simulator.base_url} - its pictures say SIMULATED. Ctrl+C ends it.", flush=True)
+    print(f"Simulated gateway at {simulator.base_url} - its images say SIMULATED. Ctrl+C ends it.", flush=True)
     try:
         threading.Event().wait()
     except KeyboardInterrupt:

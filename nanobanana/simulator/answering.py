@@ -1,4 +1,4 @@
-"""From a plan and pictures to the bytes of a 200 answer: shape, split, framing, refusals, late errors."""
+"""From a plan and images to the bytes of a 200 answer: shape, split, framing, refusals, late errors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .framing import Framing, Piece, plain, stream
 from .plan import Plan
 
 _REFUSALS: dict[str, tuple[str, str | None]] = {
-    "refusal": ("I can't create that picture, but I can describe it for you.", "stop"),
+    "refusal": ("I can't create that image, but I can describe it for you.", "stop"),
     "content_filter": ("The request was blocked by the safety filter.", "content_filter"),
     "content_filter_upper": ("", "CONTENT_FILTER"),
     "image_safety": ("", "IMAGE_SAFETY"),
@@ -27,16 +27,16 @@ def plain_framing(framing: Framing) -> Framing:
     )
 
 
-def plain_pieces(plan: Plan, pictures: list[Picture], identity: Identity, request_id: str) -> list[Piece]:
+def plain_pieces(plan: Plan, images: list[Picture], identity: Identity, request_id: str) -> list[Piece]:
     """The answer as one JSON document."""
-    shaped = _shaped(plan, pictures)
+    shaped = _shaped(plan, images)
     error = _late_error(plan, request_id)
     answer = error if error is not None else whole(shaped or Shaped(None, finish_reason=None), identity)
     return _delayed(plan, plain(plan.framing, _events(plan, shaped, identity), answer))
 
 
 def stream_pieces(
-    plan: Plan, pictures: list[Picture], identity: Identity, request_id: str, progress: float | None
+    plan: Plan, images: list[Picture], identity: Identity, request_id: str, progress: float | None
 ) -> list[Piece]:
     """The answer as a stream; `progress`: the seconds to fill with progress words before it, or None for no words."""
     error = _late_error(plan, request_id)
@@ -55,16 +55,16 @@ def stream_pieces(
     elif empty and empty.name == "no_choices":
         events = [Chunk({**envelope(identity, "chat.completion.chunk"), "choices": []})] * 2
     else:
-        events = _events(plan, _shaped(plan, pictures), identity)
+        events = _events(plan, _shaped(plan, images), identity)
     if progress is not None:
         events = _progress(identity, progress) + events
     return _delayed(plan, stream(framing, events, identity))
 
 
-def _shaped(plan: Plan, pictures: list[Picture]) -> Shaped | None:
+def _shaped(plan: Plan, images: list[Picture]) -> Shaped | None:
     empty = plan.last("empty")
     if empty is None:
-        return plan.shape(pictures) if pictures else None
+        return plan.shape(images) if images else None
     words = _REFUSALS.get(empty.name)
     return refusal(*words) if words else None
 

@@ -1,4 +1,4 @@
-"""Where the picture is in an answer: every shape that relays of this kind are seen to use.
+"""Where the image is in an answer: every shape that relays of this kind are seen to use.
 
 A shape says what is in the message and what beside it; `chunks` and `whole` make stream events and a plain answer of
 it, so that each shape exists in both.
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture as it goes out: `url` is where it can be downloaded."""
+    """An image as it goes out: `url` is where it can be downloaded."""
 
     url: str
     data: bytes
@@ -53,7 +53,7 @@ class Shaped:
 
 @dataclass(frozen=True)
 class Chunk:
-    """One event's JSON. `bearing`: it holds the picture or a part of it. `raw` replaces the JSON text."""
+    """One event's JSON. `bearing`: it holds the image or a part of it. `raw` replaces the JSON text."""
 
     payload: dict[str, object]
     bearing: bool = False
@@ -61,141 +61,141 @@ class Chunk:
     delay: float = 0.0
 
 
-def _urls(pictures: list[Picture]) -> list[str]:
-    return [picture.url for picture in pictures]
+def _urls(images: list[Picture]) -> list[str]:
+    return [image.url for image in images]
 
 
 def _media(urls: list[str]) -> dict[str, object]:
     return {"media": {"outputs": urls}}
 
 
-def _documented(pictures: list[Picture]) -> Shaped:
-    return Shaped("\n".join(_urls(pictures)), top=_media(_urls(pictures)))
+def _documented(images: list[Picture]) -> Shaped:
+    return Shaped("\n".join(_urls(images)), top=_media(_urls(images)))
 
 
-def _finish_later(pictures: list[Picture]) -> Shaped:
-    return replace(_documented(pictures), finish_later=True)
+def _finish_later(images: list[Picture]) -> Shaped:
+    return replace(_documented(images), finish_later=True)
 
 
-def _media_later(pictures: list[Picture]) -> Shaped:
-    return replace(_documented(pictures), top_later=True)
+def _media_later(images: list[Picture]) -> Shaped:
+    return replace(_documented(images), top_later=True)
 
 
-def _media_only(pictures: list[Picture]) -> Shaped:
-    return Shaped("", top=_media(_urls(pictures)))
+def _media_only(images: list[Picture]) -> Shaped:
+    return Shaped("", top=_media(_urls(images)))
 
 
-def _media_null_content(pictures: list[Picture]) -> Shaped:
-    return Shaped(None, top=_media(_urls(pictures)))
+def _media_null_content(images: list[Picture]) -> Shaped:
+    return Shaped(None, top=_media(_urls(images)))
 
 
-def _bare_url(pictures: list[Picture]) -> Shaped:
-    return Shaped("\n".join(_urls(pictures)))
+def _bare_url(images: list[Picture]) -> Shaped:
+    return Shaped("\n".join(_urls(images)))
 
 
-def _url_in_text(pictures: list[Picture]) -> Shaped:
-    return Shaped("Here is your picture: " + " and ".join(_urls(pictures)) + " . Enjoy!")
+def _url_in_text(images: list[Picture]) -> Shaped:
+    return Shaped("Here is your image: " + " and ".join(_urls(images)) + " . Enjoy!")
 
 
-def _markdown(pictures: list[Picture]) -> Shaped:
-    return Shaped("Here you are:\n\n" + "\n\n".join(f"![image]({url})" for url in _urls(pictures)) + "\n")
+def _markdown(images: list[Picture]) -> Shaped:
+    return Shaped("Here you are:\n\n" + "\n\n".join(f"![image]({url})" for url in _urls(images)) + "\n")
 
 
-def _markdown_title(pictures: list[Picture]) -> Shaped:
-    return Shaped("\n".join(f'![a "cat"]({url} "the title")' for url in _urls(pictures)))
+def _markdown_title(images: list[Picture]) -> Shaped:
+    return Shaped("\n".join(f'![a "cat"]({url} "the title")' for url in _urls(images)))
 
 
-def _markdown_link(pictures: list[Picture]) -> Shaped:
-    return Shaped("Done. " + " ".join(f"[picture {n}]({url})" for n, url in enumerate(_urls(pictures), 1)))
+def _markdown_link(images: list[Picture]) -> Shaped:
+    return Shaped("Done. " + " ".join(f"[image {n}]({url})" for n, url in enumerate(_urls(images), 1)))
 
 
-def _markdown_data(pictures: list[Picture]) -> Shaped:
-    return Shaped("\n\n".join(f"![image]({picture.data_url})" for picture in pictures))
+def _markdown_data(images: list[Picture]) -> Shaped:
+    return Shaped("\n\n".join(f"![image]({image.data_url})" for image in images))
 
 
-def _html_image(pictures: list[Picture]) -> Shaped:
-    return Shaped("".join(f'<p><img src="{url}" alt="picture"></p>' for url in _urls(pictures)))
+def _html_image(images: list[Picture]) -> Shaped:
+    return Shaped("".join(f'<p><img src="{url}" alt="image"></p>' for url in _urls(images)))
 
 
-def _html_data(pictures: list[Picture]) -> Shaped:
-    return Shaped("".join(f'<img alt="picture" src="{picture.data_url}"/>' for picture in pictures))
+def _html_data(images: list[Picture]) -> Shaped:
+    return Shaped("".join(f'<img alt="image" src="{image.data_url}"/>' for image in images))
 
 
-def _bare_data_url(pictures: list[Picture]) -> Shaped:
-    return Shaped("\n".join(picture.data_url for picture in pictures))
+def _bare_data_url(images: list[Picture]) -> Shaped:
+    return Shaped("\n".join(image.data_url for image in images))
 
 
 def _image_parts(urls: list[str]) -> list[object]:
     return [{"type": "image_url", "image_url": {"url": url}, "index": n} for n, url in enumerate(urls)]
 
 
-def _images_url(pictures: list[Picture]) -> Shaped:
-    return Shaped("", message={"images": _image_parts(_urls(pictures))})
+def _images_url(images: list[Picture]) -> Shaped:
+    return Shaped("", message={"images": _image_parts(_urls(images))})
 
 
-def _images_data(pictures: list[Picture]) -> Shaped:
-    return Shaped("Here it is.", message={"images": _image_parts([picture.data_url for picture in pictures])})
+def _images_data(images: list[Picture]) -> Shaped:
+    return Shaped("Here it is.", message={"images": _image_parts([image.data_url for image in images])})
 
 
-def _image_url(pictures: list[Picture]) -> Shaped:
-    # LiteLLM's early key holds one picture: further ones are lost, as they were there.
-    return Shaped("", message={"image": {"url": pictures[0].url, "detail": "auto"}})
+def _image_url(images: list[Picture]) -> Shaped:
+    # LiteLLM's early key holds one image: further ones are lost, as they were there.
+    return Shaped("", message={"image": {"url": images[0].url, "detail": "auto"}})
 
 
-def _image_data(pictures: list[Picture]) -> Shaped:
-    return Shaped("", message={"image": {"url": pictures[0].data_url, "detail": "auto"}})
+def _image_data(images: list[Picture]) -> Shaped:
+    return Shaped("", message={"image": {"url": images[0].data_url, "detail": "auto"}})
 
 
-def _parts(pictures: list[Picture], part: Callable[[Picture], dict[str, object]]) -> Shaped:
-    return Shaped([{"type": "text", "text": "Here it is."}, *(part(picture) for picture in pictures)])
+def _parts(images: list[Picture], part: Callable[[Picture], dict[str, object]]) -> Shaped:
+    return Shaped([{"type": "text", "text": "Here it is."}, *(part(image) for image in images)])
 
 
-def _parts_url(pictures: list[Picture]) -> Shaped:
-    return _parts(pictures, lambda p: {"type": "image_url", "image_url": {"url": p.url}})
+def _parts_url(images: list[Picture]) -> Shaped:
+    return _parts(images, lambda p: {"type": "image_url", "image_url": {"url": p.url}})
 
 
-def _parts_data(pictures: list[Picture]) -> Shaped:
-    return _parts(pictures, lambda p: {"type": "image_url", "image_url": {"url": p.data_url}})
+def _parts_data(images: list[Picture]) -> Shaped:
+    return _parts(images, lambda p: {"type": "image_url", "image_url": {"url": p.data_url}})
 
 
-def _parts_raw_base64(pictures: list[Picture]) -> Shaped:
-    return _parts(pictures, lambda p: {"type": "image_url", "image_url": {"url": p.base64}})
+def _parts_raw_base64(images: list[Picture]) -> Shaped:
+    return _parts(images, lambda p: {"type": "image_url", "image_url": {"url": p.base64}})
 
 
-def _parts_image(pictures: list[Picture]) -> Shaped:
-    return _parts(pictures, lambda p: {"type": "image", "image": {"base64": p.base64}})
+def _parts_image(images: list[Picture]) -> Shaped:
+    return _parts(images, lambda p: {"type": "image", "image": {"base64": p.base64}})
 
 
-def _parts_inline(pictures: list[Picture]) -> Shaped:
-    return _parts(pictures, lambda p: {"inline_data": {"mime_type": p.mime, "data": p.base64}})
+def _parts_inline(images: list[Picture]) -> Shaped:
+    return _parts(images, lambda p: {"inline_data": {"mime_type": p.mime, "data": p.base64}})
 
 
-def _data_b64_json(pictures: list[Picture]) -> Shaped:
-    return Shaped(None, top={"data": [{"b64_json": picture.base64} for picture in pictures]}, bare=True)
+def _data_b64_json(images: list[Picture]) -> Shaped:
+    return Shaped(None, top={"data": [{"b64_json": image.base64} for image in images]}, bare=True)
 
 
-def _data_url(pictures: list[Picture]) -> Shaped:
-    return Shaped(None, top={"data": [{"url": url} for url in _urls(pictures)]}, bare=True)
+def _data_url(images: list[Picture]) -> Shaped:
+    return Shaped(None, top={"data": [{"url": url} for url in _urls(images)]}, bare=True)
 
 
-def _duplicates(pictures: list[Picture]) -> Shaped:
-    urls = _urls(pictures)
+def _duplicates(images: list[Picture]) -> Shaped:
+    urls = _urls(images)
     text = "\n".join([*urls, *(f"![image]({url})" for url in urls), *(f'<img src="{url}">' for url in urls)])
     return Shaped(text, message={"images": _image_parts(urls)}, top=_media(urls + urls))
 
 
-def _other_links(pictures: list[Picture]) -> Shaped:
-    origin = pictures[0].url.split("/output/")[0] if pictures else ""
+def _other_links(images: list[Picture]) -> Shaped:
+    origin = images[0].url.split("/output/")[0] if images else ""
     text = f"See https://example.com/terms and [help](https://example.com/help.png), ![logo]({origin}/decoy/logo.png)."
-    return Shaped(text, top=_media(_urls(pictures)))
+    return Shaped(text, top=_media(_urls(images)))
 
 
-def _reasoning_drafts(pictures: list[Picture]) -> Shaped:
-    origin = pictures[0].url.split("/output/")[0] if pictures else ""
+def _reasoning_drafts(images: list[Picture]) -> Shaped:
+    origin = images[0].url.split("/output/")[0] if images else ""
     draft = (
         f"\u6b63\u5728\u751f\u6210 ![draft]({origin}/decoy/draft.png) data:image/png;base64,iVBORw0KGgoAAAANSUhEUg=="
     )
-    return replace(_documented(pictures), reasoning=draft)
+    return replace(_documented(images), reasoning=draft)
 
 
 Shape = Callable[[list[Picture]], Shaped]
@@ -208,10 +208,10 @@ SHAPES: dict[str, tuple[Shape, str]] = {
     "shape_media_null_content": (_media_null_content, "media.outputs alone, the content null"),
     "shape_bare_url": (_bare_url, "a bare URL in the content, no media.outputs"),
     "shape_url_in_text": (_url_in_text, "a bare URL inside a sentence"),
-    "shape_markdown": (_markdown, "a Markdown picture with a URL"),
-    "shape_markdown_title": (_markdown_title, "a Markdown picture with a URL and a title"),
-    "shape_markdown_link": (_markdown_link, "a Markdown link to the picture"),
-    "shape_markdown_data": (_markdown_data, "a Markdown picture with a data URL"),
+    "shape_markdown": (_markdown, "a Markdown image with a URL"),
+    "shape_markdown_title": (_markdown_title, "a Markdown image with a URL and a title"),
+    "shape_markdown_link": (_markdown_link, "a Markdown link to the image"),
+    "shape_markdown_data": (_markdown_data, "a Markdown image with a data URL"),
     "shape_html_image": (_html_image, "an HTML img with a URL"),
     "shape_html_data": (_html_data, "an HTML img with a data URL"),
     "shape_bare_data_url": (_bare_data_url, "a bare data URL in the content"),
@@ -226,14 +226,14 @@ SHAPES: dict[str, tuple[Shape, str]] = {
     "shape_parts_inline": (_parts_inline, "content parts {inline_data: {mime_type, data}}"),
     "shape_data_b64_json": (_data_b64_json, "data[].b64_json, as the images API answers"),
     "shape_data_url": (_data_url, "data[].url, as the images API answers"),
-    "shape_duplicates": (_duplicates, "every picture named five times, in all places"),
+    "shape_duplicates": (_duplicates, "every image named five times, in all places"),
     "shape_other_links": (_other_links, "media.outputs beside text with links that are no result"),
     "shape_reasoning_drafts": (_reasoning_drafts, "interim drafts in reasoning_content as decoys"),
 }
 
 
 def refusal(words: str, finish_reason: str | None) -> Shaped:
-    """Words and no picture."""
+    """Words and no image."""
     return Shaped(words, finish_reason=finish_reason)
 
 

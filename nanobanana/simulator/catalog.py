@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Model:
-    """One documented model name, its column in the table of pixels, and how many input pictures it takes."""
+    """One documented model name, its column in the table of pixels, and how many input images it takes."""
 
     name: str
     tier: str
-    max_pictures: int
+    max_images: int
 
 
 MODELS: dict[str, Model] = {

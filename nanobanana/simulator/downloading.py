@@ -1,4 +1,4 @@
-"""`GET` of a result URL: the picture, or what its download faults make of it."""
+"""`GET` of a result URL: the image, or what its download faults make of it."""
 
 from __future__ import annotations
 

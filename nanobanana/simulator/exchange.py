@@ -16,10 +16,10 @@ from .failures import NO_CREDIT, NO_KEY, TOO_LARGE, UNBILLED_CODES, WRONG_KEY, F
 from .faults import read_markers
 from .framing import Piece
 from .hostile import ANSWERS, RAW
-from .inputs import InputPicture, decode_picture
+from .images import VARIANTS, encode
+from .inputs import InputImage, decode_image
 from .ledger import Post
 from .painting import Subject, paint
-from .pictures import VARIANTS, encode
 from .plan import Plan, Stop
 from .reply import Headers, cut_offset, halt, head, send_body, send_endless, send_whole
 from .state import State
@@ -83,11 +83,11 @@ class Exchange:
         body, order = read_order(raw, settings.dialect)
         kept = body if settings.keep_bodies else None
         self._state.ledger.note(
-            self._entry, body=kept, prompt=order.prompt, model=order.model, input_pictures=len(order.pictures)
+            self._entry, body=kept, prompt=order.prompt, model=order.model, input_images=len(order.images)
         )
         if settings.markers:
             order = self._read_markers(order)
-        return replace(order, pictures=tuple(self._fetched(picture) for picture in order.pictures))
+        return replace(order, images=tuple(self._fetched(input_image) for input_image in order.images))
 
     def _authorize(self, key: str | None) -> None:
         given = self._entry.header("Authorization") or ""
@@ -111,14 +111,14 @@ class Exchange:
             self._note_faults()
         return replace(order, prompt=markers.text)
 
-    def _fetched(self, picture: InputPicture) -> InputPicture:
-        """A URL of the simulator's own results as a picture; any other is left unfetched."""
-        if picture.image is None and picture.url.startswith(self._state.base_url + "/output/"):
-            result = self._state.results.find(picture.url)
+    def _fetched(self, input_image: InputImage) -> InputImage:
+        """A URL of the simulator's own results as an image; any other is left unfetched."""
+        if input_image.image is None and input_image.url.startswith(self._state.base_url + "/output/"):
+            result = self._state.results.find(input_image.url)
             if result is None:
-                raise bad_request(f"There is no picture at {picture.url}", "messages")
-            return decode_picture(result.data, result.mime, "messages")
-        return picture
+                raise bad_request(f"There is no image at {input_image.url}", "messages")
+            return decode_image(result.data, result.mime, "messages")
+        return input_image
 
     def _answer(self, order: Order) -> None:
         plan, peer = self._plan, self._peer
@@ -152,9 +152,9 @@ class Exchange:
             peer.pause(deadline - time.monotonic())
             self._hostile(raw.name if raw else "", hostile.name if hostile else "", identity)
             return
-        pictures = [] if plan.of("empty") or error else self._pictures(order, count)
-        self._state.ledger.note(self._entry, picture_urls=tuple(picture.url for picture in pictures))
-        self._respond(order, identity, pictures, deadline)
+        images = [] if plan.of("empty") or error else self._images(order, count)
+        self._state.ledger.note(self._entry, image_urls=tuple(input_image.url for input_image in images))
+        self._respond(order, identity, images, deadline)
 
     def _bill(self) -> None:
         self._state.ledger.note(self._entry, billed=True)
@@ -177,13 +177,13 @@ class Exchange:
             headers.append(("Content-Encoding", "gzip"))
         send_endless(self._peer, headers, pieces(identity))
 
-    def _pictures(self, order: Order, count: int) -> list[Picture]:
+    def _images(self, order: Order, count: int) -> list[Picture]:
         plan = self._plan
         hostile = plan.hostile_url
         if hostile is not None:
             return [Picture(hostile, b"", "image/png")] * count
         variant, form = plan.last("picture"), plan.last("url")
-        inputs = tuple(picture.painted() for picture in order.pictures)
+        inputs = tuple(input_image.painted() for input_image in order.images)
         made: list[Picture] = []
         for _ in range(count):
             sequence = self._state.count("sequence", order.prompt, order.model, order.ratio)
@@ -196,21 +196,21 @@ class Exchange:
             made.append(Picture(result.url, data, mime))
         return made
 
-    def _respond(self, order: Order, identity: Identity, pictures: list[Picture], deadline: float) -> None:
+    def _respond(self, order: Order, identity: Identity, images: list[Picture], deadline: float) -> None:
         plan, framing, request_id = self._plan, self._plan.framing, self._entry.request_id
         if order.stream and not framing.plain:
             talks = plan.has("progress") or self._state.settings.progress
             left = max(0.0, deadline - time.monotonic())
-            pieces = stream_pieces(plan, pictures, identity, request_id, left if talks else None)
+            pieces = stream_pieces(plan, images, identity, request_id, left if talks else None)
         else:
             talks = False
             framing = plain_framing(framing)
-            pieces = plain_pieces(plan, pictures, identity, request_id)
+            pieces = plain_pieces(plan, images, identity, request_id)
         if not talks:
             self._peer.pause(deadline - time.monotonic())
         self._state.ledger.note(self._entry, status=200)
         stop = plan.stop
-        needles = [text.encode() for picture in pictures for text in (picture.url, picture.base64)]
+        needles = [text.encode() for input_image in images for text in (input_image.url, input_image.base64)]
         length = cut_offset(stop, pieces, needles) if stop else None
         send_body(self._peer, self._headers(), framing, pieces, length)
         if stop:

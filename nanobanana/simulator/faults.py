@@ -3,7 +3,7 @@
 A fault is written `name` or `name:parameter:parameter`, as in `http_500`, `latency:2`, `cut_after_bytes:1000`. It is
 set for every request (`Simulator(faults=...)`), for one after the other (`Simulator.script`), or inside a prompt:
 `[fault:http_500]`, `[latency:2]`, `[fault:shape_markdown]`; several markers add up, and `[pictures:3]` asks for three
-pictures in one answer. `[times:2]` limits a prompt's markers to the first two calls with that prompt.
+images in one answer. `[times:2]` limits a prompt's markers to the first two calls with that prompt.
 
 Families are independent of each other, so their products are tests: a shape, any framings, a cut, a download fault.
 """
@@ -17,7 +17,7 @@ from .answers import SHAPES
 from .failures import BODIES, STATUSES
 from .framing import FRAMINGS
 from .hostile import ANSWERS, RAW
-from .pictures import VARIANTS
+from .images import VARIANTS
 from .results import DOWNLOADS, HOSTILE_URLS, URL_FORMS
 
 Parameters = tuple[tuple[str, str], ...]
@@ -28,9 +28,9 @@ POINTS: dict[str, str] = {
     "before_headers": "after the request, before any answer",
     "after_headers": "after the answer's headers",
     "after_first_event": "after the answer's first event",
-    "inside_event": "in the middle of the event that bears the picture",
-    "inside_url": "in the middle of the picture's URL",
-    "after_url": "after the event that bears the picture, before the end",
+    "inside_event": "in the middle of the event that bears the image",
+    "inside_url": "in the middle of the image's URL",
+    "after_url": "after the event that bears the image, before the end",
     "before_done": "before data: [DONE]",
 }
 _ACTIONS = {"cut": "ends the connection", "hang": "falls silent until the client leaves", "reset": "sends a TCP reset"}
@@ -53,7 +53,7 @@ def _kinds() -> list[FaultKind]:
         FaultKind("chunk_delay", "timing", "waits before every event", (("seconds", "0.5"),)),
         FaultKind("slow_upload", "timing", "reads the request slowly", (("bytes_per_second", "100000"),)),
         FaultKind("progress", "timing", "progress words and comments while the client waits"),
-        FaultKind("pictures", "count", "several pictures in one answer", (("count", "3"),)),
+        FaultKind("pictures", "count", "several images in one answer", (("count", "3"),)),
         FaultKind("split", "split", "the answer's text so many characters an event", (("characters", "1"),)),
     ]
     kinds += [FaultKind(name, "shape", words) for name, (_, words) in SHAPES.items()]
@@ -70,10 +70,10 @@ def _kinds() -> list[FaultKind]:
         FaultKind("error_in_200", "status_200", "an error body under status 200", (("code", "upstream_error"),)),
         FaultKind("error_event", "status_200", "an error as an event of a 200 stream", (("code", "upstream_error"),)),
         FaultKind("echo_key", "echo", "a 401 whose words repeat the whole key"),
-        FaultKind("refusal", "empty", "words and no picture, finish_reason stop"),
-        FaultKind("content_filter", "empty", "words and no picture, finish_reason content_filter"),
-        FaultKind("content_filter_upper", "empty", "no picture, finish_reason CONTENT_FILTER"),
-        FaultKind("image_safety", "empty", "no picture, finish_reason IMAGE_SAFETY"),
+        FaultKind("refusal", "empty", "words and no image, finish_reason stop"),
+        FaultKind("content_filter", "empty", "words and no image, finish_reason content_filter"),
+        FaultKind("content_filter_upper", "empty", "no image, finish_reason CONTENT_FILTER"),
+        FaultKind("image_safety", "empty", "no image, finish_reason IMAGE_SAFETY"),
         FaultKind("empty_stream", "empty", "a 200 stream without an event"),
         FaultKind("only_done", "empty", "a 200 stream of [DONE] alone"),
         FaultKind("only_comments", "empty", "a 200 stream of comments alone"),

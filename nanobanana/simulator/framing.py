@@ -120,7 +120,7 @@ def stream(framing: Framing, events: list[Chunk], identity: Identity) -> list[Pi
 
 
 def plain(framing: Framing, events: list[Chunk], answer: dict[str, object]) -> list[Piece]:
-    """The answer as one JSON document: `answer`, or for a lone chunk the event that bears the picture."""
+    """The answer as one JSON document: `answer`, or for a lone chunk the event that bears the image."""
     value = answer
     if framing.plain == "chunk":
         value = next((chunk.payload for chunk in reversed(events) if chunk.bearing), answer)

@@ -16,8 +16,8 @@ from .catalog import MODELS
 from .connection import ClientLeft, Hangup, Peer, Stopping, read_body
 from .exchange import Exchange
 from .failures import NO_KEY, WRONG_KEY, Failure, documented_body
+from .images import encode
 from .ledger import Download, Post, Request
-from .pictures import encode
 from .reply import send_whole
 from .state import State, new_request_id
 
@@ -103,7 +103,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _download(self, entry: Download) -> None:
         if self._route().startswith("/decoy/"):
-            # A real picture, so that a client which takes interim drafts or mere links for results is found out.
+            # A real image, so that a client which takes interim drafts or mere links for results is found out.
             self._state.ledger.note(entry, decoy=True, violations=("a decoy was downloaded",), status=200)
             send_whole(self._peer, 200, [("Content-Type", "image/png")], encode(Image.new("RGB", (8, 8)), "png")[0])
             return

@@ -29,7 +29,7 @@ def _endless_comments(_: Identity) -> Iterator[Piece]:
 
 
 def _endless_text(identity: Identity) -> Iterator[Piece]:
-    event = _event(delta(identity, {"content": "no picture yet " * 512}))
+    event = _event(delta(identity, {"content": "no image yet " * 512}))
     return (Piece(event * 4) for _ in itertools.count())
 
 
@@ -93,7 +93,7 @@ def _invalid_utf8(_: Identity) -> Iterator[Piece]:
 
 
 def _lone_surrogate(identity: Identity) -> Iterator[Piece]:
-    chunk = delta(identity, {"content": "\ud800 no picture \udfff"}, "stop")
+    chunk = delta(identity, {"content": "\ud800 no image \udfff"}, "stop")
     return iter([Piece(_event(chunk)), Piece(b"data: [DONE]\n\n")])
 
 
@@ -135,7 +135,7 @@ Hostile = Callable[[Identity], Iterator[Piece]]
 ANSWERS: dict[str, tuple[Hostile, str, str]] = {
     "hostile_endless_stream": (_endless_stream, _EVENT_STREAM, "progress events without end"),
     "hostile_endless_comments": (_endless_comments, _EVENT_STREAM, "comments without end"),
-    "hostile_endless_text": (_endless_text, _EVENT_STREAM, "text without end and without a picture"),
+    "hostile_endless_text": (_endless_text, _EVENT_STREAM, "text without end and without an image"),
     "hostile_endless_line": (_endless_line, _EVENT_STREAM, "one data: line without end"),
     "hostile_endless_event": (_endless_data_lines, _EVENT_STREAM, "one event of data: lines without end"),
     "hostile_endless_json": (_endless_json, _JSON, "a plain JSON answer without end"),

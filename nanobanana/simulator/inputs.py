@@ -1,4 +1,4 @@
-"""Input pictures of a request: data URLs are decoded and looked at, http(s) URLs are taken and not fetched."""
+"""Input images of a request: data URLs are decoded and looked at, http(s) URLs are taken and not fetched."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _MAX_PIXELS = 89_000_000
 
 
 @dataclass(frozen=True)
-class InputPicture:
-    """One picture to edit: `image` is RGB, None for a URL of another host. `size` is (width, height) as sent."""
+class InputImage:
+    """One image to edit: `image` is RGB, None for a URL of another host. `size` is (width, height) as sent."""
 
     image: Image.Image | None
     url: str
@@ -31,17 +31,17 @@ class InputPicture:
     mime: str
 
     def painted(self) -> Image.Image:
-        """The picture, or for a URL that is not fetched a card that names its host."""
+        """The image, or for a URL that is not fetched a card that names its host."""
         return self.image if self.image is not None else _placeholder(self.url)
 
 
-def read_picture(url: str, where: str) -> InputPicture:
+def read_image(url: str, where: str) -> InputImage:
     """Check one `image_url.url`; raises Rejected for anything but a real PNG, JPEG or WebP, or an http(s) URL."""
     if url[:5].lower() != "data:":
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise bad_request("A picture's url must be a data URL or an http(s) URL", where)
-        return InputPicture(None, url, (0, 0), "")
+            raise bad_request("An image's url must be a data URL or an http(s) URL", where)
+        return InputImage(None, url, (0, 0), "")
     head = _DATA_URL.match(url)
     if not head:
         raise bad_request("A data URL must look like data:image/png;base64,...", where)
@@ -52,30 +52,30 @@ def read_picture(url: str, where: str) -> InputPicture:
         data = base64.b64decode(url[head.end() :], validate=True)
     except (binascii.Error, ValueError) as error:
         raise bad_request(f"The data URL is not base64: {error}", where) from error
-    return decode_picture(data, mime, where)
+    return decode_image(data, mime, where)
 
 
-def decode_picture(data: bytes, mime: str, where: str) -> InputPicture:
-    """Decode a picture's bytes, which must be what `mime` says; raises Rejected."""
+def decode_image(data: bytes, mime: str, where: str) -> InputImage:
+    """Decode an image's bytes, which must be what `mime` says; raises Rejected."""
     try:
         opened: Image.Image = Image.open(io.BytesIO(data), formats=list(_MIME))
         if opened.width * opened.height > _MAX_PIXELS:
-            raise bad_request(f"The picture is too large: {opened.width}x{opened.height}", where)
+            raise bad_request(f"The image is too large: {opened.width}x{opened.height}", where)
         found = _MIME[opened.format or ""]
         size = opened.size
         opened.draft("RGB", (_LONGEST_SIDE, _LONGEST_SIDE))
         image = ImageOps.exif_transpose(opened)
         image.load()
     except (OSError, ValueError, SyntaxError, KeyError, Image.DecompressionBombError) as error:
-        raise bad_request(f"The picture cannot be decoded: {error}", where) from error
+        raise bad_request(f"The image cannot be decoded: {error}", where) from error
     if found != mime:
         raise bad_request(f"The data URL says {mime}, its bytes are {found}", where)
     image.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE), reducing_gap=2.0)
-    return InputPicture(flattened(image), "", size, mime)
+    return InputImage(flattened(image), "", size, mime)
 
 
 def flattened(image: Image.Image) -> Image.Image:
-    """The picture as RGB, over white where it is transparent."""
+    """The image as RGB, over white where it is transparent."""
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         rgba = image.convert("RGBA")
         white = Image.new("RGBA", rgba.size, "white")

@@ -47,12 +47,12 @@ class Post(Request):
     body: dict[str, object] | None = None
     prompt: str = ""
     model: str = ""
-    input_pictures: int = 0
+    input_images: int = 0
     faults: tuple[str, ...] = ()
     billed: bool = False
     redirected: bool = False
     rejected: str | None = None
-    picture_urls: tuple[str, ...] = ()
+    image_urls: tuple[str, ...] = ()
 
 
 @dataclass
@@ -162,7 +162,7 @@ class Ledger:
                     "request_id": post.request_id,
                     "model": post.model,
                     "prompt": post.prompt,
-                    "input_pictures": post.input_pictures,
+                    "input_pictures": post.input_images,
                     "status": post.status,
                     "billed": post.billed,
                     "closed_early": post.closed_early is not None,

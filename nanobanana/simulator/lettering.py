@@ -1,4 +1,4 @@
-"""Text on the simulator's pictures: a font that has the prompt's characters, line breaks, escapes where no font has."""
+"""Text on the simulator's images: a font that has the prompt's characters, line breaks, escapes where no font has."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The simulator's pictures: the right pixels, the prompt's text, and for edits the input pictures.
+"""The simulator's images: the right pixels, the prompt's text, and for edits the input images.
 
 Made to be told apart at a glance from anything that a model made: SIMULATED stands across each of them.
 """
@@ -20,7 +20,7 @@ from .lettering import legible, wrapped
 
 # The scene is drawn at this many pixels on its longer side and scaled up: it is soft anyway, and a 4K one stays cheap.
 _SCENE_SIDE = 600
-# Published sizes differ from their ratio by up to 3 %: a picture that near is stretched, another one is cropped.
+# Published sizes differ from their ratio by up to 3 %: an image that near is stretched, another one is cropped.
 _RATIO_TOLERANCE = 0.03
 
 Plane: TypeAlias = NDArray[np.floating]
@@ -28,7 +28,7 @@ Plane: TypeAlias = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Subject:
-    """What one picture shows. `sequence` tells equal orders apart; `inputs` are RGB; `size` is (width, height)."""
+    """What one image shows. `sequence` tells equal orders apart; `inputs` are RGB; `size` is (width, height)."""
 
     prompt: str
     model: str
@@ -39,13 +39,13 @@ class Subject:
 
 
 def paint(subject: Subject) -> Image.Image:
-    """The picture as RGB of `subject.size`; the same subject gives the same pixels."""
+    """The image as RGB of `subject.size`; the same subject gives the same pixels."""
     scene, crescent = _scene(_seed(subject), *_scene_size(subject.size), bool(subject.inputs))
     canvas = scene.resize(subject.size, Image.Resampling.BILINEAR)
     if subject.inputs:
         first = _covering(subject.inputs[0], subject.size)
         canvas = Image.blend(first, canvas, 0.33)
-        # What the edit adds: a crescent that stands out from any picture.
+        # What the edit adds: a crescent that stands out from any image.
         canvas.paste((255, 226, 112), (0, 0), crescent.resize(subject.size, Image.Resampling.BILINEAR))
         _insets(canvas, subject.inputs[1:])
     _inscribe(canvas, subject)
@@ -66,7 +66,7 @@ def _scene_size(size: tuple[int, int]) -> tuple[int, int]:
 def _scene(seed: int, width: int, height: int, sky_only: bool) -> tuple[Image.Image, Image.Image]:
     """A sky with a crescent over rows of hills, in colours that the seed picks, and the crescent's mask.
 
-    With `sky_only` there are neither hills nor a crescent in it: a tint for input pictures.
+    With `sky_only` there are neither hills nor a crescent in it: a tint for input images.
     """
     random = np.random.default_rng(seed)
     hue = float(random.random())
@@ -76,7 +76,7 @@ def _scene(seed: int, width: int, height: int, sky_only: bool) -> tuple[Image.Im
     canvas = Image.new("RGB", (width, height), _colour(hue, 0.62, 0.46))
     horizon = _colour(hue + 0.12 + 0.1 * float(random.random()), 0.45, 0.98)
     canvas.paste(horizon, (0, 0), _mask(y * 1.25 + 0.12 * (x - 0.5)))
-    # The crescent: a disc less another one, with edges as soft as one pixel of the finished picture.
+    # The crescent: a disc less another one, with edges as soft as one pixel of the finished image.
     centre_x, centre_y = 0.62 + 0.22 * float(random.random()), 0.24 + 0.08 * float(random.random())
     radius = 0.13 * min(1.0, unit)
     disc = _disc(x * unit, y, centre_x * unit, centre_y, radius)
@@ -117,31 +117,31 @@ def _disc(x: Plane, y: Plane, centre_x: float, centre_y: float, radius: float) -
     return _unit((radius - distance) * np.float32(y.shape[0] / 1.5) + np.float32(0.5))
 
 
-def _insets(canvas: Image.Image, pictures: tuple[Image.Image, ...]) -> None:
-    """The further input pictures, framed, in rows between the title and the prompt."""
-    if not pictures:
+def _insets(canvas: Image.Image, images: tuple[Image.Image, ...]) -> None:
+    """The further input images, framed, in rows between the title and the prompt."""
+    if not images:
         return
     width, height = canvas.size
-    columns = min(len(pictures), 5 if width >= height else 3)
-    rows = math.ceil(len(pictures) / columns)
+    columns = min(len(images), 5 if width >= height else 3)
+    rows = math.ceil(len(images) / columns)
     gap = max(2, min(width, height) // 60)
     top = int(height * 0.24)
     box = (
         max(8, (width - gap * (columns + 1)) // max(columns, 2)),
         max(8, (int(height * 0.42) - gap * (rows - 1)) // rows),
     )
-    for index, picture in enumerate(pictures):
-        inset = ImageOps.contain(picture, box, Image.Resampling.BILINEAR)
+    for index, image in enumerate(images):
+        inset = ImageOps.contain(image, box, Image.Resampling.BILINEAR)
         framed = ImageOps.expand(inset, max(1, gap // 4), (255, 255, 255))
         column, row = index % columns, index // columns
         canvas.paste(framed, (gap + column * (box[0] + gap), top + row * (box[1] + gap)))
 
 
-def _covering(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
-    ratio = (picture.width / picture.height) / (size[0] / size[1])
+def _covering(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    ratio = (image.width / image.height) / (size[0] / size[1])
     if abs(ratio - 1) <= _RATIO_TOLERANCE:
-        return picture.resize(size, Image.Resampling.BICUBIC)
-    return ImageOps.fit(picture, size, Image.Resampling.BICUBIC)
+        return image.resize(size, Image.Resampling.BICUBIC)
+    return ImageOps.fit(image, size, Image.Resampling.BICUBIC)
 
 
 def _inscribe(canvas: Image.Image, subject: Subject) -> None:
@@ -159,7 +159,7 @@ def _inscribe(canvas: Image.Image, subject: Subject) -> None:
     lines = wrapped(text, font, width - 4 * margin, max(2, int(height * 0.34 / (letters * 1.3))))
     facts = f"{subject.model}   {subject.ratio}   {width}x{height}   #{subject.sequence}"
     if subject.inputs:
-        facts += f"   from {len(subject.inputs)} picture{'s' * (len(subject.inputs) > 1)}"
+        facts += f"   from {len(subject.inputs)} image{'s' * (len(subject.inputs) > 1)}"
     small = _fitting(facts, max(8, round(letters * 0.6)), width - 4 * margin)
     panel_height = round(len(lines) * letters * 1.3 + _size(small) * 1.7 + margin)
     box = (margin, height - margin - panel_height, width - margin, height - margin)

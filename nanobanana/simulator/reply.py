@@ -42,7 +42,7 @@ def halt(peer: Peer, stop: Stop) -> None:
 
 
 def cut_offset(stop: Stop, pieces: list[Piece], needles: Iterable[bytes]) -> int:
-    """How many bytes of the answer's body go out before `stop`; `needles` are the picture's possible texts."""
+    """How many bytes of the answer's body go out before `stop`; `needles` are the image's possible texts."""
     ends: list[int] = []
     total = 0
     for piece in pieces:

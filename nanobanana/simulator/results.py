@@ -1,4 +1,4 @@
-"""Result URLs: the pictures that can be downloaded, and the faults of downloading them."""
+"""Result URLs: the images that can be downloaded, and the faults of downloading them."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ REDIRECTS: dict[str, tuple[str, str]] = {
     "download_redirect_http": ("http://example.invalid/picture.png", "redirects to http (from https: see ssl_context)"),
 }
 
-# Each name's description and parameters with their defaults. `times`: how many downloads of the picture it strikes, 0
-# for all of them. Several such faults of one picture strike one after the other.
+# Each name's description and parameters with their defaults. `times`: how many downloads of the image it strikes, 0
+# for all of them. Several such faults of one image strike one after the other.
 DOWNLOADS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
     f"download_{status}": (f"the result URL answers {status}", (("times", "1"),)) for status in STATUSES
 } | {
@@ -41,16 +41,16 @@ DOWNLOADS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
     "download_latency": ("a pause before the answer", (("seconds", "1"), ("times", "1"))),
     "download_slow": ("the bytes come slowly", (("bytes_per_second", "100000"), ("times", "0"))),
     "download_drip": ("one byte at a time", (("seconds", "1"), ("times", "0"))),
-    "download_wrong_type": ("Content-Type text/html around a picture", (("times", "0"),)),
+    "download_wrong_type": ("Content-Type text/html around an image", (("times", "0"),)),
     "download_no_type": ("no Content-Type", (("times", "0"),)),
     "download_disposition": ("a Content-Disposition that names a path upwards", (("times", "0"),)),
-    "download_no_length": ("no length: the connection's end ends the picture", (("times", "0"),)),
+    "download_no_length": ("no length: the connection's end ends the image", (("times", "0"),)),
     "download_chunked": ("chunked instead of a length", (("times", "0"),)),
     "download_gzip": ("Content-Encoding: gzip", (("times", "0"),)),
-    "download_huge_length": ("announces 64 GiB and sends the picture, then silence", (("times", "0"),)),
-    "download_endless": ("a picture that never ends", (("times", "0"),)),
+    "download_huge_length": ("announces 64 GiB and sends the image, then silence", (("times", "0"),)),
+    "download_endless": ("an image that never ends", (("times", "0"),)),
     "download_gzip_bomb": ("gzip that unpacks without end", (("times", "0"),)),
-    "download_redirect": ("one redirect to the picture", (("times", "1"),)),
+    "download_redirect": ("one redirect to the image", (("times", "1"),)),
     "download_redirect_chain": ("redirects one after the other", (("times", "5"),)),
     "download_redirect_loop": ("redirects to itself for ever", (("times", "0"),)),
     "download_redirect_relative": ("one redirect with a relative Location", (("times", "1"),)),
@@ -120,7 +120,7 @@ class DownloadFault:
 
 @dataclass
 class Result:
-    """One picture that can be downloaded."""
+    """One image that can be downloaded."""
 
     url: str
     data: bytes
@@ -148,7 +148,7 @@ class ResultStore:
         self._bytes = 0
 
     def add(self, base_url: str, data: bytes, mime: str, form: str, faults: tuple[DownloadFault, ...]) -> Result:
-        """Keep a picture and give it a URL under `base_url`, written as `form` (one of URL_FORMS, or empty) says."""
+        """Keep an image and give it a URL under `base_url`, written as `form` (one of URL_FORMS, or empty) says."""
         name = str(uuid.uuid4())
         result = Result(_address(base_url, name, _EXTENSIONS.get(mime, "png"), form), data, mime, faults)
         with self._lock:

@@ -84,11 +84,11 @@ class _Server(socketserver.TCPServer):
 
 
 class Simulator:
-    """A gateway on this machine that speaks the documented API and draws its own pictures.
+    """A gateway on this machine that speaks the documented API and draws its own images.
 
     `faults` hold for every request; see `FAULTS` for their names, `script` for a sequence. `latency` is the time in
-    seconds that a picture takes. With `api_key` any other key is refused, without one every key is taken. `credit` is
-    how many pictures are paid for (None: without end), `max_body` the bytes above which a request gets 413. `dialect`
+    seconds that an image takes. With `api_key` any other key is refused, without one every key is taken. `credit` is
+    how many images are paid for (None: without end), `max_body` the bytes above which a request gets 413. `dialect`
     is one of `validation.DIALECTS`. With `progress` the time of waiting is filled with progress words. With `markers`
     off, markers in prompts are mere text; with `keep_bodies` off, the ledger keeps no request bodies. With
     `ssl_context` it speaks https. ValueError for an unknown fault or dialect.

@@ -70,14 +70,14 @@ class State:
             self._counts[what] += 1
             return self._counts[what]
 
-    def pay(self, pictures: int) -> bool:
-        """Take the price of so many pictures off the credit; False, and nothing taken, when it does not suffice."""
+    def pay(self, images: int) -> bool:
+        """Take the price of so many images off the credit; False, and nothing taken, when it does not suffice."""
         with self._lock:
             if self._credit is None:
                 return True
-            if self._credit < pictures:
+            if self._credit < images:
                 return False
-            self._credit -= pictures
+            self._credit -= images
             return True
 
 

@@ -12,7 +12,7 @@ from typing import cast
 
 from .catalog import FORMATS, MODELS, RATIOS
 from .failures import bad_request
-from .inputs import InputPicture, read_picture
+from .inputs import InputImage, read_image
 
 DIALECTS: tuple[str, ...] = ("any", "documented", "extra_body", "prompt_flags", "openrouter")
 """`any` takes each documented way of saying the ratio, all of which must agree; the others take only their own."""
@@ -26,7 +26,7 @@ _TOP_LEVEL = {
 }
 _FLAGS = re.compile(r"(?:\s--(?:aspect_ratio|output_format)\s+\S+)+\s*\Z")
 _FLAG = re.compile(r"--(aspect_ratio|output_format)\s+(\S+)")
-_INLINE_PICTURE = re.compile(r"!\[[^\]]*\]\(data:", re.IGNORECASE)
+_INLINE_IMAGE = re.compile(r"!\[[^\]]*\]\(data:", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Order:
     ratio: str
     image_format: str
     prompt: str
-    pictures: tuple[InputPicture, ...]
+    images: tuple[InputImage, ...]
     stream: bool
 
 
@@ -67,7 +67,7 @@ def validate(body: dict[str, object], dialect: str = "any") -> Order:
     stream = body.get("stream", False)
     if not isinstance(stream, bool):
         raise bad_request("stream must be true or false", "stream")
-    prompt, pictures = _messages(body.get("messages"))
+    prompt, images = _messages(body.get("messages"))
     ratios: dict[str, str] = {}
     formats: dict[str, str] = {}
     if dialect in ("any", "prompt_flags"):
@@ -87,10 +87,10 @@ def validate(body: dict[str, object], dialect: str = "any") -> Order:
     image_format = _agreed(formats, FORMATS, "output_format") if formats else "jpeg"
     if not prompt.strip():
         raise bad_request("The prompt is empty", "messages")
-    limit = MODELS[model].max_pictures
-    if len(pictures) > limit:
-        raise bad_request(f"{model} takes at most {limit} pictures, {len(pictures)} were sent", "messages")
-    return Order(model, ratio, image_format, prompt, tuple(pictures), stream)
+    limit = MODELS[model].max_images
+    if len(images) > limit:
+        raise bad_request(f"{model} takes at most {limit} images, {len(images)} were sent", "messages")
+    return Order(model, ratio, image_format, prompt, tuple(images), stream)
 
 
 def _require(dialect: str, ratios: dict[str, str], formats: dict[str, str]) -> None:
@@ -153,12 +153,12 @@ def _image_config(value: object, where: str, ratios: dict[str, str], tier: str |
             raise bad_request(f"image_size {size!r} is not the model's: {expected}", f"{where}.image_size")
 
 
-def _messages(value: object) -> tuple[str, list[InputPicture]]:
+def _messages(value: object) -> tuple[str, list[InputImage]]:
     messages = _list(value, "messages")
     if not messages:
         raise bad_request("messages must not be empty", "messages")
     texts: list[str] = []
-    pictures: list[InputPicture] = []
+    images: list[InputImage] = []
     roles: list[str] = []
     for index, item in enumerate(messages):
         where = f"messages[{index}]"
@@ -170,18 +170,18 @@ def _messages(value: object) -> tuple[str, list[InputPicture]]:
         if isinstance(message["content"], str):
             found = [message["content"]]
         else:
-            found = _parts(message["content"], f"{where}.content", pictures)
+            found = _parts(message["content"], f"{where}.content", images)
         if role == "user":
             texts += found
     if "user" not in roles:
         raise bad_request("There is no message of the user", "messages")
     prompt = "\n".join(texts)
-    if _INLINE_PICTURE.search(prompt):
-        raise bad_request("The prompt's text holds a Markdown picture with a data URL", "messages")
-    return prompt, pictures
+    if _INLINE_IMAGE.search(prompt):
+        raise bad_request("The prompt's text holds a Markdown image with a data URL", "messages")
+    return prompt, images
 
 
-def _parts(value: object, where: str, pictures: list[InputPicture]) -> list[str]:
+def _parts(value: object, where: str, images: list[InputImage]) -> list[str]:
     parts = _list(value, where)
     if not parts:
         raise bad_request(f"{where} must not be empty", where)
@@ -194,7 +194,7 @@ def _parts(value: object, where: str, pictures: list[InputPicture]) -> list[str]
             texts.append(_string(_exactly(part, {"type", "text"}, here)["text"], f"{here}.text"))
         elif kind == "image_url":
             image_url = _exactly(_exactly(part, {"type", "image_url"}, here)["image_url"], {"url"}, f"{here}.image_url")
-            pictures.append(read_picture(_string(image_url["url"], f"{here}.image_url.url"), f"{here}.image_url.url"))
+            images.append(read_image(_string(image_url["url"], f"{here}.image_url.url"), f"{here}.image_url.url"))
         else:
             raise bad_request(f"Unknown part type {kind!r}: text or image_url", here)
     return texts

@@ -146,11 +146,11 @@ def opened(site: Site, browser: Any) -> Iterator[Comfy]:
 
 @pytest.fixture
 def comfy(opened: Comfy, request: pytest.FixtureRequest) -> Iterator[Comfy]:
-    """The page with an empty graph, the simulator as gateway, and an empty history. A picture of it is kept."""
+    """The page with an empty graph, the simulator as gateway, and an empty history. An image of it is kept."""
     opened.begin()
     yield opened
     name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")
-    opened.picture(name)
+    opened.image(name)
 
 
 @pytest.fixture(params=["canvas", "vue"])

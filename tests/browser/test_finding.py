@@ -19,13 +19,13 @@ def test_a_node_is_found_by_other_names(comfy: Comfy, words: str, node: str) -> 
     assert found["type"].startswith(node)
 
 
-def test_edit_with_nanobanana_is_in_the_menu_of_every_picture(comfy: Comfy, renderer: str) -> None:
+def test_edit_with_nanobanana_is_in_the_menu_of_every_image(comfy: Comfy, renderer: str) -> None:
     source = comfy.add("EmptyImage", (420, 200), width=64, height=64)
     comfy.page.wait_for_timeout(300)
     comfy.right_click(source, renderer)
     entry = comfy.page.get_by_text("Edit with NanoBanana").first
     entry.wait_for()
-    comfy.picture(f"menu-{renderer}")
+    comfy.image(f"menu-{renderer}")
     entry.click()
     comfy.page.wait_for_function("() => app.graph.nodes.length === 2")
     edit = next(one for one in comfy.nodes() if one["type"] == EDIT)
@@ -38,7 +38,7 @@ def test_edit_with_nanobanana_is_in_the_menu_of_every_picture(comfy: Comfy, rend
     )
 
 
-def test_a_node_without_a_picture_has_no_such_entry(comfy: Comfy, renderer: str) -> None:
+def test_a_node_without_a_image_has_no_such_entry(comfy: Comfy, renderer: str) -> None:
     source = comfy.add("EmptyLatentImage", (420, 200))
     comfy.page.wait_for_timeout(300)
     comfy.right_click(source, renderer)
@@ -56,7 +56,7 @@ def test_an_edit_made_so_runs(comfy: Comfy) -> None:
         "id => { app.graph.getNodeById(id).widgets.find(w => w.name === 'prompt').value = 'make it night' }", edit
     )
     comfy.connect(edit, 0, comfy.add("PreviewImage", (1150, 200)), "images")
-    assert "first picture" in comfy.panel.inner_text()
+    assert "first image" in comfy.panel.inner_text()
     comfy.run()
     comfy.wait_for_tone("done")
     assert "1264 x 848" in comfy.headline()
@@ -81,8 +81,8 @@ def test_help_is_beside_the_node(comfy: Comfy) -> None:
     node = comfy.add(GENERATE)
     comfy.page.evaluate("id => app.canvas.selectItems([app.graph.getNodeById(id)])", node)
     comfy.page.click("[data-testid=info-button]")
-    comfy.page.locator(".node-help-content").get_by_text("Makes pictures from a prompt").first.wait_for()
-    comfy.picture("help")
+    comfy.page.locator(".node-help-content").get_by_text("Makes images from a prompt").first.wait_for()
+    comfy.image("help")
     comfy.page.click("[data-testid=info-button]")
 
 
@@ -101,7 +101,7 @@ def test_everything_speaks_chinese_when_the_host_does(comfy: Comfy) -> None:
         comfy.open_history()
         comfy.page.wait_for_selector(".nanobanana-item")
         seen.append(comfy.page.inner_text(".nanobanana-history"))
-        comfy.picture("chinese-history")
+        comfy.image("chinese-history")
         comfy.close_history()
         comfy.page.evaluate("id => app.canvas.selectItems([app.graph.getNodeById(id)])", node)
         comfy.page.click("[data-testid=info-button]")
@@ -109,7 +109,7 @@ def test_everything_speaks_chinese_when_the_host_does(comfy: Comfy) -> None:
         seen.append(comfy.page.inner_text(".node-help-content"))
         comfy.open_settings()
         seen.append(comfy.page.inner_text("[data-testid=settings-dialog]"))
-        comfy.picture("chinese-settings")
+        comfy.image("chinese-settings")
         for text, words in zip(seen, CHINESE, strict=True):
             assert all(word in text for word in words), (text, words)
     finally:
@@ -117,7 +117,7 @@ def test_everything_speaks_chinese_when_the_host_does(comfy: Comfy) -> None:
         comfy.reload()
 
 
-def test_a_template_leads_to_the_first_picture_in_four_clicks(comfy: Comfy) -> None:
+def test_a_template_leads_to_the_first_image_in_four_clicks(comfy: Comfy) -> None:
     """Templates, the pack, the template, Run: with the simulator as gateway nothing else is needed."""
     comfy.execute("Comfy.BrowseTemplates")
     comfy.page.wait_for_selector("[data-testid=template-workflows-content]")
@@ -125,9 +125,9 @@ def test_a_template_leads_to_the_first_picture_in_four_clicks(comfy: Comfy) -> N
     card = comfy.page.locator("[data-testid='template-workflow-text_to_picture']")
     card.wait_for()
     assert card.locator("img").first.evaluate("image => image.complete && image.naturalWidth > 100")
-    comfy.picture("templates")
+    comfy.image("templates")
     card.click()
     comfy.page.wait_for_selector(".nanobanana-panel")
     comfy.run()
     comfy.wait_for_tone("done", timeout=60_000)
-    comfy.picture("first-picture")
+    comfy.image("first-picture")

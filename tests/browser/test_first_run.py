@@ -12,7 +12,7 @@ def test_a_run_without_a_gateway_leads_to_the_settings(comfy: Comfy, renderer: s
     comfy.wait_for_tone("failed")
     assert "base URL" in comfy.panel.inner_text()
     comfy.toast_text("base URL")
-    comfy.picture(f"first-run-{renderer}")
+    comfy.image(f"first-run-{renderer}")
     comfy.page.locator(TOAST).get_by_text("Open the settings").first.click()
     comfy.page.wait_for_selector(".nanobanana-fields")
     assert comfy.page.locator("#nanobanana-base_url").input_value() == ""

@@ -22,7 +22,7 @@ def first(comfy: Comfy) -> Any:
     return comfy.page.locator(ITEM).first
 
 
-def test_every_paid_picture_is_there_with_what_is_known_of_it(comfy: Comfy) -> None:
+def test_every_paid_image_is_there_with_what_is_known_of_it(comfy: Comfy) -> None:
     comfy.profile(prices={"NanoBananaPro-1K": 0.04})
     comfy.open_history()
     comfy.page.get_by_text("Nothing yet").wait_for()
@@ -40,12 +40,12 @@ def test_every_paid_picture_is_there_with_what_is_known_of_it(comfy: Comfy) -> N
     comfy.page.click(".nanobanana-totals summary")
     table = comfy.page.inner_text(".nanobanana-table")
     assert "0.08" in table
-    assert "2 pictures" in comfy.page.inner_text(".nanobanana-totals-line")
-    comfy.picture("history")
+    assert "2 images" in comfy.page.inner_text(".nanobanana-totals-line")
+    comfy.image("history")
     comfy.page.click(".nanobanana-totals summary")
 
 
-def test_a_picture_is_loaded_into_the_graph_and_used_offline(comfy: Comfy, renderer: str) -> None:
+def test_a_image_is_loaded_into_the_graph_and_used_offline(comfy: Comfy, renderer: str) -> None:
     make(comfy, f"a lighthouse recalled in {renderer}")
     comfy.open_history()
     comfy.execute("Comfy.NewBlankWorkflow")
@@ -60,7 +60,7 @@ def test_a_picture_is_loaded_into_the_graph_and_used_offline(comfy: Comfy, rende
     comfy.connect(recall["id"], 0, preview, "images")
     comfy.run()
     comfy.page.wait_for_function("id => app.nodeOutputs?.[id]?.images?.length === 1", arg=str(preview))
-    comfy.picture(f"recalled-{renderer}")
+    comfy.image(f"recalled-{renderer}")
 
 
 def test_the_original_opens_in_a_page_of_its_own(comfy: Comfy) -> None:
@@ -85,13 +85,13 @@ def test_a_prompt_is_copied(comfy: Comfy) -> None:
 
 
 def test_a_failed_download_is_fetched_again_at_no_cost(comfy: Comfy) -> None:
-    # The first download is sent to an address that is refused at once; the second one finds the picture.
+    # The first download is sent to an address that is refused at once; the second one finds the image.
     comfy.graph_to_run("a lighthouse [fault:download_redirect_to:1]")
     comfy.run()
     comfy.wait_for_tone("failed", timeout=60_000)
     comfy.open_history()
     first(comfy).get_by_text("paid for, not downloaded yet").wait_for()
-    comfy.picture("history-to-download")
+    comfy.image("history-to-download")
     first(comfy).locator(".nanobanana-action-download").click()
     comfy.page.wait_for_selector(".nanobanana-item[data-state=kept]")
     comfy.toast_text("Downloaded")
@@ -104,9 +104,9 @@ def test_a_failed_download_is_fetched_again_at_no_cost(comfy: Comfy) -> None:
 def test_searching_finds_words_of_prompts_and_models(comfy: Comfy) -> None:
     fill(comfy.data, 300)
     comfy.open_history()
-    first(comfy).get_by_text("picture number 299").wait_for()
+    first(comfy).get_by_text("image number 299").wait_for()
     comfy.page.fill(".nanobanana-search", "number 137")
-    first(comfy).get_by_text("picture number 137").wait_for()
+    first(comfy).get_by_text("image number 137").wait_for()
     assert comfy.page.locator(ITEM).count() == 1
     comfy.page.fill(".nanobanana-search", "nothing like it")
     comfy.page.get_by_text("Nothing found").wait_for()
@@ -150,7 +150,7 @@ def test_thousands_of_rows_stay_smooth(comfy: Comfy) -> None:
     assert found["most"] <= 30
     # Frames of a machine whose few cores also run the host and the browser; 16.7 ms is a frame of its own.
     assert found["median"] < 100, found
-    comfy.picture("history-thousands")
+    comfy.image("history-thousands")
 
 
 def test_clearing_asks_first(comfy: Comfy) -> None:

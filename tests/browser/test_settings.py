@@ -30,7 +30,7 @@ def test_a_key_is_set_once_shown_by_its_end_and_used(comfy: Comfy, gateway: Simu
     assert comfy.page.locator("#nanobanana-api_key").input_value() == ""
     assert "...WXYZ" in str(comfy.page.locator("#nanobanana-api_key").get_attribute("placeholder"))
     assert comfy.page.locator("#nanobanana-base_url").input_value() == gateway.base_url
-    comfy.picture("settings-key-set")
+    comfy.image("settings-key-set")
     comfy.page.click(".nanobanana-test")
     comfy.page.wait_for_selector(".nanobanana-message-success")
     assert "takes the key" in comfy.page.inner_text(".nanobanana-says")
@@ -121,8 +121,8 @@ def test_every_other_setting_is_saved(comfy: Comfy) -> None:
     comfy.page.fill("#nanobanana-concurrency", "2")
     comfy.page.fill("#nanobanana-extra_models", "my-model")
     comfy.page.fill("#nanobanana-private_hosts", "10.0.0.7\nnas.lan")
-    comfy.page.get_by_label("Price of a picture by my-model").fill("0.5")
-    comfy.picture("settings-all")
+    comfy.page.get_by_label("Price of an image by my-model").fill("0.5")
+    comfy.image("settings-all")
     comfy.page.click(".nanobanana-save")
     assert "Saved" in comfy.settings_message()
     saved = comfy.api("GET", "/profiles")["profiles"][0]

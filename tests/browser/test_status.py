@@ -35,11 +35,11 @@ def test_a_list_of_prompts_is_estimated_for_each_of_them(comfy: Comfy, renderer:
     comfy.panel.get_by_text("for each item of the list").wait_for()
     comfy.run()
     comfy.wait_for_tone("done")
-    assert "3 pictures" in comfy.headline()
+    assert "3 images" in comfy.headline()
     assert "paid 0.12" in comfy.panel.inner_text()
 
 
-def test_a_run_is_followed_to_its_pictures_and_its_cost_stays(comfy: Comfy, renderer: str) -> None:
+def test_a_run_is_followed_to_its_images_and_its_cost_stays(comfy: Comfy, renderer: str) -> None:
     comfy.profile(prices={"NanoBananaPro-1K": 0.04})
     comfy.graph_to_run("a lighthouse [latency:1.5]", count=3)
     comfy.run()
@@ -51,18 +51,18 @@ def test_a_run_is_followed_to_its_pictures_and_its_cost_stays(comfy: Comfy, rend
         if now["bar"] is not None:
             widths.append(now["bar"])
         if len(seen) == 3:
-            comfy.picture(f"status-running-{renderer}")
+            comfy.image(f"status-running-{renderer}")
         comfy.page.wait_for_timeout(60)
     comfy.wait_for_tone("done")
     assert any("of 3 done" in words for words in seen), seen
     assert widths == sorted(widths)
     assert widths[-1] > 40
-    assert "3 pictures" in comfy.headline()
+    assert "3 images" in comfy.headline()
     assert "1024 x 1024" in comfy.headline()
     assert "paid 0.12" in comfy.panel.inner_text()
-    pictures = comfy.panel.locator(".nanobanana-picture img")
-    assert pictures.count() == 3
-    assert pictures.first.evaluate("image => image.naturalWidth") == 192
+    images = comfy.panel.locator(".nanobanana-picture img")
+    assert images.count() == 3
+    assert images.first.evaluate("image => image.naturalWidth") == 192
     # The host's own text is not there a second time, and the panel stays within its node.
     assert not [name for name in comfy.nodes()[0]["widgets"] if "text-preview" in name]
     assert comfy.panel_is_inside(renderer)
@@ -94,19 +94,19 @@ def test_the_same_again_comes_from_the_journal_free(comfy: Comfy, renderer: str)
 
 
 def test_what_came_goes_on_and_what_failed_stays_with_its_words(comfy: Comfy, renderer: str) -> None:
-    # The first two calls with this prompt are refused for good, the third brings its picture.
+    # The first two calls with this prompt are refused for good, the third brings its image.
     comfy.graph_to_run(f"a lighthouse in the {renderer} [fault:http_400] [times:2]", count=3)
     comfy.run()
     comfy.wait_for_tone("done", timeout=30_000)
     text = comfy.panel.inner_text()
-    assert "1 picture" in text
+    assert "1 image" in text
     assert "400" in text
     assert "2 times" in text
     assert "was not billed" in text
-    comfy.picture(f"some-failed-{renderer}")
+    comfy.image(f"some-failed-{renderer}")
 
 
-def test_a_picture_of_the_wrong_size_is_a_warning_that_stays(comfy: Comfy, renderer: str) -> None:
+def test_a_image_of_the_wrong_size_is_a_warning_that_stays(comfy: Comfy, renderer: str) -> None:
     comfy.graph_to_run("a lighthouse [fault:picture_smaller]", aspect_ratio="16:9")
     comfy.run()
     comfy.wait_for_tone("done", timeout=30_000)
@@ -130,7 +130,7 @@ def test_a_failure_says_why_and_whether_it_was_billed(comfy: Comfy, fault: str, 
     text = comfy.panel.inner_text()
     assert words in text.lower() or words in text
     assert billed in text
-    comfy.picture(f"failed-{fault}")
+    comfy.image(f"failed-{fault}")
     # It stays when the host's own words are gone.
     comfy.page.wait_for_timeout(1000)
     assert comfy.panel.inner_text() == text
@@ -173,7 +173,7 @@ def test_a_runs_state_comes_back_with_its_workflow(comfy: Comfy) -> None:
     assert comfy.panel.locator(".nanobanana-picture").count() == 1
 
 
-def test_pictures_can_be_switched_off(comfy: Comfy) -> None:
+def test_images_can_be_switched_off(comfy: Comfy) -> None:
     comfy.graph_to_run("a lighthouse")
     comfy.run()
     comfy.wait_for_tone("done")
@@ -186,7 +186,7 @@ def test_pictures_can_be_switched_off(comfy: Comfy) -> None:
     comfy.panel.locator(".nanobanana-picture").wait_for()
 
 
-def test_a_click_on_a_picture_opens_the_original(comfy: Comfy, renderer: str) -> None:
+def test_a_click_on_a_image_opens_the_original(comfy: Comfy, renderer: str) -> None:
     comfy.graph_to_run("a lighthouse")
     comfy.run()
     comfy.wait_for_tone("done")

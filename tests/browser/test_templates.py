@@ -77,14 +77,14 @@ def overlaps(boxes: dict[int, list[float]]) -> list[tuple[int, int]]:
 def test_every_example_is_in_the_template_browser_with_its_thumbnail(comfy: Comfy, templates: Templates) -> None:
     templates.browse()
     for path in EXAMPLES:
-        picture = templates.card(path.stem).locator("img").first
-        picture.scroll_into_view_if_needed()
-        picture.wait_for()
+        image = templates.card(path.stem).locator("img").first
+        image.scroll_into_view_if_needed()
+        image.wait_for()
         comfy.page.wait_for_function(
             'name => document.querySelector(`[data-testid="template-workflow-${name}"] img`)?.naturalWidth >= 400',
             arg=path.stem,
         )
-    comfy.picture("templates")
+    comfy.image("templates")
     comfy.page.keyboard.press("Escape")
 
 
@@ -101,7 +101,7 @@ def test_it_opens_as_it_was_saved_and_the_page_has_nothing_against_it(
         comfy.use_vue_nodes(renderer == "vue")
         comfy.execute("Comfy.Canvas.FitView")
         comfy.page.wait_for_timeout(500)
-        comfy.picture(f"template-{path.stem}-{renderer}")
+        comfy.image(f"template-{path.stem}-{renderer}")
         shown = nodes_on_the_canvas(comfy)
         assert {node["id"]: node["type"] for node in shown} == {key: node["type"] for key, node in saved.items()}
         for node in shown:

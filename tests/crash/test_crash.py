@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from engines import Bench
 from pack.nanobanana.simulator import Simulator
-from studios import Bench
 
 WORKER = Path(__file__).with_name("worker.py")
 
@@ -91,7 +91,7 @@ def reopen(gateway: Simulator, tmp_path: Path) -> Iterator[Callable[..., Bench]]
         one.journal.close()
 
 
-# step -> POSTs of the next run, whether it says that an earlier call may have been billed, where its picture is from.
+# step -> POSTs of the next run, whether it says that an earlier call may have been billed, where its image is from.
 AFTER = {
     "asked": (1, False, "gateway"),
     "sent": (1, True, "gateway"),
@@ -109,7 +109,7 @@ def check_next_run(bench: Bench, gateway: Simulator, step: str) -> None:
     before, downloads = len(gateway.ledger.posts), len(gateway.ledger.downloads)
     outcome = bench.make(run="run 2")
     assert outcome.error is None
-    assert len(outcome.pictures) == 1
+    assert len(outcome.images) == 1
     assert outcome.source == source
     assert len(gateway.ledger.posts) - before == posts
     assert any("may have been billed" in warning for warning in outcome.warnings) == warned
@@ -156,8 +156,8 @@ def test_a_kill_while_the_gateway_works_is_told_and_not_repeated_within_the_run(
     assert same_run.billed == "maybe"
     assert len(gateway.ledger.posts) == 1
     again = bench.make(run="run 2")
-    assert again.pictures
-    assert "An earlier call for this picture, on " in again.warnings[0]
+    assert again.images
+    assert "An earlier call for this image, on " in again.warnings[0]
     assert "may have been billed" in again.warnings[0]
 
 
@@ -177,7 +177,7 @@ def test_a_second_process_waits_and_takes_over_when_the_first_one_dies(start: St
     assert len(gateway.ledger.posts) == 1
 
 
-def test_a_second_process_gets_the_first_ones_picture(start: Start, gateway: Simulator) -> None:
+def test_a_second_process_gets_the_first_ones_image(start: Start, gateway: Simulator) -> None:
     first = start("answered", "wait")
     assert first.line() == "answered"
     second = start("none", "wait", "run 2")
@@ -190,7 +190,7 @@ def test_a_second_process_gets_the_first_ones_picture(start: Start, gateway: Sim
 
 
 @pytest.mark.parametrize("shape", ["shape_documented", "shape_markdown_data"])
-def test_a_disk_that_fills_up_with_the_picture(
+def test_a_disk_that_fills_up_with_the_image(
     start: Start, gateway: Simulator, reopen: Callable[..., Bench], shape: str
 ) -> None:
     gateway.set_faults([shape, "picture_bmp"])
@@ -202,8 +202,8 @@ def test_a_disk_that_fills_up_with_the_picture(
     gateway.set_faults(None)
     again = reopen().make(run="run 2")
     assert again.error is None
-    assert len(again.pictures) == 1
-    # An address is downloaded again; an inline picture that never reached the disk is asked for again, and so told.
+    assert len(again.images) == 1
+    # An address is downloaded again; an inline image that never reached the disk is asked for again, and so told.
     inline = shape == "shape_markdown_data"
     assert len(gateway.ledger.posts) == (2 if inline else 1)
     assert any("An earlier call" in warning and "was billed" in warning for warning in again.warnings) == inline

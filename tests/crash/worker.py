@@ -22,8 +22,8 @@ TESTS = Path(__file__).resolve().parents[1]
 def main() -> None:
     sys.path[:0] = [str(TESTS)]
     importlib.import_module("conftest")
+    from engines import Bench, finished
     from pack.nanobanana.journal import Journal
-    from studios import Bench, finished
 
     folder, base_url, step, then, run, prompt = sys.argv[1:]
 
@@ -72,7 +72,7 @@ def main() -> None:
     if then == "limit":
         import resource
 
-        # No file may grow beyond this: a disk that fills up in the middle of the picture.
+        # No file may grow beyond this: a disk that fills up in the middle of the image.
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(step), int(step)))
     with Bench(
@@ -81,7 +81,7 @@ def main() -> None:
         with contextlib.suppress(BrokenPipeError):
             outcome = finished(bench.start(prompt, run), 60)
         report = {
-            "pictures": len(outcome.pictures),
+            "pictures": len(outcome.images),
             "source": outcome.source,
             "error": str(outcome.error or ""),
             "warnings": list(outcome.warnings),

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 from pack.nanobanana.errors import GatewayError
-from pack.nanobanana.gateway.answer import Answer, AnswerEvent, AnswerReader
+from pack.nanobanana.gateway.answer.reader import Answer, AnswerEvent, AnswerReader
 
 
 def png(seed: int = 0) -> bytes:

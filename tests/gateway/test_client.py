@@ -13,9 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from calls import KEY, URL, Asking, event
+from gateway_calls import KEY, URL, Submission, event
 from pack.nanobanana.cancel import Cancelled
-from pack.nanobanana.config import Profile
 from pack.nanobanana.errors import (
     AuthFailed,
     BadAnswer,
@@ -28,8 +27,9 @@ from pack.nanobanana.errors import (
     TooLarge,
     Unreachable,
 )
-from pack.nanobanana.gateway.pacing import Pacing
-from pack.nanobanana.gateway.values import PictureData, PictureUrl
+from pack.nanobanana.gateway.answer.types import ImageData, ImageUrl
+from pack.nanobanana.gateway.backoff import Backoff
+from pack.nanobanana.settings.store import Profile
 from servers import Peer, RawServer, closed_port
 
 STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
@@ -51,9 +51,9 @@ def test_the_request_as_it_goes_out() -> None:
         peer.answer("200 OK", event() + DONE, content_type="text/event-stream")
 
     with RawServer(serve) as server:
-        asking = Asking(profile(server))
-        asked = asking.run()
-    assert asked.answer.pictures == (PictureUrl(URL),)
+        submission = Submission(profile(server))
+        asked = submission.run()
+    assert asked.answer.images == (ImageUrl(URL),)
     assert asked.warning == ""
     line, headers, body = requests[0]
     assert line == "POST /v1/chat/completions HTTP/1.1"
@@ -64,8 +64,8 @@ def test_the_request_as_it_goes_out() -> None:
     assert headers["accept-encoding"] == "identity"
     assert "cookie" not in headers
     assert json.loads(body)["messages"] == [{"role": "user", "content": "a cat"}]
-    assert len(asking.sent) == 1
-    assert asking.phases == ["connecting", "uploading", "waiting"]
+    assert len(submission.sent) == 1
+    assert submission.phases == ["connecting", "uploading", "waiting"]
 
 
 def test_without_a_key_no_authorization_goes_out(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_without_a_key_no_authorization_goes_out(tmp_path: Path) -> None:
         peer.answer("401 Unauthorized", b'{"error":{"message":"No API key"}}')
 
     with RawServer(serve) as server:
-        error = Asking(profile(server, api_key="")).fails(AuthFailed)
+        error = Submission(profile(server, api_key="")).fails(AuthFailed)
     assert "authorization" not in seen[0]
     assert "no key is set" in error.message
     assert "Settings" in error.hint
@@ -96,7 +96,7 @@ def test_netrc_does_not_touch_the_key(tmp_path: Path, monkeypatch: pytest.Monkey
         peer.answer("200 OK", event() + DONE)
 
     with RawServer(serve) as server:
-        Asking(profile(server)).run()
+        Submission(profile(server)).run()
     assert seen == [f"Bearer {KEY}"]
 
 
@@ -109,7 +109,7 @@ def test_the_post_follows_no_redirect(status: int) -> None:
             peer.answer(f"{status} Moved", b"", Location=f"{other.url}/v1/chat/completions")
 
         with RawServer(serve) as server:
-            error = Asking(profile(server)).fails(NotFound)
+            error = Submission(profile(server)).fails(NotFound)
         assert server.connections == 1
         assert other.connections == 0
     assert error.billed == "no"
@@ -127,8 +127,8 @@ def test_nothing_is_sent_when_the_journal_cannot_note_it() -> None:
         raise JournalError("The disk is full.")
 
     with RawServer(serve) as server:
-        asking = Asking(profile(server), on_sending=full_disk)
-        asking.fails(JournalError)
+        submission = Submission(profile(server), on_sending=full_disk)
+        submission.fails(JournalError)
     assert received in ([b""], [])
 
 
@@ -136,7 +136,7 @@ def test_nothing_is_sent_when_the_journal_cannot_note_it() -> None:
     ("ending", "kind"),
     [("close", "closing"), ("close", "chunked"), ("close", "length"), ("reset", "closing"), ("reset", "chunked")],
 )
-def test_an_answer_cut_before_a_picture_may_have_been_billed(ending: str, kind: str) -> None:
+def test_an_answer_cut_before_a_image_may_have_been_billed(ending: str, kind: str) -> None:
     head = {"closing": CLOSING, "chunked": CHUNKED, "length": STREAM + b"Content-Length: 5000\r\n\r\n"}[kind]
     part = event()[:60]
 
@@ -149,13 +149,13 @@ def test_an_answer_cut_before_a_picture_may_have_been_billed(ending: str, kind: 
             peer.reset()
 
     with RawServer(serve) as server:
-        error = Asking(profile(server)).fails(GatewayError)
+        error = Submission(profile(server)).fails(GatewayError)
     assert isinstance(error, (StreamBroken, BadAnswer))
     assert error.billed == "maybe"
 
 
 @pytest.mark.parametrize("head", [CLOSING, CHUNKED])
-def test_a_picture_that_came_before_the_cut_is_not_given_up(head: bytes) -> None:
+def test_a_image_that_came_before_the_cut_is_not_given_up(head: bytes) -> None:
     def serve(peer: Peer) -> None:
         peer.request()
         peer.send(head)
@@ -164,16 +164,16 @@ def test_a_picture_that_came_before_the_cut_is_not_given_up(head: bytes) -> None
         peer.reset()
 
     with RawServer(serve) as server:
-        asking = Asking(profile(server))
-        asked = asking.run()
-    assert asked.answer.pictures == (PictureUrl(URL),)
+        submission = Submission(profile(server))
+        asked = submission.run()
+    assert asked.answer.images == (ImageUrl(URL),)
     assert "cut off" in asked.warning
-    assert [url for _, url in asking.urls] == [URL]
+    assert [url for _, url in submission.urls] == [URL]
 
 
 def test_a_connection_that_ends_before_any_answer_may_have_been_billed() -> None:
     with RawServer(lambda peer: peer.request() and None) as server:
-        error = Asking(profile(server)).fails(StreamBroken)
+        error = Submission(profile(server)).fails(StreamBroken)
     assert error.billed == "maybe"
     assert "before its answer began" in error.message
 
@@ -194,7 +194,7 @@ def test_what_is_no_http_is_said_to_be_none(answer: bytes) -> None:
         peer.wait_for_close(2)
 
     with RawServer(serve) as server:
-        error = Asking(profile(server)).fails(BadAnswer)
+        error = Submission(profile(server)).fails(BadAnswer)
     assert error.billed == "maybe"
     assert "no HTTP" in error.message
 
@@ -217,15 +217,15 @@ def test_events_are_delivered_when_their_last_byte_is_there() -> None:
         peer.send(b"0\r\n\r\n")
 
     with RawServer(serve) as server:
-        asking = Asking(profile(server))
-        asked = asking.run()
-    assert len(asked.answer.pictures) == 5
-    delays = sorted(seen - at for (seen, _), at in zip(asking.urls, sent, strict=True))
+        submission = Submission(profile(server))
+        asked = submission.run()
+    assert len(asked.answer.images) == 5
+    delays = sorted(seen - at for (seen, _), at in zip(submission.urls, sent, strict=True))
     # The median: a machine under load delays one or the other.
     assert delays[len(delays) // 2] < 0.02, delays
 
 
-def test_a_stream_that_is_silent_behind_its_picture_is_ended() -> None:
+def test_a_stream_that_is_silent_behind_its_image_is_ended() -> None:
     def serve(peer: Peer) -> None:
         peer.request()
         peer.send(CHUNKED)
@@ -233,13 +233,13 @@ def test_a_stream_that_is_silent_behind_its_picture_is_ended() -> None:
         peer.wait_for_close(10)
 
     with RawServer(serve) as server:
-        asking = Asking(profile(server, total_timeout=20.0), pacing=Pacing(after_picture_seconds=0.3))
-        asked = asking.run()
-        assert asked.answer.pictures == (PictureUrl(URL),)
-        assert 0.2 < asking.seconds < 2
+        submission = Submission(profile(server, total_timeout=20.0), backoff=Backoff(after_image_seconds=0.3))
+        asked = submission.run()
+        assert asked.answer.images == (ImageUrl(URL),)
+        assert 0.2 < submission.seconds < 2
 
 
-def test_a_stream_that_goes_on_behind_its_picture_is_read_to_its_end() -> None:
+def test_a_stream_that_goes_on_behind_its_image_is_read_to_its_end() -> None:
     def serve(peer: Peer) -> None:
         peer.request()
         peer.send(CHUNKED)
@@ -250,8 +250,8 @@ def test_a_stream_that_goes_on_behind_its_picture_is_read_to_its_end() -> None:
         peer.chunk(data)
 
     with RawServer(serve) as server:
-        asking = Asking(profile(server), pacing=Pacing(after_picture_seconds=0.4))
-        assert len(asking.run().answer.pictures) == 2
+        submission = Submission(profile(server), backoff=Backoff(after_image_seconds=0.4))
+        assert len(submission.run().answer.images) == 2
 
 
 def test_the_stream_ends_at_done_even_when_the_connection_stays_open() -> None:
@@ -262,9 +262,9 @@ def test_the_stream_ends_at_done_even_when_the_connection_stays_open() -> None:
         assert peer.wait_for_close(3)
 
     with RawServer(serve) as server:
-        asking = Asking(profile(server))
-        asking.run()
-        assert asking.seconds < 2
+        submission = Submission(profile(server))
+        submission.run()
+        assert submission.seconds < 2
     assert server.errors == []
 
 
@@ -277,7 +277,7 @@ def test_gzip_of_several_members_is_read_to_its_end() -> None:
         peer.answer("200 OK", packed, content_type="text/event-stream", Content_Encoding="gzip")
 
     with RawServer(serve) as server:
-        assert Asking(profile(server)).run().answer.pictures == (PictureUrl(URL),)
+        assert Submission(profile(server)).run().answer.images == (ImageUrl(URL),)
 
 
 @pytest.mark.parametrize(
@@ -289,7 +289,7 @@ def test_a_compression_that_cannot_be_read_is_said(encoding: str, body: bytes, w
         peer.answer("200 OK", body, Content_Encoding=encoding)
 
     with RawServer(serve) as server:
-        error = Asking(profile(server)).fails(BadAnswer)
+        error = Submission(profile(server)).fails(BadAnswer)
     assert words in error.message
     assert error.billed == "maybe"
 
@@ -301,11 +301,11 @@ def test_upload_progress_follows_what_has_left() -> None:
             time.sleep(0.003)
 
     with RawServer(serve, receive_buffer=65536) as server:
-        asking = Asking(profile(server), picture_bytes=9 << 20)
-        with asking.started():
-            asking.wait_for_phase("waiting", 10)
-            asking.cancel.cancel()
-    steps = [(at, report) for at, report in asking.reports if report.phase == "uploading"]
+        submission = Submission(profile(server), image_bytes=9 << 20)
+        with submission.started():
+            submission.wait_for_phase("waiting", 10)
+            submission.cancel.cancel()
+    steps = [(at, report) for at, report in submission.reports if report.phase == "uploading"]
     assert steps[0][1].done == 0
     assert steps[-1][1].done < steps[-1][1].total == pytest.approx(12 << 20, rel=0.01)
     assert [report.done for _, report in steps] == sorted(report.done for _, report in steps)
@@ -326,7 +326,7 @@ def test_a_status_that_comes_while_the_body_goes_out_is_read(status: str, kind: 
         peer.wait_for_close(5)
 
     with RawServer(serve) as server:
-        error = Asking(profile(server), picture_bytes=8 << 20).fails(kind)
+        error = Submission(profile(server), image_bytes=8 << 20).fails(kind)
     assert error.billed == "no"
     assert "no thanks" in error.message
 
@@ -339,23 +339,23 @@ def test_a_reset_during_the_upload_was_not_billed() -> None:
 
     with RawServer(serve) as server:
         # The reset may overtake the status: either is told as what it is, and neither as a bill.
-        error = Asking(profile(server), picture_bytes=8 << 20).fails(GatewayError)
+        error = Submission(profile(server), image_bytes=8 << 20).fails(GatewayError)
     assert isinstance(error, (TooLarge, Unreachable))
     assert error.billed == "no"
 
 
 def test_a_refused_connection_is_told_with_host_and_port() -> None:
     with closed_port() as port:
-        error = Asking(Profile(base_url=f"http://127.0.0.1:{port}", connect_timeout=2)).fails(Unreachable)
+        error = Submission(Profile(base_url=f"http://127.0.0.1:{port}", connect_timeout=2)).fails(Unreachable)
     assert f"127.0.0.1:{port} refused the connection" in error.message
     assert error.billed == "no"
 
 
 def test_a_host_that_does_not_exist_is_told() -> None:
-    asking = Asking(Profile(base_url="http://nowhere.invalid", connect_timeout=2))
-    error = asking.fails(Unreachable)
+    submission = Submission(Profile(base_url="http://nowhere.invalid", connect_timeout=2))
+    error = submission.fails(Unreachable)
     assert "no host named nowhere.invalid" in error.message
-    assert asking.sent == []
+    assert submission.sent == []
 
 
 Silence = Callable[[Peer], None]
@@ -412,12 +412,12 @@ def flood(peer: Peer) -> None:
 )
 def test_the_total_timeout_holds_in_every_phase(serve: Silence, phase: str, billed: str) -> None:
     with RawServer(serve, receive_buffer=4096) as server:
-        asking = Asking(profile(server, total_timeout=0.6), picture_bytes=8 << 20 if phase == "uploading" else 0)
-        error = asking.fails(TimedOut)
+        submission = Submission(profile(server, total_timeout=0.6), image_bytes=8 << 20 if phase == "uploading" else 0)
+        error = submission.fails(TimedOut)
     assert (error.phase, error.billed) == (phase, billed)
     assert "within 0.6 seconds" in error.message
     # Honoured to within a second.
-    assert 0.5 < asking.seconds < 1.6
+    assert 0.5 < submission.seconds < 1.6
 
 
 @pytest.mark.parametrize("serve", [never_read, never_answer, drip_the_head, never_finish, flood, hold_back_the_end])
@@ -443,13 +443,13 @@ def test_a_cancel_ends_every_phase_and_closes_the_connection(serve: Silence) -> 
         closed.append(time.monotonic())
 
     with RawServer(watched, receive_buffer=4096 if serve is never_read else 0) as server:
-        asking = Asking(profile(server, total_timeout=20), picture_bytes=8 << 20 if serve is never_read else 0)
-        with asking.started():
+        submission = Submission(profile(server, total_timeout=20), image_bytes=8 << 20 if serve is never_read else 0)
+        with submission.started():
             time.sleep(0.3)
             at = time.monotonic()
-            asking.cancel.cancel()
-        assert isinstance(asking.error, Cancelled)
-        assert asking.ended - at < 0.5
+            submission.cancel.cancel()
+        assert isinstance(submission.error, Cancelled)
+        assert submission.ended - at < 0.5
         end = time.monotonic() + 1
         while not closed and time.monotonic() < end:
             time.sleep(0.01)
@@ -458,13 +458,13 @@ def test_a_cancel_ends_every_phase_and_closes_the_connection(serve: Silence) -> 
 
 
 @pytest.mark.parametrize("status", ["200 OK", "201 Created", "202 Accepted", "203 Other"])
-def test_every_good_status_may_bring_a_picture(status: str) -> None:
+def test_every_good_status_may_bring_a_image(status: str) -> None:
     def serve(peer: Peer) -> None:
         peer.request()
         peer.answer(status, event() + DONE)
 
     with RawServer(serve) as server:
-        assert Asking(profile(server)).run().answer.pictures == (PictureUrl(URL),)
+        assert Submission(profile(server)).run().answer.images == (ImageUrl(URL),)
 
 
 def test_a_status_is_told_although_its_body_never_ends() -> None:
@@ -474,14 +474,14 @@ def test_a_status_is_told_although_its_body_never_ends() -> None:
         peer.pause(20)
 
     with RawServer(serve) as server:
-        asking = Asking(profile(server, total_timeout=30))
-        error = asking.fails(ServerFailed)
+        submission = Submission(profile(server, total_timeout=30))
+        error = submission.fails(ServerFailed)
     assert error.status == 502
     assert "upstream is gone" in error.message
-    assert asking.seconds < 3
+    assert submission.seconds < 3
 
 
-def test_inline_pictures_come_through() -> None:
+def test_inline_images_come_through() -> None:
     png = b"\x89PNG\r\n\x1a\n" + bytes(300)
     import base64
 
@@ -492,7 +492,7 @@ def test_inline_pictures_come_through() -> None:
         peer.answer("200 OK", body, content_type="application/json")
 
     with RawServer(serve) as server:
-        assert Asking(profile(server)).run().answer.pictures == (PictureData(png),)
+        assert Submission(profile(server)).run().answer.images == (ImageData(png),)
 
 
 def test_a_call_leaves_no_thread_behind() -> None:
@@ -502,7 +502,7 @@ def test_a_call_leaves_no_thread_behind() -> None:
 
     with RawServer(serve) as server:
         before = set(threading.enumerate())
-        Asking(profile(server)).run()
+        Submission(profile(server)).run()
         end = time.monotonic() + 2
         while (left := set(threading.enumerate()) - before) and time.monotonic() < end:
             time.sleep(0.01)
@@ -528,7 +528,7 @@ def test_calls_leave_no_connection_open(answer: bytes) -> None:
         before = open_sockets()
         for _ in range(5):
             with contextlib.suppress(GatewayError):
-                Asking(profile(server)).run()
+                Submission(profile(server)).run()
         # Those of the server are closed by its threads.
         end = time.monotonic() + 2
         while open_sockets() > before and time.monotonic() < end:

@@ -15,13 +15,13 @@ import pytest
 import trustme
 from pack.nanobanana.cancel import Cancelled, CancelToken
 from pack.nanobanana.errors import DownloadFailed
-from pack.nanobanana.gateway.addresses import DownloadPolicy
+from pack.nanobanana.gateway.backoff import Backoff
 from pack.nanobanana.gateway.download import Downloader
-from pack.nanobanana.gateway.pacing import Pacing
-from pack.nanobanana.gateway.resolver import LookUp, Resolved, system_look_up
+from pack.nanobanana.gateway.http.resolver import LookUp, Resolved, system_look_up
+from pack.nanobanana.gateway.http.url_policy import DownloadPolicy
 from pack.nanobanana.imaging.headers import is_cut_short
 from pack.nanobanana.imaging.sniff import sniff
-from pack.nanobanana.report import Report
+from pack.nanobanana.progress import Progress
 from PIL import Image
 from servers import Peer, Proxy, RawServer, closed_port, silent_port
 
@@ -50,14 +50,14 @@ class Fetching:
         seconds = patience.get("seconds", 5.0)
         idle = patience.get("idle_seconds", 2.0)
         self.cancel = CancelToken()
-        self.reports: list[Report] = []
+        self.reports: list[Progress] = []
         self.downloader = Downloader(
             DownloadPolicy.for_gateway(home, private_hosts),
-            is_picture=lambda data: sniff(data) is not None,
+            is_image=lambda data: sniff(data) is not None,
             is_whole=lambda data: not is_cut_short(data, sniff(data) or ""),
             connect_timeout=patience.get("connect_timeout", 1.0),
             seconds=seconds,
-            pacing=Pacing(random=lambda: 0.0, scale=patience.get("scale", 0.002), idle_seconds=idle),
+            backoff=Backoff(random=lambda: 0.0, scale=patience.get("scale", 0.002), idle_seconds=idle),
             most_bytes=most_bytes,
             look_up=look_up,
         )
@@ -74,7 +74,7 @@ class Fetching:
         return caught.value
 
 
-def picture(peer: Peer) -> None:
+def image(peer: Peer) -> None:
     peer.request()
     peer.answer("200 OK", PNG)
 
@@ -186,17 +186,17 @@ def brotli(peer: Peer) -> None:
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        (cut, "before the picture was whole"),
-        (cut_chunked, "before the picture was whole"),
-        (cut_without_length, "before the picture was whole"),
-        (reset, "before the picture was whole"),
-        (page, "something that is no picture"),
+        (cut, "before the image was whole"),
+        (cut_chunked, "before the image was whole"),
+        (cut_without_length, "before the image was whole"),
+        (reset, "before the image was whole"),
+        (page, "something that is no image"),
         (empty, "nothing"),
         (garbage, "no HTTP"),
         (brotli, "nobody asked for"),
     ],
 )
-def test_a_body_that_is_short_or_no_picture_is_tried_again(fault, words: str) -> None:
+def test_a_body_that_is_short_or_no_image_is_tried_again(fault, words: str) -> None:
     count = 0
 
     def twice(peer: Peer) -> None:
@@ -215,7 +215,7 @@ def test_a_body_that_is_short_or_no_picture_is_tried_again(fault, words: str) ->
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP"])
-def test_a_whole_picture_without_a_length_is_taken(kind: str) -> None:
+def test_a_whole_image_without_a_length_is_taken(kind: str) -> None:
     data = encoded(kind)
 
     def serve(peer: Peer) -> None:
@@ -278,7 +278,7 @@ def test_a_body_that_ends_with_the_connection_is_not_taken_for_whole_when_time_i
 
 
 @pytest.mark.parametrize("head", [b"Content-Length: 200000\r\n", b"Transfer-Encoding: chunked\r\n", b""])
-def test_a_picture_above_the_cap_is_given_up_at_the_cap(head: bytes) -> None:
+def test_a_image_above_the_cap_is_given_up_at_the_cap(head: bytes) -> None:
     sent = 0
 
     def serve(peer: Peer) -> None:
@@ -371,7 +371,7 @@ def test_a_redirects_target_is_checked_like_the_url(location: str, words: str) -
 
 
 def test_another_server_of_this_machine_is_not_asked() -> None:
-    with RawServer(picture) as home, RawServer(picture) as neighbour:
+    with RawServer(image) as home, RawServer(image) as neighbour:
         error = Fetching(home.url).fails(neighbour.url + "/1.png")
         assert neighbour.connections == 0
         assert "private address" in error.message
@@ -390,7 +390,7 @@ def test_a_name_is_resolved_once_and_the_checked_address_is_connected_to() -> No
         asked.append(host)
         return [(socket.AF_INET, (next(answers), port))]
 
-    with RawServer(picture) as server:
+    with RawServer(image) as server:
         fetching = Fetching("https://gateway.example", look_up=look_up, connect_timeout=0.2, seconds=0.3)
         fetching.fails(f"http://rebinding.example:{server.port}/1.png")
         # Each try looks up once: the first leads to the public address, the next is refused for its private one.
@@ -402,7 +402,7 @@ def test_one_private_address_among_public_ones_is_enough_to_refuse() -> None:
     def look_up(host: str, port: int) -> Resolved:
         return [(socket.AF_INET, ("93.184.216.34", port)), (socket.AF_INET, ("127.0.0.1", port))]
 
-    with RawServer(picture) as server:
+    with RawServer(image) as server:
         fetching = Fetching("https://gateway.example", look_up=look_up)
         error = fetching.fails(f"http://innocent.example:{server.port}/1.png")
         assert server.connections == 0

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pack.nanobanana.catalog import DIALECTS
 from pack.nanobanana.errors import ConfigError, InputError
 from pack.nanobanana.gateway.request_body import PIECE_BYTES, RequestBody
-from pack.nanobanana.request import EncodedImage, PictureRequest
+from pack.nanobanana.image_request import EncodedImage, ImageRequest
 
 # Both examples, as the endpoint's page prints them.
 TEXT_EXAMPLE = """
@@ -38,7 +38,7 @@ THREE_VIEWS = (
     "\u5728\u540c\u4e00\u753b\u5e03\u4e0b,\u751f\u6210\u6b64\u7269\u54c1\u7684"
     "\u4e09\u89c6\u56fe,\u5fc5\u987b\u767d\u8272\u80cc\u666f"
 )
-PICTURE_EXAMPLE = """
+IMAGE_EXAMPLE = """
 {
 "model": "NanoBananaPro-1K",
 "messages": [
@@ -68,11 +68,11 @@ PICTURE_EXAMPLE = """
 "stream": true
 }
 """.replace("THREE_VIEWS", THREE_VIEWS)
-CAT = PictureRequest("NanoBananaPro-1K", "a cute cat", "16:9", "png")
-VIEWS = PictureRequest("NanoBananaPro-1K", THREE_VIEWS, "16:9", "png", ("https://example.com/xxxxxxx.jpg",))
+CAT = ImageRequest("NanoBananaPro-1K", "a cute cat", "16:9", "png")
+VIEWS = ImageRequest("NanoBananaPro-1K", THREE_VIEWS, "16:9", "png", ("https://example.com/xxxxxxx.jpg",))
 
 
-def sent(request: PictureRequest, dialect: str = "documented", stream: bool = True) -> dict[str, object]:
+def sent(request: ImageRequest, dialect: str = "documented", stream: bool = True) -> dict[str, object]:
     body = RequestBody(request, dialect, stream)
     pieces = list(body)
     data = b"".join(pieces)
@@ -83,18 +83,18 @@ def sent(request: PictureRequest, dialect: str = "documented", stream: bool = Tr
 
 
 @pytest.mark.parametrize(
-    ("request_", "example"), [(CAT, TEXT_EXAMPLE), (VIEWS, PICTURE_EXAMPLE)], ids=["text", "picture"]
+    ("request_", "example"), [(CAT, TEXT_EXAMPLE), (VIEWS, IMAGE_EXAMPLE)], ids=["text", "picture"]
 )
-def test_extra_body_is_exactly_the_pages_example(request_: PictureRequest, example: str) -> None:
+def test_extra_body_is_exactly_the_pages_example(request_: ImageRequest, example: str) -> None:
     body = sent(request_, "extra_body")
     assert body == json.loads(example)
     assert list(body) == list(json.loads(example)), "in the page's order"
 
 
 @pytest.mark.parametrize(
-    ("request_", "example"), [(CAT, TEXT_EXAMPLE), (VIEWS, PICTURE_EXAMPLE)], ids=["text", "picture"]
+    ("request_", "example"), [(CAT, TEXT_EXAMPLE), (VIEWS, IMAGE_EXAMPLE)], ids=["text", "picture"]
 )
-def test_documented_adds_the_tables_keys_to_the_example(request_: PictureRequest, example: str) -> None:
+def test_documented_adds_the_tables_keys_to_the_example(request_: ImageRequest, example: str) -> None:
     assert sent(request_) == {**json.loads(example), "--aspect_ratio": "16:9", "--output_format": "png"}
 
 
@@ -117,7 +117,7 @@ def test_prompt_flags_stand_behind_the_prompt() -> None:
     ],
 )
 def test_openrouter_names_ratio_and_size_at_the_top(model: str, config: dict[str, str]) -> None:
-    assert sent(PictureRequest(model, "a cute cat", "16:9", "png"), "openrouter") == {
+    assert sent(ImageRequest(model, "a cute cat", "16:9", "png"), "openrouter") == {
         "model": model,
         "messages": [{"role": "user", "content": "a cute cat"}],
         "modalities": ["image", "text"],
@@ -138,12 +138,12 @@ def test_nothing_undocumented_is_sent() -> None:
 
 def test_bytes_become_data_urls_and_urls_go_as_given() -> None:
     first, second = png(1), b"\xff\xd8\xff" + b"x" * 1001
-    pictures = (
+    images = (
         EncodedImage(first, "image/png"),
         'https://e.com/a b.png?x=\u00e9&y="',
         EncodedImage(second, "image/jpg"),
     )
-    parts = sent(PictureRequest("NanoBanana", "p", "1:1", "png", pictures))["messages"][0]["content"]  # type: ignore[index]
+    parts = sent(ImageRequest("NanoBanana", "p", "1:1", "png", images))["messages"][0]["content"]  # type: ignore[index]
     assert parts == [
         {"type": "text", "text": "p"},
         {"type": "image_url", "image_url": {"url": "data:image/png;base64," + base64.b64encode(first).decode()}},
@@ -153,16 +153,16 @@ def test_bytes_become_data_urls_and_urls_go_as_given() -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 3, 196_607, 196_608, 196_609, 700_001])
-def test_pieces_join_to_the_picture_at_every_remainder(size: int) -> None:
+def test_pieces_join_to_the_image_at_every_remainder(size: int) -> None:
     data = bytes(position * 31 % 256 for position in range(size))
-    request = PictureRequest("NanoBanana", "p", "1:1", "png", (EncodedImage(data, "image/png"),))
+    request = ImageRequest("NanoBanana", "p", "1:1", "png", (EncodedImage(data, "image/png"),))
     parts = sent(request)["messages"][0]["content"]  # type: ignore[index]
     assert base64.b64decode(parts[1]["image_url"]["url"].partition(",")[2], validate=True) == data
 
 
 @given(st.text(), st.sampled_from(DIALECTS))
 def test_any_prompt_arrives_as_it_was_typed(prompt: str, dialect: str) -> None:
-    content = sent(PictureRequest("NanoBanana", prompt, "1:1", "webp"), dialect)["messages"][0]["content"]  # type: ignore[index]
+    content = sent(ImageRequest("NanoBanana", prompt, "1:1", "webp"), dialect)["messages"][0]["content"]  # type: ignore[index]
     assert content == prompt + (" --aspect_ratio 1:1 --output_format webp" if dialect == "prompt_flags" else "")
 
 
@@ -172,7 +172,7 @@ def test_chinese_is_sent_as_utf8_not_as_escapes() -> None:
 
 def test_half_a_character_is_an_input_error() -> None:
     with pytest.raises(InputError, match="half a character"):
-        RequestBody(PictureRequest("NanoBanana", "a\ud83d cat", "1:1", "png"), "documented", True)
+        RequestBody(ImageRequest("NanoBanana", "a\ud83d cat", "1:1", "png"), "documented", True)
 
 
 def test_unknown_dialect_is_a_config_error() -> None:

@@ -13,7 +13,7 @@ from comfy_client import ComfyClient
 from comfy_process import RunningHost
 from conftest import ROOT
 from outcome import Outcome
-from report import write_pictures
+from report import write_images
 from schema_of_workflows import assert_fits
 from stand_in import StandIn
 from workflow_graph import Graph, missing_model, read_workflow, to_api_graph
@@ -84,7 +84,7 @@ def test_an_example_runs_through_the_real_queue(host: RunningHost, path: Path, t
     outcome = host.run(graph, lambda _, text: said.append(text))
     assert (outcome.status, outcome.message) == ("success", "")
     assert said
-    assert write_pictures(path.stem, graph, outcome, tmp_path)
+    assert write_images(path.stem, graph, outcome, tmp_path)
 
 
 def test_gateway_nodes_overlap_each_other(host: RunningHost) -> None:
@@ -92,7 +92,7 @@ def test_gateway_nodes_overlap_each_other(host: RunningHost) -> None:
     graph |= {str(n + 10): preview(str(n)) for n in range(1, 4)}
     outcome = host.run(graph, nothing)
     assert outcome.status == "success"
-    assert len(outcome.pictures) == 3
+    assert len(outcome.images) == 3
     # One after the other it would be 3 s of the gateway's time alone.
     assert 1 < outcome.seconds < 2.5
 
@@ -104,7 +104,7 @@ def test_a_gateway_node_overlaps_a_blocking_local_node(host: RunningHost, sleepe
     graph: Graph = {**blocking, **call} if sleeper_first else {**call, **blocking}
     outcome = host.run(graph | {"6": preview("5"), "7": preview("1")}, nothing)
     assert outcome.status == "success"
-    assert outcome.pictures["6"]
+    assert outcome.images["6"]
     # One after the other it would be 4.5 s.
     assert 2.5 < outcome.seconds < 3.6
 

@@ -14,14 +14,14 @@ WORKER = Path(__file__).with_name("worker.py")
 MIB = 1 << 20
 
 # fault -> the most that may be held (MiB), words of the error. The caps are 192 MB of answer, 160 MB a line, 128 MiB of
-# picture. What has come is held in pieces and whole, and looked through for a picture before it is given up.
+# image. What has come is held in pieces and whole, and looked through for an image before it is given up.
 HELD = {
     "hostile_endless_line": (4 * 160 + 40, "a line of more than"),
     "hostile_endless_json": (4 * 192 + 40, "192 MB"),
     "hostile_gzip_bomb": (20, "192 MB"),
     "hostile_deep_json": (20, "nested"),
     "hostile_many_urls": (20, "no host named"),
-    "hostile_huge_numbers": (20, "without a picture"),
+    "hostile_huge_numbers": (20, "without an image"),
     "hostile_long_header": (20, "no HTTP"),
     "body_huge": (20, "HTTP 400"),
     "download_endless": (128 + 20, "134 MB"),

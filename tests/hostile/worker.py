@@ -18,12 +18,12 @@ TESTS = Path(__file__).resolve().parents[1]
 def main() -> None:
     sys.path[:0] = [str(TESTS)]
     importlib.import_module("conftest")
-    from studios import Bench
+    from engines import Bench
 
     folder, base_url, *faults = sys.argv[1:]
     tracemalloc.start()
     with Bench(Path(folder), base_url, total_timeout=60.0, connect_timeout=10.0) as bench:
-        assert bench.make("a first call loads what calls need").pictures
+        assert bench.make("a first call loads what calls need").images
         for fault in faults:
             tracemalloc.reset_peak()
             before, _ = tracemalloc.get_traced_memory()

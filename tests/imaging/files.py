@@ -1,4 +1,4 @@
-"""Picture files to test with."""
+"""Image files to test with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures to test with."""
+"""Images to test with."""
 
 from __future__ import annotations
 

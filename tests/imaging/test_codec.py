@@ -35,11 +35,11 @@ def rgb_of(array: NDArray[np.uint8], kind: str = "PNG", **options: Any) -> NDArr
 @pytest.mark.parametrize(("kind", "options"), [("PNG", {}), ("WEBP", {"lossless": True}), ("BMP", {}), ("TIFF", {})])
 def test_lossless_files_keep_every_level(shape: tuple[int, int], kind: str, options: dict[str, Any]) -> None:
     pixels = photo(*shape)
-    picture = decode(saved(Image.fromarray(pixels), kind, **options))
-    np.testing.assert_array_equal(picture.rgb, pixels)
-    assert picture.alpha is None
-    assert (picture.height, picture.width) == shape
-    assert picture.rgb.flags.c_contiguous
+    decoded = decode(saved(Image.fromarray(pixels), kind, **options))
+    np.testing.assert_array_equal(decoded.rgb, pixels)
+    assert decoded.alpha is None
+    assert (decoded.height, decoded.width) == shape
+    assert decoded.rgb.flags.c_contiguous
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP", "AVIF"])
@@ -54,20 +54,20 @@ def test_alpha_is_given_apart_and_colour_is_not_multiplied(kind: str) -> None:
     pixels = photo(40, 30, 4)
     pixels[:10, :, 3] = 0
     options = {"lossless": True, "exact": True} if kind == "WEBP" else {}
-    picture = decode(saved(Image.fromarray(pixels), kind, **options))
-    np.testing.assert_array_equal(picture.rgb, pixels[:, :, :3])
-    assert picture.alpha is not None
-    np.testing.assert_array_equal(picture.alpha, pixels[:, :, 3])
+    decoded = decode(saved(Image.fromarray(pixels), kind, **options))
+    np.testing.assert_array_equal(decoded.rgb, pixels[:, :, :3])
+    assert decoded.alpha is not None
+    np.testing.assert_array_equal(decoded.alpha, pixels[:, :, 3])
 
 
 def test_grey_and_grey_with_alpha() -> None:
     grey = photo(20, 30, 1)[:, :, 0]
     np.testing.assert_array_equal(rgb_of(grey), np.stack([grey] * 3, axis=-1))
     alpha = photo(20, 30, 1, seed=2)[:, :, 0]
-    picture = decode(saved(Image.merge("LA", (Image.fromarray(grey), Image.fromarray(alpha)))))
-    np.testing.assert_array_equal(picture.rgb, np.stack([grey] * 3, axis=-1))
-    assert picture.alpha is not None
-    np.testing.assert_array_equal(picture.alpha, alpha)
+    decoded = decode(saved(Image.merge("LA", (Image.fromarray(grey), Image.fromarray(alpha)))))
+    np.testing.assert_array_equal(decoded.rgb, np.stack([grey] * 3, axis=-1))
+    assert decoded.alpha is not None
+    np.testing.assert_array_equal(decoded.alpha, alpha)
 
 
 def test_one_bit() -> None:
@@ -85,18 +85,18 @@ def test_palette_with_and_without_transparency() -> None:
     np.testing.assert_array_equal(plain.rgb, colours[index])
     assert plain.alpha is None
     for transparency, alpha in ((1, [255, 0, 255]), (bytes((0, 128, 255)), [0, 128, 255])):
-        picture = decode(saved(image, transparency=transparency))
-        np.testing.assert_array_equal(picture.rgb, colours[index])
-        assert picture.alpha is not None
-        np.testing.assert_array_equal(picture.alpha, np.array(alpha, np.uint8)[index])
+        decoded = decode(saved(image, transparency=transparency))
+        np.testing.assert_array_equal(decoded.rgb, colours[index])
+        assert decoded.alpha is not None
+        np.testing.assert_array_equal(decoded.alpha, np.array(alpha, np.uint8)[index])
 
 
 def test_a_transparent_colour_of_rgb_and_grey() -> None:
     pixels = np.array([[[1, 2, 3], [1, 2, 4]], [[9, 9, 9], [1, 2, 3]]], np.uint8)
-    picture = decode(saved(Image.fromarray(pixels), transparency=(1, 2, 3)))
-    assert picture.alpha is not None
-    assert picture.alpha.tolist() == [[0, 255], [255, 0]]
-    np.testing.assert_array_equal(picture.rgb, pixels)
+    decoded = decode(saved(Image.fromarray(pixels), transparency=(1, 2, 3)))
+    assert decoded.alpha is not None
+    assert decoded.alpha.tolist() == [[0, 255], [255, 0]]
+    np.testing.assert_array_equal(decoded.rgb, pixels)
     grey = decode(saved(Image.fromarray(pixels[:, :, 0]), transparency=9))
     assert grey.alpha is not None
     assert grey.alpha.tolist() == [[255, 255], [0, 255]]
@@ -105,10 +105,10 @@ def test_a_transparent_colour_of_rgb_and_grey() -> None:
 @pytest.mark.parametrize(("depth", "byte", "levels"), [(2, 0b00011011, [0, 85, 170, 255]), (4, 0x0F, [0, 255])])
 def test_shallow_grey_with_a_transparent_level(depth: int, byte: int, levels: list[int]) -> None:
     data = raw_png(len(levels), 1, depth, 0, bytes((0, byte)), (b"tRNS", struct.pack(">H", 2**depth - 1)))
-    picture = decode(data)
-    assert picture.rgb[0, :, 0].tolist() == levels
-    assert picture.alpha is not None
-    assert picture.alpha[0].tolist() == [255] * (len(levels) - 1) + [0]
+    decoded = decode(data)
+    assert decoded.rgb[0, :, 0].tolist() == levels
+    assert decoded.alpha is not None
+    assert decoded.alpha[0].tolist() == [255] * (len(levels) - 1) + [0]
 
 
 def rounded(levels: NDArray[np.uint16]) -> NDArray[np.uint8]:
@@ -121,27 +121,27 @@ ALL_LEVELS = np.arange(65536, dtype=np.uint16).reshape(256, 256)
 @pytest.mark.parametrize(("colour", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
 def test_every_16_bit_level_is_rounded(colour: int, channels: int) -> None:
     levels = np.stack([np.roll(ALL_LEVELS, 1000 * c) for c in range(channels)], axis=-1)
-    picture = decode(raw_png(256, 256, 16, colour, unfiltered(levels.astype(">u2").view(np.uint8))))
+    decoded = decode(raw_png(256, 256, 16, colour, unfiltered(levels.astype(">u2").view(np.uint8))))
     expected = rounded(levels)
     colours = expected[:, :, :3] if channels >= 3 else expected[:, :, [0, 0, 0]]
-    np.testing.assert_array_equal(picture.rgb, colours)
+    np.testing.assert_array_equal(decoded.rgb, colours)
     if channels % 2:
-        assert picture.alpha is None
+        assert decoded.alpha is None
     else:
-        assert picture.alpha is not None
-        np.testing.assert_array_equal(picture.alpha, expected[:, :, -1])
+        assert decoded.alpha is not None
+        np.testing.assert_array_equal(decoded.alpha, expected[:, :, -1])
 
 
 def test_a_transparent_16_bit_colour_is_compared_in_16_bits() -> None:
     levels = np.array([[[1000, 2000, 3000], [1001, 2000, 3000]]], np.uint16)
     key = struct.pack(">HHH", 1000, 2000, 3000)
-    picture = decode(raw_png(2, 1, 16, 2, unfiltered(levels.astype(">u2").view(np.uint8)), (b"tRNS", key)))
-    assert picture.alpha is not None
-    assert picture.alpha.tolist() == [[0, 255]]
+    decoded = decode(raw_png(2, 1, 16, 2, unfiltered(levels.astype(">u2").view(np.uint8)), (b"tRNS", key)))
+    assert decoded.alpha is not None
+    assert decoded.alpha.tolist() == [[0, 255]]
     grey = levels[:, :, :1].astype(">u2").view(np.uint8)
-    picture = decode(raw_png(2, 1, 16, 0, unfiltered(grey), (b"tRNS", struct.pack(">H", 1001))))
-    assert picture.alpha is not None
-    assert picture.alpha.tolist() == [[255, 0]]
+    decoded = decode(raw_png(2, 1, 16, 0, unfiltered(grey), (b"tRNS", struct.pack(">H", 1001))))
+    assert decoded.alpha is not None
+    assert decoded.alpha.tolist() == [[255, 0]]
 
 
 def test_16_bit_tiff() -> None:
@@ -160,10 +160,10 @@ def test_ycck_jpeg() -> None:
     data = bytearray(saved(Image.new("CMYK", (16, 16), (0, 0, 0, 0)), "JPEG", quality=100))
     at = data.index(b"Adobe")
     data[at + 11] = 2
-    picture = decode(bytes(data))
-    assert picture.rgb.shape == (16, 16, 3)
+    decoded = decode(bytes(data))
+    assert decoded.rgb.shape == (16, 16, 3)
     with Image.open(BytesIO(bytes(data))) as image:
-        np.testing.assert_array_equal(picture.rgb, np.asarray(image.convert("RGB")))
+        np.testing.assert_array_equal(decoded.rgb, np.asarray(image.convert("RGB")))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -182,8 +182,8 @@ def test_exif_orientation(orientation: int, kind: str) -> None:
     upright = Image.fromarray(stored)
     if orientation in TRANSPOSES:
         upright = upright.transpose(TRANSPOSES[orientation])
-    picture = decode(data)
-    np.testing.assert_array_equal(picture.rgb, np.asarray(upright))
+    decoded = decode(data)
+    np.testing.assert_array_equal(decoded.rgb, np.asarray(upright))
     assert size_of(data) == upright.size == ((40, 24) if orientation < 5 else (24, 40))
 
 
@@ -199,7 +199,7 @@ def test_exif_orientation_of_16_bit_and_alpha() -> None:
     np.testing.assert_array_equal(turned.alpha, np.rot90(pixels[:, :, 3], -1))
 
 
-def test_broken_exif_does_not_stop_the_picture() -> None:
+def test_broken_exif_does_not_stop_the_image() -> None:
     pixels = photo(8, 8)
     data = saved(Image.fromarray(pixels), exif=b"Exif\x00\x00II*\x00\xff\xff\xff\xff nonsense")
     np.testing.assert_array_equal(decode(data).rgb, pixels)
@@ -220,11 +220,11 @@ def test_values_are_the_levels_divided(kind: str, shape: tuple[int, int], channe
     exif[0x0112] = 6
     data = saved(Image.fromarray(photo(*shape, 3 if kind == "JPEG" else channels)), kind, exif=exif)
     assert decode(data).values is None
-    picture = decode(data, values=True)
-    assert picture.values is not None
-    assert picture.values.dtype == np.float32
-    np.testing.assert_array_equal(picture.values, picture.rgb.astype(np.float32) / np.float32(255))
-    np.testing.assert_array_equal(picture.rgb, decode(data).rgb)
+    decoded = decode(data, values=True)
+    assert decoded.values is not None
+    assert decoded.values.dtype == np.float32
+    np.testing.assert_array_equal(decoded.values, decoded.rgb.astype(np.float32) / np.float32(255))
+    np.testing.assert_array_equal(decoded.rgb, decode(data).rgb)
 
 
 def test_many_threads_decode_at_once() -> None:

@@ -24,7 +24,7 @@ def test_a_truncated_file_is_a_clear_error(kind: str) -> None:
     for keep in (len(data) // 2, len(data) - 40, 30):
         with pytest.raises(ImageError) as caught:
             decode(data[:keep])
-        assert "picture" in str(caught.value)
+        assert "image" in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
@@ -39,7 +39,7 @@ def test_truncated_even_while_another_part_of_the_process_allows_it(kind: str, m
 @pytest.mark.parametrize(
     "data", [b"", b"<html>502 Bad Gateway</html>", b'{"error":1}', b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"]
 )
-def test_what_is_no_picture_is_a_clear_error(data: bytes) -> None:
+def test_what_is_no_image_is_a_clear_error(data: bytes) -> None:
     with pytest.raises(ImageError):
         decode(data)
     with pytest.raises(ImageError):
@@ -53,7 +53,7 @@ def test_the_error_shows_the_first_bytes_of_what_came_instead() -> None:
 
 @given(st.binary(max_size=300), st.sampled_from(["PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP"]), st.integers(8, 400))
 @settings(max_examples=150, deadline=None)
-def test_hostile_bytes_are_a_picture_or_an_image_error(noise: bytes, kind: str, at: int) -> None:
+def test_hostile_bytes_are_a_image_or_an_image_error(noise: bytes, kind: str, at: int) -> None:
     data = saved(Image.fromarray(photo(16, 16)), kind)
     hostile = data[:at] + noise + data[at + len(noise) :]
     with warnings.catch_warnings():
@@ -102,8 +102,8 @@ def test_sizes_that_pillow_warns_of_or_refuses_are_decoded_without_a_warning(wid
     # 90 and 182 megapixels, in one bit each: above Pillow's two limits, below ours.
     limit = Image.MAX_IMAGE_PIXELS
     rows = (b"\x00" + b"\x00" * ((width + 7) // 8)) * height
-    picture_size = size_of(raw_png(width, height, 1, 0, rows))
-    assert picture_size == (width, height)
+    image_size = size_of(raw_png(width, height, 1, 0, rows))
+    assert image_size == (width, height)
     if width < 10000:
         assert decode(raw_png(width, height, 1, 0, rows)).rgb.shape == (height, width, 3)
     assert limit == Image.MAX_IMAGE_PIXELS
@@ -119,7 +119,7 @@ def test_the_size_is_told_without_decoding() -> None:
         decode(raw_png(30, 20, 8, 2, b"", sideways))
 
 
-def test_empty_pictures_are_refused() -> None:
+def test_empty_images_are_refused() -> None:
     with pytest.raises(ImageError):
         decode(raw_png(0, 10, 8, 2, b""))
 

@@ -34,7 +34,7 @@ def test_the_shape_is_part_of_the_name() -> None:
     assert len({digest(ArraySource(pixels.reshape(shape))) for shape in shapes}) == len(shapes)
 
 
-def test_a_padded_picture_is_named_by_the_picture_and_its_padding() -> None:
+def test_a_padded_image_is_named_by_the_image_and_its_padding() -> None:
     pixels = photo(30, 40)
     first = digest(PaddedSource(ArraySource(pixels), Padding(left=3, right=3)))
     assert first == digest(PaddedSource(ArraySource(pixels.copy()), Padding(left=3, right=3)))

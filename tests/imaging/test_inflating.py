@@ -1,4 +1,4 @@
-"""A PNG inflated on another core is the same picture, and a broken one fails as it does without."""
+"""A PNG inflated on another core is the same image, and a broken one fails as it does without."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pack.nanobanana.errors import ImageError
-from pack.nanobanana.imaging import Picture, decode, inflating, workers
+from pack.nanobanana.imaging import DecodedImage, decode, inflating, workers
 from PIL import Image
 
 from .files import chunk, raw_png, saved, unfiltered
@@ -131,9 +131,9 @@ def pngs() -> dict[str, bytes]:
     }
 
 
-def both_ways(data: bytes, monkeypatch: pytest.MonkeyPatch) -> list[Picture | None]:
+def both_ways(data: bytes, monkeypatch: pytest.MonkeyPatch) -> list[DecodedImage | None]:
     """Decoded with and without a second thread; None where that is an `ImageError`."""
-    found: list[Picture | None] = []
+    found: list[DecodedImage | None] = []
     for least in (_EVERY_FILE, _NO_FILE):
         monkeypatch.setattr(inflating, "_SMALL_FILE", least)
         try:
@@ -143,8 +143,8 @@ def both_ways(data: bytes, monkeypatch: pytest.MonkeyPatch) -> list[Picture | No
     return found
 
 
-def assert_same(pictures: list[Picture | None]) -> None:
-    ours, without = pictures
+def assert_same(images: list[DecodedImage | None]) -> None:
+    ours, without = images
     assert (ours is None) == (without is None)
     if ours is not None and without is not None:
         np.testing.assert_array_equal(ours.rgb, without.rgb)
@@ -152,12 +152,12 @@ def assert_same(pictures: list[Picture | None]) -> None:
 
 
 @pytest.mark.parametrize("kind", pngs())
-def test_every_kind_of_png_is_the_same_picture(
+def test_every_kind_of_png_is_the_same_image(
     kind: str, threads_used: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pictures = both_ways(pngs()[kind], monkeypatch)
-    assert pictures[0] is not None
-    assert_same(pictures)
+    images = both_ways(pngs()[kind], monkeypatch)
+    assert images[0] is not None
+    assert_same(images)
     assert threads_used == ["nanobanana-inflating"]
 
 
@@ -171,14 +171,14 @@ def test_a_broken_png_fails_as_without(draw: st.DataObject, monkeypatch: pytest.
     assert_same(both_ways(bytes(data), monkeypatch))
 
 
-def test_a_stream_that_is_broken_behind_the_pixels_costs_no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stream_that_is_broken_behind_the_pixels_costs_no_image(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = b"".join(b"\x00" + row.tobytes() for row in photo(3000, 30, 1))
     data = bytearray(raw_png(30, 2, 8, 0, rows))
     # The check sum's four bytes, then the chunk's own four, then the last chunk's twelve.
     data[-20] ^= 1
-    pictures = both_ways(bytes(data), monkeypatch)
-    assert_same(pictures)
-    assert pictures[0] is not None
+    images = both_ways(bytes(data), monkeypatch)
+    assert_same(images)
+    assert images[0] is not None
 
 
 def test_nobody_reads_the_file_any_more_when_pillow_goes_on_with_it() -> None:

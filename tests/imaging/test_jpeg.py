@@ -1,4 +1,4 @@
-"""JPEG by strips: what is decoded is what Pillow's own file of the whole picture decodes to."""
+"""JPEG by strips: what is decoded is what Pillow's own file of the whole image decodes to."""
 
 from __future__ import annotations
 

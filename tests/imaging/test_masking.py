@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pack.nanobanana.catalog import ASPECT_RATIOS, ratio_value
-from pack.nanobanana.imaging import ArraySource, MaskedEdit, Picture, resize_mask
+from pack.nanobanana.imaging import ArraySource, DecodedImage, MaskedEdit, resize_mask
 from pack.nanobanana.imaging.feather import feather_weights, feather_width
 from PIL import Image
 
@@ -19,12 +19,12 @@ def all_rows(source: object) -> np.ndarray:
     return source.rows(0, source.height)  # type: ignore[attr-defined]
 
 
-def answer_of(edit: MaskedEdit, factor: float = 1.0, change: int = 0) -> Picture:
+def answer_of(edit: MaskedEdit, factor: float = 1.0, change: int = 0) -> DecodedImage:
     """What a model would answer that gives back what it was sent, `change` levels brighter."""
-    sent = np.minimum(all_rows(edit.picture)[:, :, :3].astype(int) + change, 255).astype(np.uint8)
+    sent = np.minimum(all_rows(edit.image)[:, :, :3].astype(int) + change, 255).astype(np.uint8)
     sent = np.ascontiguousarray(np.broadcast_to(sent, (*sent.shape[:2], 3)))
     size = (max(1, round(sent.shape[1] * factor)), max(1, round(sent.shape[0] * factor)))
-    return Picture(np.asarray(Image.fromarray(sent).resize(size, Image.Resampling.LANCZOS)))
+    return DecodedImage(np.asarray(Image.fromarray(sent).resize(size, Image.Resampling.LANCZOS)))
 
 
 @given(
@@ -42,7 +42,7 @@ def test_where_the_mask_is_zero_the_original_stays(
     original = photo(height, width, channels)
     mask = data.draw(arrays(np.uint8, (height, width), elements=st.sampled_from([0, 0, 1, 128, 255])))
     edit = MaskedEdit(ArraySource(original), mask, ratio)
-    result = edit.composite(Picture(255 - answer_of(edit, factor).rgb))
+    result = edit.composite(DecodedImage(255 - answer_of(edit, factor).rgb))
     expected = np.broadcast_to(original[:, :, :3], (height, width, 3))
     np.testing.assert_array_equal(result[mask == 0], expected[mask == 0])
     assert result.shape == (height, width, 3)
@@ -56,7 +56,7 @@ def test_an_answer_of_the_size_sent_comes_back_in_place_bit_by_bit(ratio: str) -
     original = photo(120, 200)
     edit = MaskedEdit(ArraySource(original), np.full((120, 200), 255, np.uint8), ratio)
     np.testing.assert_array_equal(edit.fitted(answer_of(edit)), original)
-    # All of it may change: no feather at the picture's own border.
+    # All of it may change: no feather at the image's own border.
     assert (edit.weights() == 1).all()
     brighter = edit.composite(answer_of(edit, change=9))
     np.testing.assert_array_equal(brighter, np.minimum(original.astype(int) + 9, 255))
@@ -74,25 +74,25 @@ def test_an_answer_of_another_size_is_scaled_back_into_place(ratio: str, factor:
 
 
 @pytest.mark.parametrize("ratio", ASPECT_RATIOS)
-def test_picture_and_mask_are_padded_alike_to_the_ratio_that_is_sent(ratio: str) -> None:
+def test_image_and_mask_are_padded_alike_to_the_ratio_that_is_sent(ratio: str) -> None:
     mask = np.zeros((90, 140), np.uint8)
     mask[20:40, 50:70] = 255
     edit = MaskedEdit(ArraySource(photo(90, 140)), mask, ratio)
-    picture, sent_mask = all_rows(edit.picture), all_rows(edit.mask_picture)
-    assert picture.shape[:2] == sent_mask.shape[:2]
-    assert picture.shape[1] / picture.shape[0] == pytest.approx(ratio_value(ratio), rel=0.02)
+    image, sent_mask = all_rows(edit.image), all_rows(edit.mask_image)
+    assert image.shape[:2] == sent_mask.shape[:2]
+    assert image.shape[1] / image.shape[0] == pytest.approx(ratio_value(ratio), rel=0.02)
     assert sent_mask.shape[2] == 1
     # White may change, black stays; the padding of a mask that is black at its border is black.
     assert (sent_mask == 255).sum() == 400
     assert (sent_mask == 0).sum() == sent_mask.size - 400
 
 
-def test_the_sentence_names_the_pictures_by_number() -> None:
+def test_the_sentence_names_the_images_by_number() -> None:
     edit = MaskedEdit(ArraySource(photo(9, 9)), np.ones((9, 9), np.uint8), "1:1", mask_number=4)
-    assert "Picture 4 is a mask for picture 1" in edit.sentence
+    assert "Image 4 is a mask for image 1" in edit.sentence
     assert "white" in edit.sentence
     assert "black" in edit.sentence
-    # Relays turn such marks into input pictures.
+    # Relays turn such marks into input images.
     assert "![" not in edit.sentence
 
 
@@ -126,7 +126,7 @@ def test_the_answer_fades_in_from_the_border_inward() -> None:
     np.testing.assert_array_equal(weights, weights.T)
 
 
-def test_the_feather_grows_with_the_picture_and_stays_narrow() -> None:
+def test_the_feather_grows_with_the_image_and_stays_narrow() -> None:
     assert [feather_width(side, side // 2) for side in (64, 512, 1024, 2048, 4096, 8192)] == [2, 2, 4, 8, 12, 12]
 
 

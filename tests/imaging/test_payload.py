@@ -1,4 +1,4 @@
-"""Whatever the pictures and the limits: what comes out fits, is what the notes say, and loses no more than it must."""
+"""Whatever the images and the limits: what comes out fits, is what the notes say, and loses no more than it must."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pack.nanobanana.cancel import Cancelled, CancelToken
 from pack.nanobanana.errors import InputError
+from pack.nanobanana.image_request import EncodedImage
 from pack.nanobanana.imaging import (
     ArraySource,
-    FittedPictures,
+    FittedImages,
     PayloadLimits,
     PixelSource,
     digest,
@@ -23,7 +24,6 @@ from pack.nanobanana.imaging import (
     payload,
     shrunk,
 )
-from pack.nanobanana.request import EncodedImage
 from PIL import Image
 
 from .samples import drawing, photo
@@ -31,14 +31,12 @@ from .samples import drawing, photo
 ROOM = 64 * 1024
 
 
-def fitted(
-    pixels: Sequence[np.ndarray], picture_bytes: int = 7_000_000, body_bytes: int = 20_000_000
-) -> FittedPictures:
-    limits = PayloadLimits(picture_bytes, body_bytes)
+def fitted(pixels: Sequence[np.ndarray], image_bytes: int = 7_000_000, body_bytes: int = 20_000_000) -> FittedImages:
+    limits = PayloadLimits(image_bytes, body_bytes)
     result = fit([ArraySource(one) for one in pixels], limits, cancel=CancelToken(), workers=2)
-    assert len(result.pictures) == len(pixels)
-    assert all(len(one.data) <= picture_bytes for one in result.pictures)
-    assert sum((len(one.data) + 2) // 3 * 4 for one in result.pictures) + ROOM <= body_bytes
+    assert len(result.images) == len(pixels)
+    assert all(len(one.data) <= image_bytes for one in result.images)
+    assert sum((len(one.data) + 2) // 3 * 4 for one in result.images) + ROOM <= body_bytes
     return result
 
 
@@ -53,50 +51,50 @@ def read(image: EncodedImage) -> np.ndarray:
 def test_what_fits_is_sent_bit_by_bit_and_unremarked(channels: int) -> None:
     pixels = photo(300, 200, channels)
     result = fitted([pixels])
-    np.testing.assert_array_equal(read(result.pictures[0]), pixels)
-    assert result.pictures[0].mime == "image/png"
+    np.testing.assert_array_equal(read(result.images[0]), pixels)
+    assert result.images[0].mime == "image/png"
     assert result.notes == ()
 
 
-def test_no_pictures() -> None:
-    assert fitted([]) == FittedPictures((), ())
+def test_no_images() -> None:
+    assert fitted([]) == FittedImages((), ())
 
 
 def test_an_alpha_channel_that_says_nothing_is_left_out() -> None:
     pixels = photo(300, 200, 4)
     pixels[:, :, 3] = 255
     result = fitted([pixels])
-    np.testing.assert_array_equal(read(result.pictures[0]), pixels[:, :, :3])
+    np.testing.assert_array_equal(read(result.images[0]), pixels[:, :, :3])
     assert result.notes == ()
     # And so it can be a JPEG where it has to be smaller.
-    assert fitted([pixels], picture_bytes=60_000).pictures[0].mime == "image/jpeg"
+    assert fitted([pixels], image_bytes=60_000).images[0].mime == "image/jpeg"
 
 
 def test_what_is_too_large_without_loss_becomes_a_jpeg_of_the_same_size() -> None:
     pixels = photo(500, 400)
-    result = fitted([pixels], picture_bytes=250_000)
-    assert result.pictures[0].mime == "image/jpeg"
-    assert read(result.pictures[0]).shape == pixels.shape
+    result = fitted([pixels], image_bytes=250_000)
+    assert result.images[0].mime == "image/jpeg"
+    assert read(result.images[0]).shape == pixels.shape
     (note,) = result.notes
-    assert note.startswith("Picture 1 was sent as JPEG in high quality")
+    assert note.startswith("Image 1 was sent as JPEG in high quality")
     assert "250 kB" in note or "0.2 MB" in note
 
 
 def test_with_alpha_it_becomes_a_webp_that_keeps_it() -> None:
     pixels = photo(500, 400, 4, noise=12)
-    result = fitted([pixels], picture_bytes=400_000)
-    assert result.pictures[0].mime == "image/webp"
-    np.testing.assert_array_equal(read(result.pictures[0])[:, :, 3], pixels[:, :, 3])
+    result = fitted([pixels], image_bytes=400_000)
+    assert result.images[0].mime == "image/webp"
+    np.testing.assert_array_equal(read(result.images[0])[:, :, 3], pixels[:, :, 3])
     assert "WEBP" in result.notes[0]
 
 
 def test_lossless_webp_is_taken_where_it_fits_and_png_does_not() -> None:
     # Flat shapes with soft edges: what WebP is best at.
     pixels = np.asarray(Image.fromarray(drawing(64, 64)).resize((700, 700), Image.Resampling.BICUBIC))
-    png_bytes = len(fitted([pixels]).pictures[0].data)
-    result = fitted([pixels], picture_bytes=int(png_bytes * 0.8))
-    assert result.pictures[0].mime == "image/webp"
-    np.testing.assert_array_equal(read(result.pictures[0]), pixels)
+    png_bytes = len(fitted([pixels]).images[0].data)
+    result = fitted([pixels], image_bytes=int(png_bytes * 0.8))
+    assert result.images[0].mime == "image/webp"
+    np.testing.assert_array_equal(read(result.images[0]), pixels)
     assert result.notes == ()
 
 
@@ -104,55 +102,55 @@ def test_lossless_webp_is_taken_where_it_fits_and_png_does_not() -> None:
 def test_what_is_still_too_large_is_scaled_by_the_least_that_fits(channels: int) -> None:
     pixels = photo(600, 800, channels)
     limit = 30_000
-    result = fitted([pixels], picture_bytes=limit)
-    height, width = read(result.pictures[0]).shape[:2]
+    result = fitted([pixels], image_bytes=limit)
+    height, width = read(result.images[0]).shape[:2]
     assert width / height == pytest.approx(4 / 3, rel=0.01)
-    assert len(result.pictures[0].data) > 0.8 * limit
+    assert len(result.images[0].data) > 0.8 * limit
     assert f"scaled from 800 x 600 to {width} x {height}" in result.notes[0]
 
 
-def test_the_scaled_picture_is_the_picture() -> None:
+def test_the_scaled_image_is_the_image() -> None:
     pixels = photo(600, 800, noise=1)
-    sent = read(fitted([pixels], picture_bytes=40_000).pictures[0])
+    sent = read(fitted([pixels], image_bytes=40_000).images[0])
     height, width = sent.shape[:2]
     expected = np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS))
     assert np.abs(sent.astype(int) - expected).mean() < 1.5
 
 
-def test_small_pictures_get_what_they_need_and_the_large_ones_share_the_rest() -> None:
+def test_small_images_get_what_they_need_and_the_large_ones_share_the_rest() -> None:
     small, large = photo(60, 60), photo(900, 900, noise=20)
     result = fitted([large, small, large, small], body_bytes=900_000)
-    np.testing.assert_array_equal(read(result.pictures[1]), small)
-    np.testing.assert_array_equal(read(result.pictures[3]), small)
-    assert [note.split(" was ")[0] for note in result.notes] == ["Picture 1", "Picture 3"]
-    sizes = [len(result.pictures[number].data) for number in (0, 2)]
+    np.testing.assert_array_equal(read(result.images[1]), small)
+    np.testing.assert_array_equal(read(result.images[3]), small)
+    assert [note.split(" was ")[0] for note in result.notes] == ["Image 1", "Image 3"]
+    sizes = [len(result.images[number].data) for number in (0, 2)]
     assert sizes[0] == pytest.approx(sizes[1], rel=0.15)
-    assert sum((len(one.data) + 2) // 3 * 4 for one in result.pictures) > 0.85 * (900_000 - ROOM)
+    assert sum((len(one.data) + 2) // 3 * 4 for one in result.images) > 0.85 * (900_000 - ROOM)
 
 
 def test_as_many_as_possible_stay_lossless() -> None:
-    pictures = [photo(400, 400, seed=seed) for seed in range(4)]
-    whole = sum(len(one.data) for one in fitted(pictures).pictures) * 4 // 3
-    result = fitted(pictures, body_bytes=int(whole * 0.85) + ROOM)
-    mimes = [one.mime for one in result.pictures]
+    images = [photo(400, 400, seed=seed) for seed in range(4)]
+    whole = sum(len(one.data) for one in fitted(images).images) * 4 // 3
+    result = fitted(images, body_bytes=int(whole * 0.85) + ROOM)
+    mimes = [one.mime for one in result.images]
     assert mimes.count("image/png") == 3
     assert mimes.count("image/jpeg") == 1
 
 
-def test_a_picture_that_turns_out_larger_than_estimated_steps_down() -> None:
-    pictures = [photo(700, 300, noise=40, seed=seed) for seed in range(2)]
-    for pixels in pictures:
+def test_a_image_that_turns_out_larger_than_estimated_steps_down() -> None:
+    images = [photo(700, 300, noise=40, seed=seed) for seed in range(2)]
+    for pixels in images:
         # The rows that are looked at hide what the others hold.
         for start, stop in encoding._sample_rows(700):
             pixels[start:stop] = 90
-    each = len(fitted(pictures[:1]).pictures[0].data)
-    result = fitted(pictures, body_bytes=int(each * 4 / 3 * 1.8) + ROOM)
-    assert sorted(one.mime for one in result.pictures) == ["image/jpeg", "image/png"]
+    each = len(fitted(images[:1]).images[0].data)
+    result = fitted(images, body_bytes=int(each * 4 / 3 * 1.8) + ROOM)
+    assert sorted(one.mime for one in result.images) == ["image/jpeg", "image/png"]
     # Alone it is noticed while it is written.
-    assert fitted(pictures[:1], picture_bytes=each // 2).pictures[0].mime == "image/jpeg"
+    assert fitted(images[:1], image_bytes=each // 2).images[0].mime == "image/jpeg"
 
 
-def test_fourteen_pictures_fit_together() -> None:
+def test_fourteen_images_fit_together() -> None:
     result = fitted([photo(300, 300, seed=seed, noise=25) for seed in range(14)], body_bytes=400_000)
     assert len(result.notes) == 14
 
@@ -167,13 +165,13 @@ def test_fourteen_pictures_fit_together() -> None:
     st.integers(ROOM + 40_000, ROOM + 400_000),
 )
 @settings(max_examples=25, deadline=None)
-def test_any_pictures_fit_any_sensible_limits(
-    kinds: list[tuple[int, int, int, float]], picture_bytes: int, body_bytes: int
+def test_any_images_fit_any_sensible_limits(
+    kinds: list[tuple[int, int, int, float]], image_bytes: int, body_bytes: int
 ) -> None:
-    pictures = [photo(*kind[:3], noise=kind[3], seed=seed) for seed, kind in enumerate(kinds)]
-    result = fitted(pictures, picture_bytes, body_bytes)
+    images = [photo(*kind[:3], noise=kind[3], seed=seed) for seed, kind in enumerate(kinds)]
+    result = fitted(images, image_bytes, body_bytes)
     changed = {note.split()[1] for note in result.notes}
-    for number, (pixels, image) in enumerate(zip(pictures, result.pictures, strict=True), 1):
+    for number, (pixels, image) in enumerate(zip(images, result.images, strict=True), 1):
         if str(number) not in changed:
             sent = read(image)
             # WebP has no grey: its three channels are the one.
@@ -181,29 +179,29 @@ def test_any_pictures_fit_any_sensible_limits(
 
 
 def test_limits_that_nothing_meets_are_an_input_error() -> None:
-    with pytest.raises(InputError, match="Picture 1 can't be made small enough"):
-        fitted([photo(300, 300)], picture_bytes=300)
+    with pytest.raises(InputError, match="Image 1 can't be made small enough"):
+        fitted([photo(300, 300)], image_bytes=300)
     with pytest.raises(InputError, match="small enough"):
         fitted([photo(300, 300)], body_bytes=1000)
 
 
 def test_sides_beyond_what_a_format_can_hold_are_scaled() -> None:
     wide = photo(3, encoding.WEBP_MOST_SIDE + 2000, 4, noise=40)
-    result = fitted([wide], picture_bytes=140_000)
-    assert result.pictures[0].mime == "image/webp"
-    assert read(result.pictures[0]).shape[1] <= encoding.WEBP_MOST_SIDE
+    result = fitted([wide], image_bytes=140_000)
+    assert result.images[0].mime == "image/webp"
+    assert read(result.images[0]).shape[1] <= encoding.WEBP_MOST_SIDE
 
 
 class Bad(ArraySource):
     def rows(self, start: int, stop: int) -> np.ndarray:
         if start <= 150 < stop:
-            raise InputError("Picture 2 holds values that are no numbers.")
+            raise InputError("Image 2 holds values that are no numbers.")
         return super().rows(start, stop)
 
 
 def test_an_error_of_a_source_surfaces() -> None:
     sources: list[PixelSource] = [ArraySource(photo(200, 200)), Bad(photo(200, 200))]
-    with pytest.raises(InputError, match="Picture 2"):
+    with pytest.raises(InputError, match="Image 2"):
         fit(sources, PayloadLimits(), cancel=CancelToken(), workers=2)
 
 
@@ -230,13 +228,13 @@ class Counting(ArraySource):
         return super().rows(start, stop)
 
 
-def test_a_picture_that_many_calls_need_is_encoded_once() -> None:
+def test_a_image_that_many_calls_need_is_encoded_once() -> None:
     payload._encoded.clear()
     payload._plans.clear()
     pixels = photo(400, 300, seed=77)
     name = digest(ArraySource(pixels))
     Counting.count = 0
-    results: list[FittedPictures] = []
+    results: list[FittedImages] = []
 
     def call() -> None:
         results.append(
@@ -253,7 +251,7 @@ def test_a_picture_that_many_calls_need_is_encoded_once() -> None:
     assert all(result == results[0] for result in results)
     call()
     assert Counting.count == first
-    # Alone it would have read about as much: once over for the plan, once for the picture.
+    # Alone it would have read about as much: once over for the plan, once for the image.
     payload._encoded.clear()
     payload._plans.clear()
     call()
@@ -262,9 +260,9 @@ def test_a_picture_that_many_calls_need_is_encoded_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("picture_bytes", "mime"), [(20_000_000, "image/png"), (2_500_000, "image/jpeg"), (400_000, "image/jpeg")]
+    ("image_bytes", "mime"), [(20_000_000, "image/png"), (2_500_000, "image/jpeg"), (400_000, "image/jpeg")]
 )
-def test_a_large_picture_is_read_by_strips_and_never_held_whole(picture_bytes: int, mime: str) -> None:
+def test_a_large_image_is_read_by_strips_and_never_held_whole(image_bytes: int, mime: str) -> None:
     pixels = photo(2500, 1500)
     largest: list[int] = []
 
@@ -274,12 +272,12 @@ def test_a_large_picture_is_read_by_strips_and_never_held_whole(picture_bytes: i
             largest.append(rows.nbytes)
             return rows
 
-    limits = PayloadLimits(picture_bytes, 50_000_000)
+    limits = PayloadLimits(image_bytes, 50_000_000)
     result = fit([Measuring(pixels)], limits, cancel=CancelToken(), workers=2)
-    assert result.pictures[0].mime == mime
-    assert ("scaled" in "".join(result.notes)) == (picture_bytes == 400_000)
+    assert result.images[0].mime == mime
+    assert ("scaled" in "".join(result.notes)) == (image_bytes == 400_000)
     # Scaled down, a strip needs more rows than it gives.
-    assert max(largest) < (5 << 20 if picture_bytes == 400_000 else 5 << 18)
+    assert max(largest) < (5 << 20 if image_bytes == 400_000 else 5 << 18)
 
 
 def test_what_is_kept_between_calls_is_bounded() -> None:
@@ -293,8 +291,8 @@ def test_what_is_kept_between_calls_is_bounded() -> None:
 def test_after_a_413_the_next_step_is_a_known_cap(sent: int, body: int) -> None:
     limits = shrunk(PayloadLimits(), sent)
     assert limits.body_bytes == body
-    assert limits.picture_bytes <= body * 3 // 4
-    assert limits.picture_bytes <= PayloadLimits().picture_bytes
+    assert limits.image_bytes <= body * 3 // 4
+    assert limits.image_bytes <= PayloadLimits().image_bytes
 
 
 def test_a_413_never_raises_the_limits() -> None:

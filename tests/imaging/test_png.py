@@ -1,4 +1,4 @@
-"""Our own PNG writer: read back by Pillow and by the format's own arithmetic, it is the picture, bit for bit."""
+"""Our own PNG writer: read back by Pillow and by the format's own arithmetic, it is the image, bit for bit."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_pixels_come_back_bit_by_bit(workers: int, channels: int) -> None:
     arrays(np.uint8, st.tuples(st.integers(1, 12), st.integers(1, 12), st.sampled_from([1, 3, 4]))),
 )
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_any_small_picture_comes_back(pixels: np.ndarray) -> None:
+def test_any_small_image_comes_back(pixels: np.ndarray) -> None:
     np.testing.assert_array_equal(read(encoded(pixels)), pixels)
 
 

@@ -35,7 +35,7 @@ def test_files_are_known_by_their_first_bytes(kind: str, name: str) -> None:
         b"MZ\x90\x00",
     ],
 )
-def test_anything_else_is_no_picture(data: bytes) -> None:
+def test_anything_else_is_no_image(data: bytes) -> None:
     assert sniff(data) is None
     assert extension(data) == "bin"
 

@@ -12,7 +12,7 @@ from pack.nanobanana.errors import JournalError
 from pack.nanobanana.journal import CallKey, Claim, Journal
 
 
-def test_a_new_picture_is_to_be_asked_for(steps):
+def test_a_new_image_is_to_be_asked_for(steps):
     claim = steps.claim("a", variation=3)
     assert claim.what == "ask"
     assert claim.owned
@@ -34,7 +34,7 @@ def test_every_step_is_in_the_record(tmp_path, details):
         journal.url(call, 0, "https://cdn/1.png")
         journal.answered(call, request_id="req", text="words", usage={"total_tokens": 3})
         assert journal.call(call).state == "answered"
-        picture = journal.keep(call, 0, b"bytes", extension="png", url="https://cdn/1.png", width=4, height=5)
+        image = journal.keep(call, 0, b"bytes", extension="png", url="https://cdn/1.png", width=4, height=5)
         journal.kept(call, seconds=2.5)
         record = journal.call(call)
     assert record.details == details
@@ -43,39 +43,39 @@ def test_every_step_is_in_the_record(tmp_path, details):
     assert (record.request_id, record.text, record.billed, record.seconds) == ("req", "words", "yes", 2.5)
     assert record.urls == ("https://cdn/1.png", "https://cdn/2.png")
     assert record.usage == {"total_tokens": 3}
-    assert record.pictures == (picture,)
-    assert (picture.width, picture.height, picture.bytes, picture.extension) == (4, 5, 5, "png")
+    assert record.images == (image,)
+    assert (image.width, image.height, image.bytes, image.extension) == (4, 5, 5, "png")
 
 
-def test_kept_pictures_come_from_disk_and_free(steps, journal):
+def test_kept_images_come_from_disk_and_free(steps, journal):
     steps.make("a", b"the picture")
     claim = steps.claim("a", run="run 2")
     assert claim.what == "kept"
     assert not claim.owned
-    assert journal.read(claim.record.pictures[0]) == b"the picture"
+    assert journal.read(claim.record.images[0]) == b"the picture"
 
 
-def test_variations_are_separate_pictures(steps):
+def test_variations_are_separate_images(steps):
     steps.make("a")
     assert steps.claim("a", variation=1).what == "ask"
 
 
 @pytest.mark.parametrize("damage", ["gone", "short"])
-def test_a_picture_missing_on_disk_is_fetched_again_where_there_is_a_url(steps, journal, damage):
+def test_a_image_missing_on_disk_is_fetched_again_where_there_is_a_url(steps, journal, damage):
     call = steps.make("a", url="https://cdn/1.png")
-    path = journal.call(call).pictures[0].path
+    path = journal.call(call).images[0].path
     path.unlink() if damage == "gone" else path.write_bytes(b"p")
     claim = steps.claim("a", run="run 2")
     assert claim.what == "answered"
     assert claim.owned
     assert claim.record.id == call
     assert claim.record.urls == ("https://cdn/1.png",)
-    assert claim.record.pictures == ()
+    assert claim.record.images == ()
 
 
-def test_a_picture_missing_on_disk_without_a_url_is_asked_for_again(steps, journal):
+def test_a_image_missing_on_disk_without_a_url_is_asked_for_again(steps, journal):
     call = steps.make("a", url="")
-    journal.call(call).pictures[0].path.unlink()
+    journal.call(call).images[0].path.unlink()
     claim = steps.claim("a", run="run 2")
     assert claim.what == "ask"
     assert claim.record.id != call
@@ -98,16 +98,16 @@ def test_a_url_that_came_before_the_answer_ended_is_enough(steps, journal):
     assert (claim.what, claim.record.id) == ("answered", call)
 
 
-def test_an_inline_picture_kept_before_the_answer_ended_is_enough(steps, journal):
+def test_an_inline_image_kept_before_the_answer_ended_is_enough(steps, journal):
     call = steps.send("a")
     journal.keep(call, 0, b"inline", extension="png")
     journal.release(call)
     claim = steps.claim("a", run="run 2")
     assert claim.what == "answered"
-    assert [journal.read(one) for one in claim.record.pictures] == [b"inline"]
+    assert [journal.read(one) for one in claim.record.images] == [b"inline"]
 
 
-def test_answered_without_a_trace_of_a_picture_failed_and_was_billed(steps, journal):
+def test_answered_without_a_trace_of_a_image_failed_and_was_billed(steps, journal):
     call = steps.answer("a", url="")
     journal.release(call)
     claim = steps.claim("a", run="run 2")
@@ -135,7 +135,7 @@ def test_released_before_it_was_sent_leaves_nothing(steps, journal):
 
 def test_unsent_goes_back_to_asked(steps, journal):
     call = steps.send("a")
-    journal.unsent(call)
+    journal.revert_to_asked(call)
     assert (journal.call(call).state, journal.call(call).billed) == ("asked", "no")
     journal.release(call)
     assert journal.call(call) is None
@@ -193,7 +193,7 @@ def test_what_was_not_billed_may_be_asked_again_at_once(steps, journal):
     assert (claim.what, claim.earlier) == ("ask", None)
 
 
-def test_an_earlier_billed_failure_is_told_behind_unbilled_ones_until_a_picture_comes(steps, journal):
+def test_an_earlier_billed_failure_is_told_behind_unbilled_ones_until_a_image_comes(steps, journal):
     first = steps.send("a")
     journal.failed(first, error="e", billed="maybe")
     for number in range(3):
@@ -210,11 +210,11 @@ def test_an_earlier_billed_failure_is_told_behind_unbilled_ones_until_a_picture_
 
 def test_failed_keeps_the_request_id_it_knows(steps, journal):
     call = steps.answer("a", url="")
-    journal.failed(call, error="no picture", billed="yes")
+    journal.failed(call, error="no image", billed="yes")
     assert journal.call(call).request_id == "req-1"
 
 
-def test_a_call_without_a_picture_is_not_kept(steps, journal):
+def test_a_call_without_a_image_is_not_kept(steps, journal):
     call = steps.answer("a")
     with pytest.raises(JournalError):
         journal.kept(call)
@@ -222,7 +222,7 @@ def test_a_call_without_a_picture_is_not_kept(steps, journal):
     assert not journal.holds(call)
 
 
-@pytest.mark.parametrize("step", ["sent", "unsent", "url", "answered", "keep", "kept", "failed"])
+@pytest.mark.parametrize("step", ["sent", "revert_to_asked", "url", "answered", "keep", "kept", "failed"])
 def test_a_step_of_a_call_that_is_not_there_is_an_error(journal, step):
     arguments = {
         "url": (99, 0, "https://x"),
@@ -301,13 +301,13 @@ def in_thread(claim) -> tuple[threading.Thread, list[Claim | BaseException]]:
     return thread, results
 
 
-def test_a_second_thread_waits_and_takes_the_first_ones_picture(steps, journal):
+def test_a_second_thread_waits_and_takes_the_first_ones_image(steps, journal):
     call = steps.answer("a")
     words: list[str] = []
     thread, results = in_thread(lambda: steps.claim("a", on_wait=words.append))
     time.sleep(0.3)
     assert results == []
-    assert words == ["Waiting for the same picture, which is being made already."]
+    assert words == ["Waiting for the same image, which is being made already."]
     journal.keep(call, 0, b"x", extension="png")
     journal.kept(call)
     thread.join(5)

@@ -26,7 +26,7 @@ FOUND = {
 }
 
 
-def picture(name: str) -> bytes:
+def image(name: str) -> bytes:
     return hashlib.sha256(name.encode()).digest() * 3000
 
 
@@ -54,7 +54,7 @@ def check(claim: Claim, journal: Journal, step: str) -> None:
     if what == "answered":
         assert claim.record.urls == ("https://cdn/a",)
     if step in ("keep", "kept"):
-        assert [journal.read(one) for one in claim.record.pictures] == [picture("a")]
+        assert [journal.read(one) for one in claim.record.images] == [image("a")]
     assert (claim.earlier is not None) == earlier
     if claim.earlier is not None:
         assert (claim.earlier.state, claim.earlier.billed) == ("failed", "maybe")
@@ -151,7 +151,7 @@ def test_the_next_process_takes_over_soon_after_a_kill(tmp_path, worker, details
     assert min(seconds) < 0.3
 
 
-def test_a_second_process_waits_for_the_first_ones_picture(tmp_path, worker):
+def test_a_second_process_waits_for_the_first_ones_image(tmp_path, worker):
     first = worker("stop", "posted", "a", "run 1")
     assert first.line() == "posted"
     second = worker("stop", "none", "a", "run 2")
@@ -199,7 +199,7 @@ def test_processes_killed_at_random_lose_nothing_and_ask_nothing_twice(tmp_path,
         kept = {call.details.prompt: call for call in calls if call.state == "kept"}
         assert len(kept) == count
         for name, call in kept.items():
-            assert [journal.read(one) for one in call.pictures] == [picture(name)]
+            assert [journal.read(one) for one in call.images] == [image(name)]
         # Every post that brought nothing is told to the person, and no other.
         in_vain = [call for call in calls if call.state == "failed"]
         assert {call.billed for call in in_vain} <= {"maybe"}

@@ -55,7 +55,7 @@ def test_a_damaged_database_is_put_aside_and_a_new_one_begun(tmp_path, make_step
     first = make_steps(tmp_path)
     for number in range(60):
         first.make(f"call{number}", b"bytes %d" % number)
-    record = first.journal.history(limit=1).calls[0].pictures[0]
+    record = first.journal.history(limit=1).calls[0].images[0]
     first.journal.close()
     path = database_of(tmp_path)
     whole = path.read_bytes()

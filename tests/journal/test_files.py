@@ -14,7 +14,7 @@ import pytest
 from pack.nanobanana.cancel import CancelToken
 from pack.nanobanana.errors import JournalError
 from pack.nanobanana.journal import Journal
-from pack.nanobanana.journal.files import EXTENSIONS, PictureFiles, write_all
+from pack.nanobanana.journal.files import EXTENSIONS, ImageFiles, write_all
 
 DATA = b"original bytes" * 1000
 
@@ -41,22 +41,22 @@ def test_nothing_but_a_known_extension_reaches_a_name(steps, journal, hostile):
 
 @pytest.mark.parametrize("extension", sorted(EXTENSIONS))
 def test_known_extensions_stay(tmp_path, extension):
-    assert PictureFiles(tmp_path).path("0" * 64, extension.upper()).name == f"{'0' * 64}.{extension}"
+    assert ImageFiles(tmp_path).path("0" * 64, extension.upper()).name == f"{'0' * 64}.{extension}"
 
 
 def test_the_same_bytes_are_stored_once(steps, journal):
     first = steps.make("a", DATA)
     second = steps.make("b", DATA)
     assert len(names(journal.folder)) == 1
-    one, other = (journal.call(call).pictures[0] for call in (first, second))
+    one, other = (journal.call(call).images[0] for call in (first, second))
     assert one.id != other.id
     assert one.path == other.path
 
 
 def test_a_torn_file_of_the_right_name_is_written_anew(steps, journal):
-    path = journal.call(steps.make("a", DATA)).pictures[0].path
+    path = journal.call(steps.make("a", DATA)).images[0].path
     path.write_bytes(b"\0" * len(DATA))
-    record = journal.call(steps.make("b", DATA)).pictures[0]
+    record = journal.call(steps.make("b", DATA)).images[0]
     assert record.path.read_bytes() == DATA
 
 
@@ -65,13 +65,13 @@ def test_keeping_a_position_again_keeps_its_id(steps, journal):
     first = journal.keep(call, 0, b"one", extension="png")
     second = journal.keep(call, 0, b"two", extension="jpg", width=1, height=2)
     assert first.id == second.id
-    assert journal.call(call).pictures == (second,)
+    assert journal.call(call).images == (second,)
     assert journal.read(second) == b"two"
 
 
 def test_reading_a_changed_file_says_so_and_keeps_it_aside(steps, journal):
     call = steps.make("a", DATA, url="https://cdn/1.png")
-    record = journal.call(call).pictures[0]
+    record = journal.call(call).images[0]
     changed = b"x" + DATA[1:]
     record.path.write_bytes(changed)
     with pytest.raises(JournalError, match="changed on disk"):
@@ -81,16 +81,16 @@ def test_reading_a_changed_file_says_so_and_keeps_it_aside(steps, journal):
 
 
 def test_reading_a_file_that_is_gone_says_so(steps, journal):
-    record = journal.call(steps.make("a", DATA)).pictures[0]
+    record = journal.call(steps.make("a", DATA)).images[0]
     record.path.unlink()
     with pytest.raises(JournalError, match="gone"):
         journal.read(record)
 
 
 def test_half_written_files_of_killed_processes_are_removed_when_old(tmp_path):
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
-    old, young = pictures / "old.part", pictures / "young.part"
+    images = tmp_path / "pictures"
+    images.mkdir()
+    old, young = images / "old.part", images / "young.part"
     for path in (old, young):
         path.write_bytes(b"half")
     os.utime(old, (time.time() - 7200,) * 2)
@@ -108,7 +108,7 @@ def test_every_file_is_synced_before_its_name_appears_and_its_folder_after(tmp_p
             assert os.fstat(descriptor).st_size == len(DATA)
         seen.append((kind, [path.suffix for path in tmp_path.iterdir()]))
 
-    PictureFiles(tmp_path, sync=sync).save(DATA, "png")
+    ImageFiles(tmp_path, sync=sync).save(DATA, "png")
     assert seen == [("file", [".part"]), ("folder", [".png"])]
 
 
@@ -188,7 +188,7 @@ sys.stdin.readline()
 
 @pytest.mark.skipif(os.name == "nt", reason="RLIMIT_FSIZE is a POSIX limit")
 def test_a_disk_that_takes_no_more_fails_clearly_and_keeps_nobody_waiting(tmp_path, make_steps):
-    """A process whose files may not grow: pictures and database fail in words, and its calls can be taken over."""
+    """A process whose files may not grow: images and database fail in words, and its calls can be taken over."""
     worker = Path(__file__).with_name("worker.py")
     process = subprocess.Popen(
         [sys.executable, "-c", LIMITED, str(worker), str(tmp_path)],

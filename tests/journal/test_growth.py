@@ -11,7 +11,7 @@ from pack.nanobanana.journal import CallKey, Journal
 
 
 def fill(journal: Journal, count: int) -> None:
-    """Years of use, written at once: `count` kept calls with a URL and a picture's row each."""
+    """Years of use, written at once: `count` kept calls with a URL and an image's row each."""
     with journal._writing() as connection:
         connection.executemany(
             "INSERT INTO calls (fingerprint, variation, state, run, asked_at, billed, cost, model, aspect_ratio,"
@@ -79,7 +79,7 @@ def test_a_claim_stays_quick(small: Journal, large: Journal, details):
     assert milliseconds(claim(large)) < 3 * milliseconds(claim(small)) + 3
 
 
-def test_one_calls_pictures_are_looked_up_within_a_millisecond(large: Journal):
+def test_one_calls_images_are_looked_up_within_a_millisecond(large: Journal):
     assert milliseconds(lambda: large.call(20_000)) < 1
-    assert milliseconds(lambda: large.picture("id20000")) < 1
-    assert large.picture("id20000").call_id == 20_000
+    assert milliseconds(lambda: large.image("id20000")) < 1
+    assert large.image("id20000").call_id == 20_000

@@ -116,10 +116,10 @@ def test_search_reaches_new_calls_and_forgets_cleared_ones(steps, journal, detai
 
 
 def test_search_looks_through_what_the_index_has_not_taken_in_yet(steps, journal, details):
-    texts = [f"picture {number:03}" for number in range(450)]
+    texts = [f"image {number:03}" for number in range(450)]
     ask_all(steps, details, texts)
     for taken in (200, 400, 450):
-        found = history.page(journal._database, journal._files, search="picture", limit=500, index_seconds=0.0)
+        found = history.page(journal._database, journal._files, search="image", limit=500, index_seconds=0.0)
         assert [call.details.prompt for call in found.calls] == texts[::-1]
         with journal._reading() as connection:
             assert connection.execute("SELECT value FROM marks WHERE name = 'indexed'").fetchone()[0] == taken
@@ -156,7 +156,7 @@ def test_the_statements_of_a_call_and_of_a_page_use_an_index(steps, journal):
         ):
             plan = " ".join(str(row[3]) for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}"))
             assert "SCAN calls" not in plan or "USING INDEX" in plan or "USING COVERING INDEX" in plan, plan
-            assert "SCAN pictures" not in plan, plan
+            assert "SCAN images" not in plan, plan
             assert "TEMP B-TREE" not in plan, plan
     connection.close()
 
@@ -187,9 +187,9 @@ def test_totals_count_what_was_billed_day_by_day(tmp_path, details, make_steps):
     clock[0] = now
     today, before = steps.journal.totals_by_day(30)
     assert (today.day, before.day) == ("2026-03-10", "2026-03-08")
-    assert (today.calls, today.pictures, today.billed, today.maybe_billed) == (5, 3, 3, 1)
+    assert (today.calls, today.images, today.billed, today.maybe_billed) == (5, 3, 3, 1)
     assert (today.cost, today.maybe_cost, today.unpriced) == (0.75, 0.25, 1)
-    assert (before.calls, before.pictures, before.billed, before.cost) == (1, 0, 1, 0.25)
+    assert (before.calls, before.images, before.billed, before.cost) == (1, 0, 1, 0.25)
     assert len(steps.journal.totals_by_day(41)) == 3
 
 
@@ -204,22 +204,22 @@ def test_a_day_begins_at_local_midnight(tmp_path, make_steps):
     assert [one.day for one in steps.journal.totals_by_day(2)] == ["2026-03-10", "2026-03-09"]
 
 
-def test_a_picture_is_found_by_its_id_and_takes_its_size(steps, journal):
+def test_a_image_is_found_by_its_id_and_takes_its_size(steps, journal):
     call = steps.answer("a")
     kept = journal.keep(call, 0, b"x", extension="png")
-    assert journal.picture(kept.id) == kept
+    assert journal.image(kept.id) == kept
     assert (kept.width, kept.height) == (None, None)
     journal.set_size(kept.id, 640, 480)
-    assert (journal.picture(kept.id).width, journal.picture(kept.id).height) == (640, 480)
+    assert (journal.image(kept.id).width, journal.image(kept.id).height) == (640, 480)
 
 
 @pytest.mark.parametrize("unknown", ["", "nothing", "../x", "\ud800", "a" * 10_000])
-def test_an_unknown_picture_says_what_may_have_happened(journal, unknown):
+def test_an_unknown_image_says_what_may_have_happened(journal, unknown):
     with pytest.raises(JournalError, match="isn't in the history"):
-        journal.picture(unknown)
+        journal.image(unknown)
 
 
-def test_ids_of_pictures_are_safe_in_a_url_and_not_guessable(steps, journal):
+def test_ids_of_images_are_safe_in_a_url_and_not_guessable(steps, journal):
     call = steps.answer("a")
     ids = [journal.keep(call, number, b"%d" % number, extension="png").id for number in range(30)]
     assert len(set(ids)) == 30
@@ -234,7 +234,7 @@ def test_stats_count_calls_files_and_bytes(steps, journal):
     (journal.folder / "pictures" / "stray.png").write_bytes(b"12")
     stats = journal.stats()
     assert stats.calls == {"kept": 3, "asked": 1}
-    assert (stats.pictures, stats.files, stats.bytes) == (3, 3, 10)
+    assert (stats.images, stats.files, stats.bytes) == (3, 3, 10)
 
 
 def test_a_long_look_does_not_hold_up_a_call(steps, journal):

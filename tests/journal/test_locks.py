@@ -6,8 +6,8 @@ import threading
 from pathlib import Path
 
 import pytest
+from pack.nanobanana.journal.leases import Leases
 from pack.nanobanana.journal.locks import FileLock, Owner, exclusive, handle_forks, is_alive, remove_dead
-from pack.nanobanana.journal.ownership import Ownership
 
 
 def test_an_owner_is_alive_until_it_is_closed(tmp_path):
@@ -118,21 +118,21 @@ def test_exclusive_sections_follow_each_other(tmp_path):
 
 
 def test_letting_go_without_writing_it_down_takes_a_new_name(tmp_path: Path):
-    ownership = Ownership(tmp_path)
+    ownership = Leases(tmp_path)
     first = ownership.id
     ownership.hold(1)
     ownership.hold(2)
 
     def fail(call: int) -> None:
-        with ownership.letting_go(call):
+        with ownership.releasing(call):
             raise OSError
 
     with pytest.raises(OSError):
         fail(1)
-    assert not ownership.works_on(first, 1)
-    assert ownership.works_on(first, 2)
+    assert not ownership.is_worked_on(first, 1)
+    assert ownership.is_worked_on(first, 2)
     assert is_alive(tmp_path, first)
-    with ownership.letting_go(2):
+    with ownership.releasing(2):
         pass
     assert not is_alive(tmp_path, first)
     assert ownership.id != first

@@ -18,11 +18,11 @@ KEYS = st.sampled_from(["a", "a", "a", "b"])
 
 @dataclass
 class Expected:
-    """What a picture's next claim must find. `unrewarded`: an earlier call was or may have been billed in vain."""
+    """What an image's next claim must find. `unrewarded`: an earlier call was or may have been billed in vain."""
 
     posted: bool = False
     urls: set[int] = field(default_factory=set)
-    pictures: dict[int, bytes] = field(default_factory=dict)
+    images: dict[int, bytes] = field(default_factory=dict)
     state: str = "none"
     run: str = ""
     failed_run: str = ""
@@ -51,14 +51,14 @@ class JournalMachine(RuleBasedStateMachine):
         claim = self.journal.claim(
             CallKey(key, 0), details, cancel=CancelToken(), on_wait=self.unexpected, run=str(self.run)
         )
-        found = claim.record.pictures if claim.what in ("kept", "answered") else ()
+        found = claim.record.images if claim.what in ("kept", "answered") else ()
         kept = {one.position: self.journal.read(one) for one in found}
-        if expected.state == "kept" and expected.pictures:
+        if expected.state == "kept" and expected.images:
             assert claim.what == "kept"
-            assert kept == expected.pictures
-        elif expected.urls or expected.pictures:
+            assert kept == expected.images
+        elif expected.urls or expected.images:
             assert claim.what == "answered"
-            assert kept == expected.pictures
+            assert kept == expected.images
             assert {int(url) for url in claim.record.urls} == expected.urls
             expected.state = "answered"
         elif expected.state == "failed" and expected.unrewarded and expected.failed_run == str(self.run):
@@ -107,12 +107,12 @@ class JournalMachine(RuleBasedStateMachine):
     def keep(self, key: str, position: int, data: bytes) -> None:
         if self.sending(key):
             self.journal.keep(self.held[key].record.id, position, data, extension="png")
-            self.expected[key].pictures[position] = data
+            self.expected[key].images[position] = data
 
     @rule(key=KEYS)
     def kept(self, key: str) -> None:
         expected = self.expected[key]
-        if key in self.held and expected.state in ("sent", "answered") and expected.pictures:
+        if key in self.held and expected.state in ("sent", "answered") and expected.images:
             self.journal.kept(self.held.pop(key).record.id)
             expected.state = "kept"
             expected.unrewarded = expected.posted = False
@@ -131,13 +131,13 @@ class JournalMachine(RuleBasedStateMachine):
     def release(self, key: str) -> None:
         if self.hold(key):
             self.journal.release(self.held.pop(key).record.id)
-            self.let_go(key, self.expected[key].run)
+            self._after_release(key, self.expected[key].run)
 
-    def let_go(self, key: str, run: str) -> None:
+    def _after_release(self, key: str, run: str) -> None:
         expected = self.expected[key]
         if expected.state == "asked":
             self.expected[key] = Expected(unrewarded=expected.unrewarded)
-        elif not (expected.urls or expected.pictures):
+        elif not (expected.urls or expected.images):
             self.expected[key] = Expected(state="failed", failed_run=run, unrewarded=True)
 
     @rule()
@@ -148,7 +148,7 @@ class JournalMachine(RuleBasedStateMachine):
         self.run += 1
         for key in list(self.held):
             del self.held[key]
-            self.let_go(key, "dead")
+            self._after_release(key, "dead")
 
     @rule()
     def another_run(self) -> None:
@@ -160,8 +160,8 @@ class JournalMachine(RuleBasedStateMachine):
         for path in (self.folder / "pictures").glob("*"):
             path.unlink()
         for key, expected in self.expected.items():
-            lost = bool(expected.pictures) and not expected.urls
-            expected.pictures.clear()
+            lost = bool(expected.images) and not expected.urls
+            expected.images.clear()
             if lost and expected.state == "kept":
                 self.expected[key] = Expected()
             elif lost:

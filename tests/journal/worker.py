@@ -35,7 +35,7 @@ class Gateway:
         os.write(self._descriptor, (" ".join(map(str, words)) + "\n").encode())
 
 
-def picture(name: str) -> bytes:
+def image(name: str) -> bytes:
     return hashlib.sha256(name.encode()).digest() * 3000
 
 
@@ -76,7 +76,7 @@ def main() -> None:
             journal.answered(call, request_id="r", text="", usage={})
             reached("answered")
         if claim.owned:
-            journal.keep(call, 0, picture(name), extension="png", url=f"https://cdn/{name}")
+            journal.keep(call, 0, image(name), extension="png", url=f"https://cdn/{name}")
             reached("keep")
             journal.kept(call, seconds=0.1)
             reached("kept")

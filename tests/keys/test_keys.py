@@ -14,13 +14,13 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from engines import png_of
 from graphs import edit, generate, shown
-from pack.nanobanana.config import Profile, ProfileStore
+from pack.nanobanana.settings.store import Profile, ProfileStore
 from pack.nanobanana.simulator import Simulator
 from servers import Peer, RawServer
 from stand_in import StandIn
 from stand_in.execution import Run
-from studios import png_of
 
 ROOT = Path(__file__).resolve().parents[2]
 # Two forms: one that any pattern knows, and one that only the settings tell apart from a word; from two places.

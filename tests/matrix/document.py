@@ -15,18 +15,18 @@ writes this page, and the tests measure the same rows each time they run.
 
 ## What is guaranteed
 
-1. **Each step is on disk before the next begins**: asked, sent, answered (with every picture's address, the moment it
+1. **Each step is on disk before the next begins**: asked, sent, answered (with every image's address, the moment it
    arrives), kept (the original bytes, synced). A crash, a power cut or a full disk at any point loses no step.
 2. **A call that may have been billed is never sent again by itself.** Within one run of the graph it is said to have
    failed, with whether it was billed. When *you* run the graph again it is asked anew, and the node names the earlier
    call: when it was, its request id, and whether it was or may have been billed.
 3. **What was kept comes from disk, what was answered is downloaded again**, both without asking the gateway. Only what
    was never sent, or what you ask for again, is a new call.
-4. **Bytes are kept before they are looked at.** A picture that can't be read stays on disk, and the error names its
+4. **Bytes are kept before they are looked at.** An image that can't be read stays on disk, and the error names its
    file.
-5. **Two ComfyUI processes may share one folder.** The second waits for a picture that the first is making, and takes
+5. **Two ComfyUI processes may share one folder.** The second waits for an image that the first is making, and takes
    over within a second when the first one dies.
-6. **No failure yields a made-up picture.**
+6. **No failure yields a made-up image.**
 
 ## When a call is sent again
 
@@ -38,16 +38,16 @@ A call is repeated only where the gateway's answer, or its absence, means that n
 | 429, 503 | no | 4 times; Retry-After is honoured up to 120 s, and all calls to that gateway slow down |
 | 503 with `model_not_found` | no | once |
 | 500, 502, 521, 522, 523 | usually no | once |
-| 413 | no | once, with smaller pictures |
+| 413 | no | once, with smaller images |
 | any status with a code that names the balance, the key, the prompt or the request | no | never |
 | 400, 401, 402, 403, 404, 405, 409, 422 and the other 4xx | no | never |
 | 408, 504, 520, 524 | maybe | never |
 | the connection was lost, or timed out, after the request had gone out | maybe | never |
-| 200 with words and no picture | yes | never |
-| a result's address: 403, 404, 408, 425, 429, 5xx, short, no picture, no connection | paid | 5 tries over about 30 s |
+| 200 with words and no image | yes | never |
+| a result's address: 403, 404, 408, 425, 429, 5xx, short, no image, no connection | paid | 5 tries over about 30 s |
 
 Pauses are `min(0.5 * 2**n, 8)` seconds with jitter. A redirect of the request itself is never followed, since the key
-would go with it. A stream that has brought its picture and then falls silent is ended after 20 seconds.
+would go with it. A stream that has brought its image and then falls silent is ended after 20 seconds.
 
 ## What a gateway can't do
 
@@ -58,7 +58,7 @@ the address that was checked. The base URL's own origin is allowed, and hosts th
 link-local addresses never are. Neither the key nor cookies nor netrc credentials go with a download. Behind a proxy
 the names are resolved by the proxy; addresses in figures, and names of this computer, are refused there too.
 
-An answer is read up to 192 MB, a line up to 160 MB, JSON up to 64 levels; a picture up to 128 MiB and 200 megapixels,
+An answer is read up to 192 MB, a line up to 160 MB, JSON up to 64 levels; an image up to 128 MiB and 200 megapixels,
 checked before it is decoded. Files are named by their own hash and signature, never by anything the gateway sends.
 
 ## The fault matrix
@@ -68,10 +68,10 @@ empty data folder. The columns:
 
 - **POSTs**: requests that the gateway received. **paid**: calls that it charged for, by its own account (a gateway of
   the worst kind, which charges as soon as it has begun).
-- **told**: what the person is told about the bill. **kept / got**: pictures on disk, and pictures delivered.
-- **ends as**: the error, or nothing when the picture came. A second call within the same run made no POST in any row
+- **told**: what the person is told about the bill. **kept / got**: images on disk, and images delivered.
+- **ends as**: the error, or nothing when the image came. A second call within the same run made no POST in any row
   whose bill is not "no".
-- **again**: POSTs, and pictures, when a person runs the graph again at once and the gateway is well (in rows marked
+- **again**: POSTs, and images, when a person runs the graph again at once and the gateway is well (in rows marked
   with *, when it still is not).
 - **s**: seconds to the verdict on the machine that wrote this page, with pauses shortened to 1/250 and, in rows that
   hang, a total timeout of 0.6 s. All other figures are the same on every machine.

@@ -1,4 +1,4 @@
-"""The part of the fault matrix that is about the picture once it is made: its download, its bytes, its size."""
+"""The part of the fault matrix that is about the image once it is made: its download, its bytes, its size."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from .row import Row
 
 DOWNLOAD = "The download"
-FILE = "The picture's bytes"
+FILE = "The image's bytes"
 _FREE = "without being paid again"
 
 
@@ -28,7 +28,7 @@ def odd(variant: str, says: str = "") -> Row:
 
 
 def unreadable(variant: str, says: str) -> Row:
-    """Bytes that are no whole picture: kept, and the error names the file. Paid once, whatever is done with it."""
+    """Bytes that are no whole image: kept, and the error names the file. Paid once, whatever is done with it."""
     return Row(FILE, (f"picture_{variant}",), 1, 1, 1, 0, "ImageError", "yes", says, "kept", (0, 0), "Change the seed")
 
 
@@ -63,8 +63,8 @@ DOWNLOADS = (
     lost("download_410:0", "its server answered 410"),
     *(lost(f"download_{status}:5", f"its server answered {status}", later=1) for status in _PASSING),
     lost("download_404:0", "its server answered 404"),
-    lost("download_short_body:5", "before the picture was whole", later=1),
-    lost("download_html:5", "something that is no picture", later=1),
+    lost("download_short_body:5", "before the image was whole", later=1),
+    lost("download_html:5", "something that is no image", later=1),
     lost("download_reset:5", "closed the connection", later=1),
     lost("download_hang:0", "sent nothing for 0.3 seconds", hangs=True, stays=True),
     lost("download_drip:0.05", "took longer than 0.6 seconds", hangs=True, stays=True),
@@ -92,8 +92,8 @@ DOWNLOADS = (
     unreadable("truncated_webp", "cut short"),
     unreadable("header_only", "cut short"),
     unreadable("bomb", "can't be read"),
-    lost("picture_html", "something that is no picture", section=FILE),
-    lost("picture_svg", "something that is no picture", section=FILE),
-    lost("picture_json", "something that is no picture", section=FILE),
+    lost("picture_html", "something that is no image", section=FILE),
+    lost("picture_svg", "something that is no image", section=FILE),
+    lost("picture_json", "something that is no image", section=FILE),
     lost("picture_empty", "its server sent nothing", section=FILE),
 )  # fmt: skip

@@ -16,8 +16,8 @@ def given_up(fault: str, ending: str, says: str, **changes: Any) -> Row:
     return Row(ANSWER, (fault,), 1, 1, 0, 0, ending, "maybe", says, "failed", (1, 1), "may have been billed", **changes)
 
 
-def no_picture(fault: str, ending: str, says: str, *, section: str = ANSWER) -> Row:
-    """An answer to its end that holds no picture."""
+def no_image(fault: str, ending: str, says: str, *, section: str = ANSWER) -> Row:
+    """An answer to its end that holds no image."""
     return Row(section, (fault,), 1, 1, 0, 0, ending, "yes", says, "failed", (1, 1), "was billed")
 
 
@@ -33,7 +33,7 @@ def endless(fault: str) -> Row:
 
 HOSTILE = (
     lost("hostile_url_userinfo", "holds a user name", section=URL),
-    no_picture("hostile_url_file", "ContentRefused", "file:///etc/passwd", section=URL),
+    no_image("hostile_url_file", "ContentRefused", "file:///etc/passwd", section=URL),
     lost("hostile_url_link_local", "link-local address (169.254.169.254)", section=URL),
     lost("hostile_url_private", "private address (10.0.0.1)", section=URL),
     lost("hostile_url_private_172", "private address (172.16.0.1)", section=URL),
@@ -49,11 +49,11 @@ HOSTILE = (
     lost("hostile_url_mapped", "private address (127.0.0.1)", section=URL),
     lost("hostile_url_unique_local", "private address (fd00::1)", section=URL),
     lost("hostile_url_link_local_v6", "link-local address (fe80::1)", section=URL),
-    no_picture("hostile_url_ftp", "ContentRefused", "ftp://example.com", section=URL),
-    no_picture("hostile_url_javascript", "ContentRefused", "javascript:alert", section=URL),
-    no_picture("hostile_url_html_data", "ContentRefused", "no picture", section=URL),
-    no_picture("hostile_url_invalid_base64", "ContentRefused", "no picture", section=URL),
-    no_picture("hostile_url_empty_data", "ContentRefused", "no picture", section=URL),
+    no_image("hostile_url_ftp", "ContentRefused", "ftp://example.com", section=URL),
+    no_image("hostile_url_javascript", "ContentRefused", "javascript:alert", section=URL),
+    no_image("hostile_url_html_data", "ContentRefused", "no image", section=URL),
+    no_image("hostile_url_invalid_base64", "ContentRefused", "no image", section=URL),
+    no_image("hostile_url_empty_data", "ContentRefused", "no image", section=URL),
     lost("hostile_url_no_host", "names no host", section=URL),
     lost("hostile_url_bad_port", "is malformed", section=URL),
     lost("hostile_url_unresolvable", "no host named nowhere.invalid", section=URL),
@@ -74,11 +74,11 @@ HOSTILE = (
         ANSWER, ("hostile_many_urls",), 1, 1, 0, 0, "DownloadFailed", "yes", "no host named", "answered", (0, 0),
         "change the seed", within=10.0,
     ),
-    no_picture("hostile_huge_numbers", "BadAnswer", "ended without a picture"),
-    no_picture("hostile_invalid_utf8", "ContentRefused", "no picture"),
-    no_picture("hostile_lone_surrogate", "ContentRefused", "no picture"),
-    no_picture("hostile_wrong_types", "BadAnswer", "ended without a picture"),
-    no_picture("hostile_not_json", "BadAnswer", "ended without a picture"),
+    no_image("hostile_huge_numbers", "BadAnswer", "ended without an image"),
+    no_image("hostile_invalid_utf8", "ContentRefused", "no image"),
+    no_image("hostile_lone_surrogate", "ContentRefused", "no image"),
+    no_image("hostile_wrong_types", "BadAnswer", "ended without an image"),
+    no_image("hostile_not_json", "BadAnswer", "ended without an image"),
     given_up("hostile_html", "BadAnswer", "a web page"),
     given_up("hostile_binary", "BadAnswer", "Instead of an answer came"),
     given_up("hostile_not_http", "BadAnswer", "no HTTP answer"),

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from engines import Bench, Inputs
+from pack.nanobanana.calls.models import Outcome
 from pack.nanobanana.errors import NanoBananaError
-from pack.nanobanana.gateway.pacing import Pacing
-from pack.nanobanana.orders import Outcome
+from pack.nanobanana.gateway.backoff import Backoff
 from pack.nanobanana.simulator import Simulator
 from servers import RawServer, closed_port, silent_port
-from studios import Bench, Inputs
 
 # The total timeout, and the longest silence, of a call that is meant to hang: short, so that it is a matter of moments.
 HANGING_SECONDS = 0.6
@@ -26,11 +26,11 @@ SECONDS = 15.0
 class Row:
     """`faults`: those of every POST, by the simulator's names; or `steps`, one entry for each POST, in its place.
 
-    Expected: `posts` made, `paid` by the gateway's own account, `kept` pictures on disk, `delivered` ones, `ending`
+    Expected: `posts` made, `paid` by the gateway's own account, `kept` images on disk, `delivered` ones, `ending`
     (the error's class; empty when there is none), `billed` as the person is told, `says` (a part of the words),
-    `journal` (the call's state), `within` seconds. `again`: POSTs and pictures of a re-run by a person at once, when
+    `journal` (the call's state), `within` seconds. `again`: POSTs and images of a re-run by a person at once, when
     the gateway is well again; `again_says`: a part of its words. `gateway`: another place than the simulator.
-    `upload`: bytes of an input picture. `hangs`: with a total timeout of 0.6 s; `stays`: the re-run meets
+    `upload`: bytes of an input image. `hangs`: with a total timeout of 0.6 s; `stays`: the re-run meets
     the same fault.
     """
 
@@ -119,12 +119,12 @@ def measure(row: Row, folder: Path) -> Measured:
     changes: dict[str, Any] = {"inputs": Inputs(row.upload)} if row.upload else {}
     found = Measured()
     seconds = HANGING_SECONDS if row.hangs else SECONDS
-    pacing = Pacing(random=lambda: 0.0, scale=0.004, idle_seconds=seconds / 2, after_picture_seconds=seconds / 2)
+    backoff = Backoff(random=lambda: 0.0, scale=0.004, idle_seconds=seconds / 2, after_image_seconds=seconds / 2)
     timeouts = {"total_timeout": seconds, "connect_timeout": seconds}
     with (
         Simulator(latency=0.0, keep_bodies=False) as simulator,
         gateway_of(row, simulator) as base_url,
-        Bench(folder, base_url, pacing=pacing, stream=row.stream, **timeouts) as bench,
+        Bench(folder, base_url, backoff=backoff, stream=row.stream, **timeouts) as bench,
     ):
         if row.steps:
             simulator.script(row.steps)
@@ -135,11 +135,11 @@ def measure(row: Row, folder: Path) -> Measured:
         found.seconds = time.monotonic() - began
         ledger = simulator.ledger
         found.posts, found.paid = len(ledger.posts), len(ledger.billed)
-        found.delivered, found.billed = len(first.pictures), first.billed
+        found.delivered, found.billed = len(first.images), first.billed
         found.ending, found.words = ending_of(first), words_of(first)
         calls = bench.journal.history(limit=500).calls
         found.journal = calls[0].state if calls else "nothing"
-        found.kept = sum(len(call.pictures) for call in calls)
+        found.kept = sum(len(call.images) for call in calls)
 
         if found.billed != "no":
             bench.make(**changes)
@@ -152,7 +152,7 @@ def measure(row: Row, folder: Path) -> Measured:
             bench.profile = replace(bench.profile, total_timeout=SECONDS, connect_timeout=SECONDS)
         before = len(ledger.posts)
         second = bench.make(run="run 2", **changes)
-        found.again = (len(ledger.posts) - before, len(second.pictures))
+        found.again = (len(ledger.posts) - before, len(second.images))
         found.again_words, found.again_ending = words_of(second), ending_of(second)
         found.violations = ledger.violations
     return found

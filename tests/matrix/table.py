@@ -10,7 +10,7 @@ from .row import Row
 
 CLIENT = "The request and its status"
 CUT = "The connection breaks"
-EMPTY = "An answer without a picture"
+EMPTY = "An answer without an image"
 SHAPES = "Every shape of an answer"
 
 
@@ -31,9 +31,9 @@ def maybe(section: str, *faults: str, ending: str, says: str, paid: int = 1, **c
     return Row(section, faults, 1, paid, 0, 0, ending, "maybe", says, "failed", (1, 1), **values)
 
 
-def came(section: str, *faults: str, says: str = "", posts: int = 1, pictures: int = 1, **changes: Any) -> Row:
-    """The picture comes, is paid once, and a re-run takes it from disk."""
-    return Row(section, faults, posts, 1, pictures, pictures, "", "yes", says, "kept", (0, pictures), says, **changes)
+def came(section: str, *faults: str, says: str = "", posts: int = 1, images: int = 1, **changes: Any) -> Row:
+    """The image comes, is paid once, and a re-run takes it from disk."""
+    return Row(section, faults, posts, 1, images, images, "", "yes", says, "kept", (0, images), says, **changes)
 
 
 def refused(*faults: str, ending: str, says: str, **changes: Any) -> Row:
@@ -42,7 +42,7 @@ def refused(*faults: str, ending: str, says: str, **changes: Any) -> Row:
 
 
 def _then_well(fault: str, *, posts: int) -> Row:
-    """So many POSTs meet the fault but for the last, which brings the picture."""
+    """So many POSTs meet the fault but for the last, which brings the image."""
     steps = (*(((fault,),) * (posts - 1)), ())
     return Row(CLIENT, (), posts, 1, 1, 1, "", "yes", "", "kept", (0, 1), steps=steps)
 
@@ -153,7 +153,7 @@ BROKEN = (
         for point in ("after_headers", "inside_event", "after_bytes")
     ),
     *(
-        maybe(CUT, f"{action}_inside_url", ending="StreamBroken", says="broke off inside the picture's address")
+        maybe(CUT, f"{action}_inside_url", ending="StreamBroken", says="broke off inside the image's address")
         for action in ("cut", "reset")
     ),
     maybe(CUT, "hang_before_headers", ending="TimedOut", says="did not begin its answer", hangs=True),
@@ -161,7 +161,7 @@ BROKEN = (
         maybe(CUT, f"hang_{point}", ending="TimedOut", says="did not finish its answer", hangs=True)
         for point in ("after_headers", "inside_event", "after_bytes")
     ),
-    maybe(CUT, "hang_inside_url", ending="StreamBroken", says="broke off inside the picture's address", hangs=True),
+    maybe(CUT, "hang_inside_url", ending="StreamBroken", says="broke off inside the image's address", hangs=True),
     *(
         came(CUT, f"{action}_{point}", says="", hangs=action == "hang")
         for action in ("cut", "reset", "hang")
@@ -170,14 +170,14 @@ BROKEN = (
     *(
         maybe(CUT, shape, f"cut_{point}", ending="StreamBroken", says=says)
         for shape, point, says in (
-            ("shape_bare_url", "inside_url", "broke off inside the picture's address"),
+            ("shape_bare_url", "inside_url", "broke off inside the image's address"),
             ("shape_media_only", "inside_url", ""),
             ("shape_markdown", "inside_url", ""),
             ("shape_markdown_data", "inside_url", _NO_END),
             ("shape_images_data", "inside_url", _NO_END),
             ("shape_data_b64_json", "inside_url", _NO_END),
             ("shape_parts_inline", "inside_event", _NO_END),
-            ("shape_media_later", "inside_url", "broke off inside the picture's address"),
+            ("shape_media_later", "inside_url", "broke off inside the image's address"),
         )
     ),
     *(
@@ -198,16 +198,16 @@ BROKEN = (
     maybe(CUT, "framing_content_length", "cut_inside_event", ending="StreamBroken", says=_NO_END),
 )  # fmt: skip
 
-NO_PICTURE = (
-    refused("refusal", ending="ContentRefused", says="I can't create that picture"),
+NO_IMAGE = (
+    refused("refusal", ending="ContentRefused", says="I can't create that image"),
     refused("content_filter", ending="ContentRefused", says="finish_reason: content_filter"),
     refused("content_filter_upper", ending="ContentRefused", says="CONTENT_FILTER"),
     refused("image_safety", ending="ContentRefused", says="IMAGE_SAFETY"),
-    refused("refusal", ending="ContentRefused", says="I can't create that picture", stream=False),
+    refused("refusal", ending="ContentRefused", says="I can't create that image", stream=False),
     refused("empty_stream", ending="BadAnswer", says="Nothing at all came"),
-    refused("only_done", ending="BadAnswer", says="ended without a picture"),
-    refused("only_comments", ending="BadAnswer", says="ended without a picture"),
-    refused("no_choices", ending="BadAnswer", says="ended without a picture"),
+    refused("only_done", ending="BadAnswer", says="ended without an image"),
+    refused("only_comments", ending="BadAnswer", says="ended without an image"),
+    refused("no_choices", ending="BadAnswer", says="ended without an image"),
     maybe(EMPTY, "error_in_200", ending="ServerFailed", says="The upstream model failed"),
     maybe(EMPTY, "error_event", ending="ServerFailed", says="The upstream model failed"),
     unbilled(EMPTY, "error_event:insufficient_user_quota", "OutOfCredit", "Top up the account"),
@@ -238,10 +238,10 @@ ANSWERS = (
     ),
     came(SHAPES, "split:1"),
     came(SHAPES, "shape_markdown_data", "split:7000"),
-    came(SHAPES, "pictures:3", pictures=3),
-    came(SHAPES, "shape_markdown_data", "pictures:3", pictures=3),
-    came(SHAPES, "shape_duplicates", "pictures:2", pictures=2),
+    came(SHAPES, "pictures:3", images=3),
+    came(SHAPES, "shape_markdown_data", "pictures:3", images=3),
+    came(SHAPES, "shape_duplicates", "pictures:2", images=2),
     came(SHAPES, "framing_crlf", "framing_bom", "framing_gzip", "framing_comments", "split:3"),
 )  # fmt: skip
 
-ROWS: tuple[Row, ...] = (*STATUSES, *BODIES, *BROKEN, *NO_PICTURE, *ANSWERS, *DOWNLOADS, *HOSTILE)
+ROWS: tuple[Row, ...] = (*STATUSES, *BODIES, *BROKEN, *NO_IMAGE, *ANSWERS, *DOWNLOADS, *HOSTILE)

@@ -27,7 +27,7 @@ def test_row(row: Row, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.again == row.again, found.again_words
     assert row.again_says in found.again_words
     # What no row may ever do.
-    assert found.paid <= 1, "one picture was paid twice"
+    assert found.paid <= 1, "one image was paid twice"
     assert not (found.billed == "no" and found.paid), "a paid call was said to be free"
     assert found.violations == []
 

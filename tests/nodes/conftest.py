@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from graphs import Picture, Sleep
+from graphs import DecodedImage, Sleep
 from pack.nanobanana.simulator import Simulator
 from stand_in import StandIn
 
@@ -28,7 +28,7 @@ def open_host(
 ) -> Callable[[], StandIn]:
     """A new host over the same data folder each time, as after a restart."""
     monkeypatch.setenv("NANOBANANA_BASE_URL", gateway.base_url)
-    return lambda: StandIn({"nanobanana-gateway": ROOT}, tmp_path / "host", extra_nodes=[Sleep, Picture])
+    return lambda: StandIn({"nanobanana-gateway": ROOT}, tmp_path / "host", extra_nodes=[Sleep, DecodedImage])
 
 
 @pytest.fixture
@@ -45,9 +45,9 @@ def hand_over() -> Iterator[Callable[[torch.Tensor], dict[str, Any]]]:
     """Makes a graph node that gives the tensor."""
 
     def node(tensor: torch.Tensor) -> dict[str, Any]:
-        number = len(Picture.given)
-        Picture.given[number] = tensor
+        number = len(DecodedImage.given)
+        DecodedImage.given[number] = tensor
         return {"class_type": "TestPicture", "inputs": {"which": number}}
 
     yield node
-    Picture.given.clear()
+    DecodedImage.given.clear()

@@ -1,4 +1,4 @@
-"""NanoBanana Edit in a graph: which pictures go out, and what a mask protects."""
+"""NanoBanana Edit in a graph: which images go out, and what a mask protects."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from graphs import edit, pictures, run
+from graphs import edit, images, run
 from pack.nanobanana.simulator import Simulator
 from PIL import Image
 from stand_in import StandIn
@@ -19,7 +19,7 @@ from stand_in import StandIn
 HandOver = Callable[[torch.Tensor], dict[str, Any]]
 
 
-def sent_pictures(gateway: Simulator, number: int = 0) -> list[Image.Image]:
+def sent_images(gateway: Simulator, number: int = 0) -> list[Image.Image]:
     body: Any = gateway.ledger.posts[number].body
     parts = body["messages"][0]["content"]
     urls = [part["image_url"]["url"] for part in parts if part["type"] == "image_url"]
@@ -30,19 +30,19 @@ def grey(level: float, height: int = 48, width: int = 64, batch: int = 1) -> tor
     return torch.full((batch, height, width, 3), level)
 
 
-def test_pictures_go_out_in_order_and_a_batch_counts_as_many(
+def test_images_go_out_in_order_and_a_batch_counts_as_many(
     host: StandIn, gateway: Simulator, hand_over: HandOver
 ) -> None:
     batch = torch.cat([grey(0.2), grey(0.4)])
     result = run(host, edit("join", ["a", 0], ["b", 0]), a=hand_over(batch), b=hand_over(grey(0.8)))
-    assert len(pictures(result)) == 1
-    assert [picture.convert("L").getpixel((5, 5)) for picture in sent_pictures(gateway)] == [51, 102, 204]
+    assert len(images(result)) == 1
+    assert [image.convert("L").getpixel((5, 5)) for image in sent_images(gateway)] == [51, 102, 204]
 
 
 @pytest.mark.parametrize(
     ("height", "width", "ratio"), [(100, 100, "1:1"), (90, 160, "16:9"), (400, 100, "9:16"), (64, 150, "21:9")]
 )
-def test_auto_takes_the_listed_ratio_nearest_to_the_first_picture(
+def test_auto_takes_the_listed_ratio_nearest_to_the_first_image(
     host: StandIn, gateway: Simulator, hand_over: HandOver, height: int, width: int, ratio: str
 ) -> None:
     result = run(host, edit("x", ["a", 0]), a=hand_over(grey(0.5, height, width)))
@@ -52,9 +52,9 @@ def test_auto_takes_the_listed_ratio_nearest_to_the_first_picture(
 
 
 def nan() -> torch.Tensor:
-    picture = grey(0.5)
-    picture[0, 3, 4, 1] = float("nan")
-    return picture
+    image = grey(0.5)
+    image[0, 3, 4, 1] = float("nan")
+    return image
 
 
 @pytest.mark.parametrize(
@@ -66,9 +66,9 @@ def nan() -> torch.Tensor:
         (torch.zeros(1, 0, 5, 3), "NanoBananaPro-1K", "empty"),
         (torch.zeros(1, 5, 5, 2), "NanoBananaPro-1K", "2 channels"),
     ],
-    ids=["15 pictures", "5 for a 3-picture model", "NaN", "zero-sized", "2 channels"],
+    ids=["15 images", "5 for a 3-picture model", "NaN", "zero-sized", "2 channels"],
 )
-def test_pictures_that_cannot_be_sent_are_an_error_before_anything_is_sent(
+def test_images_that_cannot_be_sent_are_an_error_before_anything_is_sent(
     host: StandIn, gateway: Simulator, hand_over: HandOver, tensor: torch.Tensor, model: str, words: str
 ) -> None:
     result = run(host, edit("x", ["a", 0], model=model), a=hand_over(tensor))
@@ -98,7 +98,7 @@ def test_every_pixel_outside_the_mask_keeps_its_bits(host: StandIn, hand_over: H
         white=mask_node(200, 150),
         m=part_mask(300, 200),
     )
-    [image] = pictures(result)
+    [image] = images(result)
     assert image.shape == original.shape
     inside = torch.zeros(500, 700, dtype=torch.bool)
     inside[200:350, 300:500] = True
@@ -107,36 +107,36 @@ def test_every_pixel_outside_the_mask_keeps_its_bits(host: StandIn, hand_over: H
     assert changed.float().mean() > 0.5
 
 
-def test_a_mask_goes_out_as_a_further_picture_of_the_sent_ratio(
+def test_a_mask_goes_out_as_a_further_image_of_the_sent_ratio(
     host: StandIn, gateway: Simulator, hand_over: HandOver
 ) -> None:
     run(host, edit("paint", ["a", 0], mask=["m", 0]), a=hand_over(grey(0.5, 300, 700)), m=mask_node(350, 150))
-    picture, mask = sent_pictures(gateway)
-    assert picture.size == mask.size
-    assert picture.width / picture.height == pytest.approx(21 / 9, rel=0.01)
+    image, mask = sent_images(gateway)
+    assert image.size == mask.size
+    assert image.width / image.height == pytest.approx(21 / 9, rel=0.01)
     assert "mask" in gateway.ledger.posts[0].prompt
 
 
 def test_an_all_zero_mask_counts_as_none(host: StandIn, gateway: Simulator, hand_over: HandOver) -> None:
     result = run(host, edit("x", ["a", 0], mask=["m", 0]), a=hand_over(grey(0.5)), m=mask_node(64, 64, 0.0))
-    assert len(sent_pictures(gateway)) == 1
-    assert pictures(result)[0].shape[1:3] != (48, 64)
+    assert len(sent_images(gateway)) == 1
+    assert images(result)[0].shape[1:3] != (48, 64)
 
 
-def test_a_picture_used_by_several_calls_is_sent_alike_and_paid_once_each(
+def test_a_image_used_by_several_calls_is_sent_alike_and_paid_once_each(
     host: StandIn, gateway: Simulator, hand_over: HandOver
 ) -> None:
     result = run(host, edit("x", ["a", 0], count=3), a=hand_over(torch.rand(1, 200, 200, 4)))
-    assert len(pictures(result)) == 3
-    sent = [np.asarray(sent_pictures(gateway, number)[0]) for number in range(3)]
+    assert len(images(result)) == 3
+    sent = [np.asarray(sent_images(gateway, number)[0]) for number in range(3)]
     assert all(np.array_equal(sent[0], other) for other in sent)
 
 
 def test_other_pixels_are_another_request(host: StandIn, gateway: Simulator, hand_over: HandOver) -> None:
-    picture = grey(0.5)
-    run(host, edit("x", ["a", 0]), a=hand_over(picture))
-    other = picture.clone()
+    image = grey(0.5)
+    run(host, edit("x", ["a", 0]), a=hand_over(image))
+    other = image.clone()
     other[0, 0, 0, 0] += 2 / 255
     run(host, edit("x", ["a", 0]), a=hand_over(other))
-    run(host, edit("x", ["a", 0]), a=hand_over(picture.clone()))
+    run(host, edit("x", ["a", 0]), a=hand_over(image.clone()))
     assert len(gateway.ledger.posts) == 2

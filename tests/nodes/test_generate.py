@@ -1,4 +1,4 @@
-"""NanoBanana Generate in a graph: pictures, what they cost, and what is said when something is wrong."""
+"""NanoBanana Generate in a graph: images, what they cost, and what is said when something is wrong."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from graphs import generate, pictures, run, shown
+from graphs import generate, images, run, shown
 from pack.nanobanana.simulator import Simulator
 from PIL import Image
 from stand_in import StandIn
 
 
-def test_a_picture_arrives_exactly_as_its_file_says(host: StandIn, gateway: Simulator, clean_environment: Path) -> None:
+def test_a_image_arrives_exactly_as_its_file_says(host: StandIn, gateway: Simulator, clean_environment: Path) -> None:
     result = run(host, generate("a cute cat"))
-    [image] = pictures(result)
+    [image] = images(result)
     [file] = list((clean_environment / "pictures").glob("*.png"))
     expected = np.asarray(Image.open(io.BytesIO(file.read_bytes())).convert("RGB"))
     assert image.shape == (1, 768, 1376, 3)
@@ -39,7 +39,7 @@ def test_info_says_what_was_asked_and_what_came(host: StandIn, gateway: Simulato
     assert info["ratio"] == "16:9"
     assert info["format"] == "webp"
     assert info["pixels"] == "1376x768"
-    assert info["url"] == post.picture_urls[0]
+    assert info["url"] == post.image_urls[0]
     assert info["request_id"] == post.request_id
     assert info["bytes"] > 1000
     assert 0 < info["seconds"] < 30
@@ -47,8 +47,8 @@ def test_info_says_what_was_asked_and_what_came(host: StandIn, gateway: Simulato
 
 
 def test_raising_the_count_buys_only_what_is_missing(host: StandIn, gateway: Simulator) -> None:
-    two = pictures(run(host, generate("birds", count=2)))
-    four = pictures(run(host, generate("birds", count=4)))
+    two = images(run(host, generate("birds", count=2)))
+    four = images(run(host, generate("birds", count=4)))
     assert len(gateway.ledger.billed) == 4
     assert [torch.equal(old, new) for old, new in zip(two, four, strict=False)] == [True, True]
 
@@ -57,10 +57,10 @@ def test_the_same_inputs_and_seed_are_free_after_a_restart(
     open_host: Callable[[], StandIn], gateway: Simulator
 ) -> None:
     with open_host() as first:
-        [before] = pictures(run(first, generate("a house")))
+        [before] = images(run(first, generate("a house")))
     with open_host() as second:
         result = run(second, generate("a house"))
-        assert torch.equal(pictures(result)[0], before)
+        assert torch.equal(images(result)[0], before)
         info = json.loads(result.outputs["1"][3][0])
         assert (info["source"], info["billed"]) == ("journal", "no")
         run(second, generate("a house", seed=2))
@@ -101,14 +101,14 @@ def test_a_base_url_that_is_missing_or_malformed_is_said(
 def test_k_of_n_are_delivered_and_the_rest_is_asked_again_by_the_next_run(host: StandIn, gateway: Simulator) -> None:
     graph = generate("[fault:http_400][times:1] three", count=3)
     result = run(host, graph)
-    assert len(pictures(result)) == 2
+    assert len(images(result)) == 2
     info = json.loads(result.outputs["1"][3][0])
     [failure] = info["failures"]
     assert "400" in failure["error"]
     assert failure["billed"] == "no"
     texts = [event.data for event in host.events if "1 of 3 failed" in str(event.data)]
     assert texts, "the node says how many failed"
-    assert len(pictures(run(host, graph))) == 3
+    assert len(images(run(host, graph))) == 3
     assert len(gateway.ledger.billed) == 3
 
 
@@ -124,7 +124,7 @@ def test_a_list_of_prompts_goes_on_without_those_that_fail(host: StandIn) -> Non
     lines = [("[fault:http_400] " if number in (0, 5, 9) else "") + f"prompt {number}" for number in range(12)]
     text = {"class_type": "NanoBananaGatewayPrompts", "inputs": {"text": "\n".join(lines)}}
     result = host.run({"0": text, "1": generate(["0", 0]), "out": shown("1")})
-    assert len(pictures(result)) == 9
+    assert len(images(result)) == 9
     infos = [json.loads(info) for info in result.outputs["1"][3]]
     assert [number for number, info in enumerate(infos) if info["failures"]] == [0, 5, 9]
 
@@ -137,9 +137,9 @@ def test_a_list_of_which_everything_fails_is_an_error_with_the_reason_once(host:
     assert "All 4 calls failed" in str(result.failure.exception)
 
 
-def test_two_nodes_that_want_the_same_picture_pay_once(host: StandIn, gateway: Simulator) -> None:
+def test_two_nodes_that_want_the_same_image_pay_once(host: StandIn, gateway: Simulator) -> None:
     result = run(host, generate("twins"), **{"2": generate("twins"), "out2": shown("2")})
-    assert torch.equal(pictures(result)[0], pictures(result, "2")[0])
+    assert torch.equal(images(result)[0], images(result, "2")[0])
     assert len(gateway.ledger.posts) == 1
 
 
@@ -172,7 +172,7 @@ def test_cancel_ends_the_prompt_and_closes_the_connection(host: StandIn, gateway
     ):
         time.sleep(0.02)
     assert all(request.finished is not None or request.closed_early is not None for request in gateway.ledger.requests)
-    assert len(pictures(run(host, generate("afterwards")))) == 1
+    assert len(images(run(host, generate("afterwards")))) == 1
 
 
 def test_cancel_reaches_the_gateway_while_a_local_node_blocks_the_loop(host: StandIn, gateway: Simulator) -> None:
@@ -191,7 +191,7 @@ def test_a_neighbours_failure_lets_the_paid_call_finish_for_the_next_run(host: S
     failed = run(host, generate("[latency:1] worth keeping"), **{"2": sleep, "out2": shown("2")})
     assert failed.status == "error"
     result = run(host, generate("[latency:1] worth keeping"))
-    assert len(pictures(result)) == 1
+    assert len(images(result)) == 1
     assert json.loads(result.outputs["1"][3][0])["source"] == "journal"
     assert len(gateway.ledger.posts) == 1
 
@@ -199,7 +199,7 @@ def test_a_neighbours_failure_lets_the_paid_call_finish_for_the_next_run(host: S
 def test_gateway_calls_overlap_a_blocking_local_node(host: StandIn) -> None:
     sleep = {"class_type": "TestSleep", "inputs": {"seconds": 1.5, "fail": 0, "tag": 3}}
     result = run(host, generate("[latency:1.2] beside"), **{"2": sleep, "out2": shown("2")})
-    assert len(pictures(result)) == 1
+    assert len(images(result)) == 1
     assert result.seconds < 2.2
 
 

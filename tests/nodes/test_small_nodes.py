@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from graphs import generate, pictures, run, shown
+from graphs import generate, images, run, shown
 from hypothesis import given
 from hypothesis import strategies as st
-from pack.nanobanana.config import Profile, ProfileStore
 from pack.nanobanana.prompt_list import split_prompts
+from pack.nanobanana.settings.store import Profile, ProfileStore
 from pack.nanobanana.simulator import Simulator
 from stand_in import InvalidPrompt, StandIn
 
@@ -30,7 +30,7 @@ def test_a_connection_names_the_profile_whose_gateway_is_asked(
         with open_host() as host:
             result = run(host, generate("x", connection=["c", 0]), c=connection("studio"))
             assert result.outputs["c"] == [["studio"]]
-            assert len(pictures(result)) == 1
+            assert len(images(result)) == 1
         assert len(other.ledger.posts) == 1
     assert gateway.ledger.posts == []
 
@@ -68,20 +68,20 @@ def test_no_prompt_is_blank_or_a_comment(text: str) -> None:
         assert not any(line.lstrip().startswith("#") for line in prompt.splitlines())
 
 
-def test_recall_gives_the_picture_and_its_story_offline(host: StandIn, gateway: Simulator) -> None:
+def test_recall_gives_the_image_and_its_story_offline(host: StandIn, gateway: Simulator) -> None:
     made = run(host, generate("a lighthouse"))
-    picture_id = json.loads(made.outputs["1"][3][0])["pictures"][0]["id"]
+    image_id = json.loads(made.outputs["1"][3][0])["pictures"][0]["id"]
     gateway.stop()
-    recall = {"class_type": "NanoBananaGatewayRecall", "inputs": {"picture": picture_id}}
+    recall = {"class_type": "NanoBananaGatewayRecall", "inputs": {"picture": image_id}}
     result = run(host, recall)
-    assert torch.equal(pictures(result)[0], pictures(made)[0])
+    assert torch.equal(images(result)[0], images(made)[0])
     info = json.loads(result.outputs["1"][2][0])
     assert (info["prompt"], info["model"], info["source"]) == ("a lighthouse", "NanoBananaPro-1K", "journal")
 
 
-@pytest.mark.parametrize(("picture", "words"), [("", "No picture is named"), ("nonsense", "isn't in the history")])
-def test_recall_says_when_there_is_no_such_picture(host: StandIn, picture: str, words: str) -> None:
-    result = run(host, {"class_type": "NanoBananaGatewayRecall", "inputs": {"picture": picture}})
+@pytest.mark.parametrize(("image", "words"), [("", "No image is named"), ("nonsense", "isn't in the history")])
+def test_recall_says_when_there_is_no_such_image(host: StandIn, image: str, words: str) -> None:
+    result = run(host, {"class_type": "NanoBananaGatewayRecall", "inputs": {"picture": image}})
     assert result.failure is not None
     assert words in str(result.failure.exception)
 
@@ -89,4 +89,4 @@ def test_recall_says_when_there_is_no_such_picture(host: StandIn, picture: str, 
 def test_nodes_say_their_words_on_the_node(host: StandIn) -> None:
     run(host, {**generate("x"), "inputs": {**generate("x")["inputs"]}}, other=shown("1", 3))
     texts = [str(event.data) for event in host.events]
-    assert any("1 picture, 1376 x 768" in text for text in texts)
+    assert any("1 image, 1376 x 768" in text for text in texts)

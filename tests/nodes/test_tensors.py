@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pack.nanobanana.cancel import Cancelled, CancelToken
 from pack.nanobanana.errors import InputError
-from pack.nanobanana.imaging import ArraySource, Picture, PixelSource, digest
+from pack.nanobanana.imaging import ArraySource, DecodedImage, PixelSource, digest
 
 TENSORS = Path(__file__).resolve().parents[2] / "nodes" / "_tensors.py"
 
@@ -48,15 +48,15 @@ def no_threads_left() -> Iterator[None]:
 
 
 def levels_of(image: torch.Tensor) -> np.ndarray:
-    """All pictures of an IMAGE as levels, each read in several strips."""
-    pictures = []
+    """All images of an IMAGE as levels, each read in several strips."""
+    images = []
     for source in tensors.sources(image):
         assert isinstance(source, PixelSource)
         step = max(1, source.height // 3)
         rows = [source.rows(start, min(start + step, source.height)) for start in range(0, source.height, step)]
         assert all(part.dtype == np.uint8 and part.flags.c_contiguous for part in rows)
-        pictures.append(np.concatenate(rows))
-    return np.stack(pictures)
+        images.append(np.concatenate(rows))
+    return np.stack(images)
 
 
 def expected(image: torch.Tensor) -> np.ndarray:
@@ -87,7 +87,7 @@ def test_views_of_every_stride() -> None:
         np.testing.assert_array_equal(levels_of(view), expected(view.detach()))
 
 
-def test_all_levels_come_back_and_large_pictures_cross_block_borders() -> None:
+def test_all_levels_come_back_and_large_images_cross_block_borders() -> None:
     image = LEVELS.repeat(3 * 700 * 300 // 256 + 1)[: 700 * 300 * 3].reshape(1, 700, 300, 3)
     np.testing.assert_array_equal(levels_of(image), expected(image))
 
@@ -124,20 +124,20 @@ def test_any_values_are_rounded_as_torch_does(values: list[float]) -> None:
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("place", [(0, 0, 0), (99, 49, 2)])
-def test_what_is_no_number_is_refused_and_the_picture_is_named(
+def test_what_is_no_number_is_refused_and_the_image_is_named(
     bad: float, dtype: torch.dtype, place: tuple[int, int, int]
 ) -> None:
     image = torch.zeros((3, 100, 50, 3), dtype=dtype)
     image[(1, *place)] = bad
     found = tensors.sources(image, first=4)
     found[0].rows(0, 100)
-    with pytest.raises(InputError, match="Picture 5 holds values that are no numbers"):
+    with pytest.raises(InputError, match="Image 5 holds values that are no numbers"):
         found[1].rows(0, 100)
 
 
 @pytest.mark.parametrize("shape", [(4, 5, 3), (1, 4, 5, 2), (1, 4, 5, 5), (0, 4, 5, 3), (1, 0, 5, 3), (1, 4, 0, 3)])
-def test_what_is_no_picture_is_an_input_error(shape: tuple[int, ...]) -> None:
-    with pytest.raises(InputError, match="Picture 7"):
+def test_what_is_no_image_is_an_input_error(shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match="Image 7"):
         tensors.sources(torch.zeros(shape), first=7)
 
 
@@ -148,7 +148,7 @@ def test_whole_numbers_are_an_input_error() -> None:
 
 def test_levels_become_the_nearest_float_to_v_over_255() -> None:
     rgb = np.arange(768, dtype=np.uint16).astype(np.uint8).reshape(16, 16, 3)
-    image = tensors.to_image(Picture(rgb))
+    image = tensors.to_image(DecodedImage(rgb))
     assert image.shape == (1, 16, 16, 3)
     assert image.dtype == torch.float32
     assert image.is_contiguous()
@@ -162,8 +162,8 @@ def test_levels_become_the_nearest_float_to_v_over_255() -> None:
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5000), (3000, 1), (700, 900)])
 def test_there_and_back_is_the_same(shape: tuple[int, int]) -> None:
     rgb = np.random.default_rng(5).integers(0, 256, (*shape, 3), np.uint8)
-    np.testing.assert_array_equal(levels_of(tensors.to_image(Picture(rgb)))[0], rgb)
-    half = tensors.to_image(Picture(rgb)).half()
+    np.testing.assert_array_equal(levels_of(tensors.to_image(DecodedImage(rgb)))[0], rgb)
+    half = tensors.to_image(DecodedImage(rgb)).half()
     np.testing.assert_array_equal(levels_of(half)[0], rgb)
 
 
@@ -309,7 +309,7 @@ def test_a_tensor_that_was_changed_is_digested_anew(through: str) -> None:
     assert second == digest(ArraySource(expected(image)[0]))
 
 
-def test_memory_that_another_picture_got_is_digested_anew() -> None:
+def test_memory_that_another_image_got_is_digested_anew() -> None:
     memory = np.zeros((1, 40, 40, 3), np.float32)
     names = set()
     for value in (0.1, 0.5, 0.9):

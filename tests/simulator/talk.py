@@ -23,7 +23,7 @@ TEXT_EXAMPLE: dict[str, Any] = {
     "extra_body": {"google": {"image_config": {"aspect_ratio": "16:9"}}},
     "stream": True,
 }
-PICTURE_EXAMPLE: dict[str, Any] = {
+IMAGE_EXAMPLE: dict[str, Any] = {
     "model": "NanoBananaPro-1K",
     "messages": [
         {

@@ -40,7 +40,7 @@ def content_parts(read: Callable[[dict[str, Any]], str]) -> Finder:
 
 HTTP = r"http://[^\s)\"]+"
 DATA = r"data:image/\w+;base64,[A-Za-z0-9+/=]+"
-# Where each shape's pictures are, written from the table of shapes and not from the code under test.
+# Where each shape's images are, written from the table of shapes and not from the code under test.
 FINDERS: dict[str, Finder] = {
     "shape_documented": media,
     "shape_finish_later": media,
@@ -73,7 +73,7 @@ FINDERS: dict[str, Finder] = {
 }
 
 
-def picture_bytes(found: str) -> bytes:
+def image_bytes(found: str) -> bytes:
     if found.startswith("http"):
         return get(found).body
     return base64.b64decode(found.rpartition(",")[2], validate=True)
@@ -115,14 +115,14 @@ def test_every_shape_has_a_finder() -> None:
 
 @pytest.mark.parametrize(("stream", "count"), [(True, 1), (True, 2), (False, 2)])
 @pytest.mark.parametrize("shape", FINDERS)
-def test_the_pictures_are_where_the_shape_says(simulator: Simulator, shape: str, stream: bool, count: int) -> None:
+def test_the_images_are_where_the_shape_says(simulator: Simulator, shape: str, stream: bool, count: int) -> None:
     answer = ask(simulator.base_url, order(f"x [fault:{shape}][pictures:{count}]", stream=stream))
     message = gathered(answer.events) if stream else gathered([answer.json], "message")
     found = FINDERS[shape](message)
     assert len(found) == (1 if shape.startswith("shape_image_") else count)
-    pictures = [picture_bytes(text) for text in found]
-    assert all(opened(data).size == (688, 384) for data in pictures)
-    assert len({hashlib.sha256(data).digest() for data in pictures}) == len(found)
+    images = [image_bytes(text) for text in found]
+    assert all(opened(data).size == (688, 384) for data in images)
+    assert len({hashlib.sha256(data).digest() for data in images}) == len(found)
 
 
 def test_what_comes_later_comes_later(simulator: Simulator) -> None:
@@ -165,8 +165,8 @@ IDENTITY = Identity("chatcmpl_1", 1773835762, "NanoBananaPro-8K")
 @settings(max_examples=60, deadline=None)
 @given(shape=st.sampled_from(sorted(SHAPES)), split=st.integers(0, 400), count=st.integers(1, 4), data=st.binary())
 def test_stream_and_plain_say_the_same(shape: str, split: int, count: int, data: bytes) -> None:
-    pictures = [Picture(f"http://h/output/{n}.png", data + bytes([n]), "image/png") for n in range(count)]
-    shaped = SHAPES[shape][0](pictures)
+    images = [Picture(f"http://h/output/{n}.png", data + bytes([n]), "image/png") for n in range(count)]
+    shaped = SHAPES[shape][0](images)
     streamed = gathered([chunk.payload for chunk in chunks(shaped, IDENTITY, split)])
     plain = gathered([whole(shaped, IDENTITY)], "message")
     streamed.content = streamed.content or None

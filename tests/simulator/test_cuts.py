@@ -54,7 +54,7 @@ def test_within_the_answer(simulator: Simulator, point: str, action: str, ending
     assert data.startswith(b"HTTP/1.1 200 ")
     assert not data.endswith(b"0\r\n\r\n")
     text = dechunked(data)
-    (url,) = (url.encode() for url in post.picture_urls)
+    (url,) = (url.encode() for url in post.image_urls)
     first, _, rest = text.partition(b"\n\n")
     assert {
         "after_headers": text == b"",

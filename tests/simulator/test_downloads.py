@@ -40,14 +40,14 @@ def raw_download(url: str, most: int = 1 << 24, timeout: float = 0.3) -> tuple[b
         return drain(connection, most)
 
 
-def is_picture(answer: Answer) -> bool:
+def is_image(answer: Answer) -> bool:
     return answer.status == 200 and opened(answer.body).size == (688, 384)
 
 
 def test_a_plain_download(simulator: Simulator) -> None:
     url = result_url(simulator)
     answer = get(url)
-    assert is_picture(answer)
+    assert is_image(answer)
     assert answer.headers["content-type"] == "image/jpeg"
     assert simulator.ledger.wait_for(lambda ledger: ledger.downloads[-1].finished)
     entry = simulator.ledger.downloads[-1]
@@ -82,7 +82,7 @@ def test_faults_strike_one_after_the_other(simulator: Simulator) -> None:
     answers = [get(url) for _ in range(5)]
     assert [answer.status for answer in answers] == [404, 404, 200, 503, 200]
     assert answers[2].body.startswith(b"<html>")
-    assert is_picture(answers[4])
+    assert is_image(answers[4])
 
 
 @pytest.mark.parametrize("name", ["download_short_body", "download_short_chunked"])
@@ -91,7 +91,7 @@ def test_a_short_body_once(simulator: Simulator, name: str) -> None:
     first, second = get(url), get(url)
     assert not first.complete
     assert 0 < len(first.body) == len(second.body) // 2
-    assert is_picture(second)
+    assert is_image(second)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_a_download_given_up_is_noted(simulator: Simulator) -> None:
     assert (simulator.ledger.downloads[-1].closed_early or 0) - left < 1
 
 
-def test_bodies_that_are_no_picture(simulator: Simulator) -> None:
+def test_bodies_that_are_no_image(simulator: Simulator) -> None:
     assert b"Just a moment" in get(result_url(simulator, "download_html")).body
     empty = get(result_url(simulator, "download_empty"))
     assert (empty.status, empty.body) == (200, b"")
@@ -131,24 +131,24 @@ def test_bodies_that_are_no_picture(simulator: Simulator) -> None:
 
 def test_headers_that_mislead(simulator: Simulator) -> None:
     wrong = get(result_url(simulator, "download_wrong_type"))
-    assert is_picture(wrong)
+    assert is_image(wrong)
     assert wrong.headers["content-type"] == "text/html"
     bare = get(result_url(simulator, "download_no_type"))
-    assert is_picture(bare)
+    assert is_image(bare)
     assert "content-type" not in bare.headers
     named = get(result_url(simulator, "download_disposition"))
-    assert is_picture(named)
+    assert is_image(named)
     assert "../../evil.png" in named.headers["content-disposition"]
 
 
 @pytest.mark.parametrize("name", ["download_chunked", "download_no_length"])
-def test_other_transfers_bring_the_picture(simulator: Simulator, name: str) -> None:
+def test_other_transfers_bring_the_image(simulator: Simulator, name: str) -> None:
     answer = get(result_url(simulator, name))
-    assert is_picture(answer)
+    assert is_image(answer)
     assert "content-length" not in answer.headers
 
 
-def test_gzip_around_a_picture(simulator: Simulator) -> None:
+def test_gzip_around_a_image(simulator: Simulator) -> None:
     data, _ = raw_download(result_url(simulator, "download_gzip"), timeout=1)
     head, _, body = data.partition(b"\r\n\r\n")
     assert b"Content-Encoding: gzip" in head
@@ -159,11 +159,11 @@ def test_slow_downloads(simulator: Simulator) -> None:
     url = result_url(simulator, "download_slow:50000")
     started = time.monotonic()
     answer = get(url)
-    assert is_picture(answer)
+    assert is_image(answer)
     assert time.monotonic() - started > len(answer.body) / 50000 * 0.8
     url = result_url(simulator, "download_latency:0.4")
     started = time.monotonic()
-    assert is_picture(get(url))
+    assert is_image(get(url))
     assert time.monotonic() - started > 0.4
     with contextlib.closing(open_download(result_url(simulator, "download_drip:0.1"))) as connection:
         started, received = time.monotonic(), [len(connection.recv(4096)) for _ in range(5)]
@@ -202,11 +202,11 @@ def test_redirects_elsewhere(simulator: Simulator, fault: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "times"), [("download_redirect", 1), ("download_redirect_chain:3", 3)])
-def test_redirects_to_the_picture(simulator: Simulator, name: str, times: int) -> None:
+def test_redirects_to_the_image(simulator: Simulator, name: str, times: int) -> None:
     url = result_url(simulator, name)
     answers = [get(url) for _ in range(times + 1)]
     assert [answer.headers.get("location") for answer in answers] == [url] * times + [None]
-    assert is_picture(answers[-1])
+    assert is_image(answers[-1])
 
 
 def test_a_redirect_loop_and_a_relative_one(simulator: Simulator) -> None:
@@ -214,13 +214,13 @@ def test_a_redirect_loop_and_a_relative_one(simulator: Simulator) -> None:
     assert [get(url).headers["location"] for _ in range(8)] == [url] * 8
     url = result_url(simulator, "download_redirect_relative")
     assert get(url).headers["location"] == urlsplit(url).path
-    assert is_picture(get(url))
+    assert is_image(get(url))
 
 
 @pytest.mark.parametrize("name", family("url"))
-def test_every_form_of_a_url_leads_to_the_picture(simulator: Simulator, name: str) -> None:
+def test_every_form_of_a_url_leads_to_the_image(simulator: Simulator, name: str) -> None:
     url = result_url(simulator, name)
-    assert is_picture(get(url))
+    assert is_image(get(url))
     assert {
         "url_query": "?Expires=" in url,
         "url_no_extension": url[-37] == "/",

@@ -178,7 +178,7 @@ def test_markers_are_taken_out_of_the_prompt(simulator: Simulator) -> None:
     ask(simulator.base_url, order("a cat [fault:shape_markdown] on a mat [latency:0][pictures:2]"))
     post = simulator.ledger.posts[-1]
     assert post.faults == ("shape_markdown", "latency:0", "pictures:2")
-    assert len(post.picture_urls) == 2
+    assert len(post.image_urls) == 2
 
 
 def test_markers_for_the_first_calls(simulator: Simulator) -> None:

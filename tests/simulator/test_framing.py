@@ -21,7 +21,7 @@ PLAIN = ("framing_plain_json", "framing_lone_chunk")
 
 
 @pytest.mark.parametrize("name", [name for name in family("framing") if name not in PLAIN])
-def test_each_framing_holds_the_picture(simulator: Simulator, name: str) -> None:
+def test_each_framing_holds_the_image(simulator: Simulator, name: str) -> None:
     answer = ask(simulator.base_url, order(f"x [fault:{name}]"))
     message = gathered(answer.events)
     assert message.content == message.top["media"]["outputs"][0]

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from pack.nanobanana.simulator import Simulator
 from pack.nanobanana.simulator.catalog import MODELS, RATIOS, pixels
+from pack.nanobanana.simulator.images import encode
 from pack.nanobanana.simulator.lettering import legible, wrapped
 from pack.nanobanana.simulator.painting import Subject, paint
-from pack.nanobanana.simulator.pictures import encode
 from PIL import Image, ImageChops, ImageFont
 from simulator.talk import ask, data_url, edit, get, opened, order
 
@@ -39,14 +39,14 @@ def test_the_table_is_the_published_one(model: str) -> None:
 
 @pytest.mark.parametrize("ratio", RATIOS)
 @pytest.mark.parametrize("model", ["NanoBanana", "NanoBanana2-0.5K"])
-def test_pictures_have_the_pixels_of_model_and_ratio(simulator: Simulator, model: str, ratio: str) -> None:
+def test_images_have_the_pixels_of_model_and_ratio(simulator: Simulator, model: str, ratio: str) -> None:
     body = order(model=model, extra_body={"google": {"image_config": {"aspect_ratio": ratio}}})
     url = ask(simulator.base_url, body).events[0]["media"]["outputs"][0]
     assert opened(get(url).body).size == pixels(model, ratio)
 
 
 @pytest.mark.parametrize(("name", "kind"), [("jpeg", "JPEG"), ("png", "PNG"), ("webp", "WEBP")])
-def test_pictures_have_the_format_asked_for(simulator: Simulator, name: str, kind: str) -> None:
+def test_images_have_the_format_asked_for(simulator: Simulator, name: str, kind: str) -> None:
     url = ask(simulator.base_url, order(output_format=name)).events[0]["media"]["outputs"][0]
     answer = get(url)
     assert opened(answer.body).format == kind
@@ -54,7 +54,7 @@ def test_pictures_have_the_format_asked_for(simulator: Simulator, name: str, kin
     assert answer.headers["content-type"] == f"image/{name}"
 
 
-def test_a_4k_picture_is_made_in_time() -> None:
+def test_a_4k_image_is_made_in_time() -> None:
     # Processor time of this thread, and the best of three: other tests may keep the machine busy.
     seconds = 9.0
     for attempt in range(3):
@@ -97,14 +97,14 @@ def test_equal_orders_get_variations(simulator: Simulator) -> None:
 
 
 def test_it_says_simulated() -> None:
-    # Against the same picture without its title, whose place is known: at least a tenth of that place is white.
+    # Against the same image without its title, whose place is known: at least a tenth of that place is white.
     image = np.asarray(paint(subject()))
     title = image[21:92, 21:400]
     assert (title.min(axis=-1) > 250).mean() > 0.1
     assert (image[110:200].min(axis=-1) > 250).mean() < 0.01
 
 
-def test_the_prompts_text_is_in_the_picture() -> None:
+def test_the_prompts_text_is_in_the_image() -> None:
     blank, text = (np.asarray(paint(subject(prompt)))[360:, :] for prompt in (".", "MMMMMMMMMMMMMMMMMMM"))
     assert (text.min(axis=-1) > 250).sum() > 5 * (blank.min(axis=-1) > 250).sum()
 
@@ -160,14 +160,14 @@ def test_further_inputs_are_seen_as_insets() -> None:
 
 
 def test_fourteen_inputs_fit(simulator: Simulator) -> None:
-    pictures = [data_url(Image.new("RGB", (40, 30), (index * 18, 255, 0)), "PNG") for index in range(14)]
-    url = ask(simulator.base_url, edit("x", *pictures, output_format="png")).events[0]["media"]["outputs"][0]
+    images = [data_url(Image.new("RGB", (40, 30), (index * 18, 255, 0)), "PNG") for index in range(14)]
+    url = ask(simulator.base_url, edit("x", *images, output_format="png")).events[0]["media"]["outputs"][0]
     pixels = np.asarray(opened(get(url).body).convert("RGB")).reshape(-1, 3)
     for index in range(1, 14):
         assert (pixels == (index * 18, 255, 0)).all(axis=-1).sum() > 100
 
 
-def test_a_picture_that_is_not_fetched_becomes_a_card(simulator: Simulator) -> None:
+def test_a_image_that_is_not_fetched_becomes_a_card(simulator: Simulator) -> None:
     plain, card = (
         opened(get(ask(simulator.base_url, body).events[0]["media"]["outputs"][0]).body)
         for body in (order("x"), edit("x", "https://example.com/cat.jpg"))

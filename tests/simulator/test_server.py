@@ -141,7 +141,7 @@ def test_the_ledger_tells_what_came(simulator: Simulator) -> None:
     assert (post.header("authorization"), post.header("X-OWN")) == ("Bearer sk-1234", "yes")
     assert (post.model, post.status, post.billed, post.closed_early) == ("NanoBanana2-0.5K", 200, True, None)
     assert before < post.arrived <= (post.body_received or 0) <= (post.finished or 0)
-    assert post.picture_urls[0].startswith(simulator.base_url)
+    assert post.image_urls[0].startswith(simulator.base_url)
     assert not simulator.ledger.wait_for(lambda ledger: ledger.downloads, timeout=0.05)
     simulator.ledger.clear()
     assert simulator.ledger.requests == []
@@ -207,7 +207,7 @@ def test_faults_of_the_list_of_models(simulator: Simulator) -> None:
 
 @pytest.mark.parametrize("name", sorted(set(FAULTS) - NOT_IN_PROMPTS))
 def test_every_fault_works_by_its_name_alone(shared: Simulator, name: str) -> None:
-    # With a picture, so that an edit goes the same way; pytest turns an exception in a server's thread into an error.
+    # With an image, so that an edit goes the same way; pytest turns an exception in a server's thread into an error.
     shared.ledger.clear()
     body = edit(f"x [fault:{name}]", "https://example.com/cat.jpg")
     with contextlib.closing(open_request(shared.base_url, body)) as connection:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from pack.nanobanana.simulator import Simulator
 from PIL import Image
-from simulator.talk import PICTURE_EXAMPLE, TEXT_EXAMPLE, ask, data_url, edit, order
+from simulator.talk import IMAGE_EXAMPLE, TEXT_EXAMPLE, ask, data_url, edit, order
 
-PICTURE = data_url(Image.new("RGB", (6, 4), "red"))
+IMAGE = data_url(Image.new("RGB", (6, 4), "red"))
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def simulator() -> Iterator[Simulator]:
         yield running
 
 
-@pytest.mark.parametrize("example", [TEXT_EXAMPLE, PICTURE_EXAMPLE], ids=["text", "picture"])
+@pytest.mark.parametrize("example", [TEXT_EXAMPLE, IMAGE_EXAMPLE], ids=["text", "image"])
 def test_the_pages_own_examples_are_accepted_verbatim(simulator: Simulator, example: dict[str, Any]) -> None:
     answer = ask(simulator.base_url, example)
     assert answer.status == 200, answer.body
@@ -75,23 +75,23 @@ BAD = {
     "content empty": order(messages=message(content=[])),
     "blank prompt": order(" \n\t "),
     "part without a type": order(messages=part(text="x")),
-    "part of an unknown type": order(messages=part(type="input_image", image_url=PICTURE)),
-    "image_url as text": order(messages=part(type="image_url", image_url=PICTURE)),
-    "image_url with detail": order(messages=part(type="image_url", image_url={"url": PICTURE, "detail": "high"})),
+    "part of an unknown type": order(messages=part(type="input_image", image_url=IMAGE)),
+    "image_url as text": order(messages=part(type="image_url", image_url=IMAGE)),
+    "image_url with detail": order(messages=part(type="image_url", image_url={"url": IMAGE, "detail": "high"})),
     "text part with more": order(messages=part(type="text", text="x", cache_control={})),
     "image/jpg": edit("x", data_url(Image.new("RGB", (4, 4)), "JPEG", "image/jpg")),
     "mime of another format": edit("x", data_url(Image.new("RGB", (4, 4)), "JPEG", "image/png")),
     "gif": edit("x", data_url(Image.new("RGB", (4, 4)), "GIF")),
-    "not a picture": edit("x", "data:image/png;base64,aGVsbG8="),
-    "half a picture": edit("x", PICTURE[: len(PICTURE) // 2 // 4 * 4]),
+    "not an image": edit("x", "data:image/png;base64,aGVsbG8="),
+    "half an image": edit("x", IMAGE[: len(IMAGE) // 2 // 4 * 4]),
     "not base64": edit("x", "data:image/png;base64,@@@@"),
-    "base64 with line ends": edit("x", PICTURE.replace("=", "=\n", 1) if "=" in PICTURE else PICTURE + "\n"),
+    "base64 with line ends": edit("x", IMAGE.replace("=", "=\n", 1) if "=" in IMAGE else IMAGE + "\n"),
     "data URL without base64": edit("x", "data:image/png,abc"),
     "file URL": edit("x", "file:///etc/passwd"),
-    "raw base64": edit("x", PICTURE.partition(",")[2]),
-    "four pictures for NanoBanana": edit("x", *[PICTURE] * 4, model="NanoBanana"),
-    "fifteen pictures": edit("x", *[PICTURE] * 15),
-    "Markdown picture in the prompt": order(f"look ![x]({PICTURE}) here"),
+    "raw base64": edit("x", IMAGE.partition(",")[2]),
+    "four images for NanoBanana": edit("x", *[IMAGE] * 4, model="NanoBanana"),
+    "fifteen images": edit("x", *[IMAGE] * 15),
+    "Markdown image in the prompt": order(f"look ![x]({IMAGE}) here"),
     "not JSON": b"{not json",
     "a list": b"[]",
     "no body": b"",
@@ -111,10 +111,10 @@ def test_what_the_page_does_not_document_is_refused(simulator: Simulator, name: 
     assert post.request_id in answer.error["message"]
 
 
-def test_as_many_pictures_as_the_models_take(simulator: Simulator) -> None:
-    assert ask(simulator.base_url, edit("x", *[PICTURE] * 3, model="NanoBanana")).status == 200
-    assert ask(simulator.base_url, edit("x", *[PICTURE] * 14)).status == 200
-    assert simulator.ledger.posts[-1].input_pictures == 14
+def test_as_many_images_as_the_models_take(simulator: Simulator) -> None:
+    assert ask(simulator.base_url, edit("x", *[IMAGE] * 3, model="NanoBanana")).status == 200
+    assert ask(simulator.base_url, edit("x", *[IMAGE] * 14)).status == 200
+    assert simulator.ledger.posts[-1].input_images == 14
 
 
 @pytest.mark.parametrize("name", ["PNG", "JPEG", "WEBP"])

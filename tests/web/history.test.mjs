@@ -22,7 +22,7 @@ function server(newest, size = 3) {
 
 const ids = (store) => store.rows.map((row) => row.call.id);
 
-test("one row a picture, and one for a call without any", () => {
+test("one row an image, and one for a call without any", () => {
   assert.deepEqual(rowsOf(call(7, 2)).map((row) => row.key), ["7/7-0", "7/7-1"]);
   assert.deepEqual(rowsOf(call(7, 0)).map((row) => [row.key, row.picture]), [["7", null]]);
 });

@@ -61,10 +61,10 @@ test("several calls are counted by phase", () => {
   assert.equal(headline(status, t), "2 of 4 done: 1 waiting, 1 downloading");
 });
 
-test("the end says pictures, sizes and seconds", () => {
+test("the end says images, sizes and seconds", () => {
   const done = running({ state: "done", delivered: 3, sizes: ["1024 x 1024"], seconds: 12.34 });
-  assert.equal(headline(done, t), "3 pictures \u00b7 1024 x 1024 \u00b7 12 s");
-  assert.equal(headline(running({ state: "failed" }), t), "No picture came.");
+  assert.equal(headline(done, t), "3 images \u00b7 1024 x 1024 \u00b7 12 s");
+  assert.equal(headline(running({ state: "failed" }), t), "No image came.");
   assert.equal(headline(running({ state: "cancelled" }), t), "Cancelled.");
 });
 
@@ -78,9 +78,9 @@ test("costs are what was billed, and what may have been", () => {
 
 test("pixels and cost are told before a run", () => {
   const found = estimate(catalog, { model: "Pro-1K", aspect_ratio: "16:9", count: 3 }, "default");
-  assert.equal(estimateText(found, t), "1376 x 768 px \u00b7 3 pictures \u00b7 cost 0.12 (3 x 0.04)");
+  assert.equal(estimateText(found, t), "1376 x 768 px \u00b7 3 images \u00b7 cost 0.12 (3 x 0.04)");
   const one = estimate(catalog, { model: "Pro-1K", aspect_ratio: "auto", count: 1 }, "pretend");
-  assert.equal(estimateText(one, t), "ratio as the first picture \u00b7 simulated");
+  assert.equal(estimateText(one, t), "ratio as the first image \u00b7 simulated");
   const wired = estimate(catalog, { model: "other", aspect_ratio: "16:9", count: undefined }, null);
   assert.equal(wired.cost, null);
   assert.equal(estimateText(wired, t), "size as the model gives it");
@@ -107,7 +107,7 @@ test("runs are kept by workflow and node, and a new run forgets the old one's pi
   assert.equal(store.of("other").length, 0);
 });
 
-test("at most 16 pictures and 200 nodes are kept", () => {
+test("at most 16 images and 200 nodes are kept", () => {
   const store = new RunStore();
   for (let n = 0; n < 250; n += 1) store.take("status", { ...running(), workflow: "w", node: String(n), run: "r" });
   assert.equal(store.of("w").length, 200);

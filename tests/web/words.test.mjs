@@ -13,9 +13,9 @@ test("a word is found in the language, its base language, or English", () => {
 });
 
 test("values are filled in, with the number's plural", () => {
-  assert.equal(fill("{count} {count|picture|pictures}", { count: 1 }), "1 picture");
-  assert.equal(fill("{count} {count|picture|pictures}", { count: 3 }), "3 pictures");
-  assert.equal(fill("{count} {count|picture|pictures}", { count: 0 }), "0 pictures");
+  assert.equal(fill("{count} {count|image|images}", { count: 1 }), "1 image");
+  assert.equal(fill("{count} {count|image|images}", { count: 3 }), "3 images");
+  assert.equal(fill("{count} {count|image|images}", { count: 0 }), "0 images");
   assert.equal(fill("{a} and {unknown}", { a: "<b>" }), "<b> and {unknown}");
 });
 

@@ -1,0 +1,153 @@
+"""Is a profile's gateway there, does it take the key? Asked with requests that can't be billed.
+
+`GET /v1/models` tells whether there is a gateway, and which models it lists; some list them to anyone. So a POST
+without a model and without a message follows: the endpoint refuses it with 400 when path and key are right, and with
+401 when the key is wrong, before any work that costs.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal, cast
+
+from ..cancel import CancelToken, Clock
+from ..catalog import MODEL_NAMES
+from ..errors import AuthFailed, BadRequest, GatewayError, NotFound, OutOfCredit, RateLimited, StatusError, TimedOut
+from ..gateway.client import Gateway
+from ..gateway.error_table import error_event, status_error
+from ..settings.store import Profile
+
+Verdict = Literal[
+    "ok", "not_set", "unreachable", "timed_out", "wrong_path", "bad_key", "no_credit", "not_allowed", "busy", "failed"
+]
+_Answer = tuple[int, Mapping[str, str], bytes]
+
+_CHECK_PATH = "Check the base URL: it is the address before /v1/chat/completions."
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """`message`: what was found. `hint`: the one thing to do, empty when all is well.
+
+    `models`: what the gateway lists, empty when it lists none. `missing`: documented models that it doesn't list.
+    """
+
+    verdict: Verdict
+    message: str
+    hint: str = ""
+    models: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        return self.verdict == "ok"
+
+
+def diagnose(
+    profile: Profile,
+    *,
+    cancel: CancelToken,
+    resolve_base_url: Callable[[str], str] = lambda base_url: base_url,
+    clock: Clock = time.monotonic,
+) -> Diagnosis:
+    """Ask the profile's gateway; takes 20 seconds a question at most. Raises `Cancelled` only.
+
+    `resolve_base_url` turns `simulator` into an address.
+    """
+    began = clock()
+    if not profile.base_url:
+        return Diagnosis("not_set", "No base URL is set.", "Fill in the gateway's base URL, then test again.")
+    gateway = Gateway(replace(profile, base_url=resolve_base_url(profile.base_url)))
+    return replace(_Questions(gateway, cancel).diagnosis(), seconds=clock() - began)
+
+
+class _Questions:
+    def __init__(self, gateway: Gateway, cancel: CancelToken) -> None:
+        self._gateway = gateway
+        self._cancel = cancel
+
+    def diagnosis(self) -> Diagnosis:
+        try:
+            listing = self._gateway.models(cancel=self._cancel)
+            models = _listed(listing)
+            # An error that says more than that there is no such list is the verdict.
+            refused = None if models else self._refusal(listing)
+            if isinstance(refused, AuthFailed | OutOfCredit):
+                return self._verdict(refused)
+            return self._second(self._gateway.refused_request(cancel=self._cancel), models)
+        except TimedOut as error:
+            return Diagnosis("timed_out", error.message, error.hint)
+        except GatewayError as error:
+            return Diagnosis("unreachable", error.message, error.hint)
+
+    def _second(self, answer: _Answer, models: tuple[str, ...]) -> Diagnosis:
+        refused = self._refusal(answer)
+        if refused is None:
+            return Diagnosis(
+                "wrong_path",
+                f"There is a server, but what answers is no gateway (HTTP {answer[0]}{_title(answer[2])}).",
+                _CHECK_PATH,
+                models,
+            )
+        if isinstance(refused, BadRequest) or "model" in refused.code:
+            return self._well(models)
+        return replace(self._verdict(refused), models=models)
+
+    def _well(self, models: tuple[str, ...]) -> Diagnosis:
+        key = "takes the key" if self._gateway.profile.api_key else "asks for no key (none is set)"
+        words = [f"The gateway answers and {key}."]
+        missing = tuple(name for name in MODEL_NAMES if models and name not in models)
+        if models:
+            words.append(f"It lists {len(models)} models.")
+        if missing:
+            words.append(f"Not among them: {', '.join(missing)}.")
+        hint = "A model that isn't listed may not work with this key." if missing else ""
+        return Diagnosis("ok", " ".join(words), hint, models, missing)
+
+    def _verdict(self, error: StatusError) -> Diagnosis:
+        if isinstance(error, AuthFailed):
+            return Diagnosis("not_allowed" if error.status == 403 else "bad_key", error.message, error.hint)
+        if isinstance(error, OutOfCredit):
+            return Diagnosis("no_credit", error.message, error.hint)
+        if isinstance(error, RateLimited):
+            return Diagnosis("busy", error.message, "The gateway is there. Test again in a minute.")
+        if isinstance(error, NotFound) or error.status == 405 or 300 <= error.status < 400:
+            return Diagnosis("wrong_path", error.message, _CHECK_PATH)
+        return Diagnosis("failed", error.message, error.hint)
+
+    def _refusal(self, answer: _Answer) -> StatusError | None:
+        status, headers, body = answer
+        key_is_set = bool(self._gateway.profile.api_key)
+        redact = self._gateway.redact
+        if status == 200:
+            payload = _json(body)
+            return error_event(payload, key_is_set=key_is_set, redact=redact) if payload is not None else None
+        return status_error(status, headers, body, key_is_set=key_is_set, now=time.time(), redact=redact)
+
+
+def _json(body: bytes) -> Mapping[str, object] | None:
+    try:
+        value: object = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return cast("Mapping[str, object]", value) if isinstance(value, dict) else None
+
+
+def _listed(answer: _Answer) -> tuple[str, ...]:
+    """The ids of a model list, empty when the answer is none."""
+    payload = _json(answer[2]) if answer[0] == 200 else None
+    data: Any = payload.get("data") if payload else None
+    if not isinstance(data, list):
+        return ()
+    entries = cast("list[object]", data)
+    ids = (cast("dict[str, object]", entry).get("id") for entry in entries if isinstance(entry, dict))
+    return tuple(name[:200] for name in ids if isinstance(name, str))
+
+
+def _title(body: bytes) -> str:
+    start = body[:2048].lstrip().lower()
+    return ", a web page" if start.startswith((b"<!doctype", b"<html")) else ""

@@ -1,0 +1,242 @@
+"""From an answer to images: download, keep on disk, then decode. A paid image is delivered whatever else fails."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Callable, Iterable, Mapping
+
+from ..cancel import CancelToken, Deadline
+from ..catalog import size_warning
+from ..errors import BadAnswer, Billed, DownloadFailed, ImageError, JournalError, NanoBananaError, StreamBroken
+from ..gateway.answer.types import Answer, ImageData, ImageUrl
+from ..gateway.download import Downloader
+from ..gateway.retry import DOWNLOAD_TRIES
+from ..imaging.codec import DecodedImage, decode
+from ..imaging.sniff import extension
+from ..journal import CallRecord, ImageRecord, Journal
+from ..progress import ReportProgress
+from .models import DeliveredImage, Order, Outcome, Source
+
+_log = logging.getLogger(__name__)
+
+_NOT_KEPT = "An image could not be kept on disk ({error}): save it now, it can't be had again from the history."
+_CUT_OFF = (
+    "The answer broke off inside the image's address, and nothing could be downloaded from the part that came"
+    " ({url}): {reason}."
+)
+_CUT_OFF_TOO = "The answer broke off inside the address of one more image: {url}"
+_TOO_MANY = "The answer holds more images than fit into memory at once; the others are on disk, see the history."
+_NOT_TRIED = "The download from {url} was not tried: the others failed before it."
+# An answer may name many addresses that all lead nowhere.
+_MOST_FAILURES = 3
+# One call makes one image. More than that come along, but not without end: these are 6 GB as levels and values.
+_MOST_PIXELS = 400_000_000
+
+
+class Delivery:
+    """The images of one journalled call. Use once, in the call's thread. `seconds` tells how long the call took."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        call_id: int,
+        order: Order,
+        variation: int,
+        cancel: CancelToken,
+        report: ReportProgress,
+        seconds: Callable[[], float],
+    ) -> None:
+        self._journal = journal
+        self._call_id = call_id
+        self._order = order
+        self._variation = variation
+        self._cancel = cancel
+        self._report = report
+        self._seconds = seconds
+        self._images: dict[int, DeliveredImage] = {}
+        self._problems: list[NanoBananaError] = []
+        self._warnings: list[str] = []
+        self._unkept = 0
+        self._noted = False
+        self._cut_off: list[DownloadFailed] = []
+        self._pixels = 0
+        self._deadline: Deadline | None = None
+        self._failures = 0
+
+    def from_disk(self, record: CallRecord) -> Outcome:
+        """What an earlier run kept: no request, no cost."""
+        for kept in record.images:
+            self._decode(kept.position, self._journal.read(kept), kept, kept.url)
+        return self._outcome("journal", "no", record.text, record.request_id)
+
+    def remaining(self, record: CallRecord, downloader: Downloader) -> Outcome:
+        """What an earlier run paid for: kept images from disk, the others downloaded again."""
+        for kept in record.images:
+            self._decode(kept.position, self._journal.read(kept), kept, kept.url)
+        here = {kept.url for kept in record.images}
+        taken = {kept.position for kept in record.images}
+        free = (position for position in itertools.count() if position not in taken)
+        for url in record.urls:
+            if url not in here:
+                try:
+                    self._keep(next(free), self._fetched(url, downloader), url)
+                except DownloadFailed as error:
+                    self._problems.append(_expired(error))
+        self._mark_complete()
+        return self._outcome("journal", "no", record.text, record.request_id)
+
+    def answered(self, answer: Answer, downloader: Downloader, warnings: Iterable[str]) -> Outcome:
+        """The images of a fresh answer. Inline ones are kept before the answer is noted: they can't be had again.
+
+        A URL at which the answer broke off may be half of one: it counts as an answer when its download worked.
+        Raises `StreamBroken`, which is in the journal by then, when nothing else came.
+        """
+        self._warnings.extend(warnings)
+        items = list(enumerate(answer.images))
+        for position, item in items:
+            if isinstance(item, ImageData):
+                self._keep(position, item.data, "")
+        redact = downloader.redact_url
+        urls = {position: redact(item.url) for position, item in items if isinstance(item, ImageUrl) and item.certain}
+        if urls or self._images or self._problems or self._unkept:
+            self._note(answer, urls)
+        for position, item in items:
+            if isinstance(item, ImageUrl) and item.certain:
+                try:
+                    self._keep(position, self._fetched(item.url, downloader), redact(item.url))
+                except DownloadFailed as error:
+                    error.request_id = answer.request_id
+                    self._problems.append(error)
+            elif isinstance(item, ImageUrl):
+                self._try_partial_url(position, item.url, downloader, answer, urls)
+        self._fail_if_only_partial_urls(answer)
+        self._mark_complete()
+        return self._outcome("gateway", "yes", answer.text, answer.request_id)
+
+    def _try_partial_url(
+        self, position: int, url: str, downloader: Downloader, answer: Answer, urls: dict[int, str]
+    ) -> None:
+        # A link that nothing calls an image gets one try: what isn't there at once is most likely a page.
+        tries = DOWNLOAD_TRIES if answer.fallback_error is None else 1
+        try:
+            data = self._fetched(url, downloader, tries)
+        except DownloadFailed as failure:
+            self._cut_off.append(failure)
+            return
+        urls[position] = downloader.redact_url(url)
+        self._note(answer, urls)
+        self._keep(position, data, urls[position])
+
+    def _fail_if_only_partial_urls(self, answer: Answer) -> None:
+        """Nothing but parts of addresses came: the next run must ask anew instead of trying them for ever."""
+        if self._noted:
+            if answer.fallback_error is None:
+                self._warnings.extend(_CUT_OFF_TOO.format(url=failure.url[:500]) for failure in self._cut_off)
+            return
+        error = answer.fallback_error or _cut_off_error(self._cut_off[0], answer.request_id)
+        try:
+            self._journal.failed(self._call_id, error=error.message, billed=error.billed, request_id=error.request_id)
+        except JournalError:
+            _log.warning("A failed call could not be written to the journal", exc_info=True)
+        raise error
+
+    def _note(self, answer: Answer, urls: Mapping[int, str]) -> None:
+        self._noted = True
+        try:
+            self._journal.answered(
+                self._call_id, request_id=answer.request_id, text=answer.text, usage=dict(answer.usage), urls=urls
+            )
+        except JournalError as error:
+            _log.warning("An answer could not be written to the journal", exc_info=True)
+            self._warnings.append(error.message)
+
+    def _mark_complete(self) -> None:
+        """With all images on disk the call is done. Else it stays answered, and the next run fetches the rest."""
+        if self._unkept or any(isinstance(problem, DownloadFailed) for problem in self._problems):
+            return
+        try:
+            self._journal.kept(self._call_id, seconds=self._seconds())
+        except JournalError:
+            _log.warning("A finished call could not be written to the journal", exc_info=True)
+
+    def _fetched(self, url: str, downloader: Downloader, tries: int = DOWNLOAD_TRIES) -> bytes:
+        """The bytes. One answer may name many addresses: together they get the time of one, and patience only once."""
+        self._deadline = self._deadline or Deadline(downloader.seconds)
+        if self._failures >= _MOST_FAILURES and not self._images:
+            shown = downloader.redact_url(url)
+            raise DownloadFailed(_NOT_TRIED.format(url=shown[:500]), url=shown, reason="the others failed before it")
+        tries = 1 if self._failures else tries
+        try:
+            return downloader.fetch(url, cancel=self._cancel, report=self._report, tries=tries, deadline=self._deadline)
+        except DownloadFailed:
+            self._failures += 1
+            raise
+
+    def _keep(self, position: int, data: bytes, url: str) -> None:
+        kept: ImageRecord | None = None
+        try:
+            kept = self._journal.keep(self._call_id, position, data, extension=extension(data), url=url)
+        except JournalError as error:
+            _log.warning("An image could not be kept on disk", exc_info=True)
+            self._warnings.append(_NOT_KEPT.format(error=error.message))
+            self._unkept += 1
+        self._decode(position, data, kept, url)
+
+    def _decode(self, position: int, data: bytes, kept: ImageRecord | None, url: str) -> None:
+        if self._pixels > _MOST_PIXELS:
+            self._warnings.append(_TOO_MANY)
+            return
+        try:
+            image = decode(data, values=self._order.values)
+        except ImageError as error:
+            place = f" Its bytes are kept in {kept.path}." if kept else ""
+            self._problems.append(
+                ImageError(
+                    f"The image came, but can't be read: {error.message}{place}",
+                    "Change the seed to ask for another one.",
+                )
+            )
+            return
+        self._pixels += image.width * image.height
+        self._images[position] = DeliveredImage(image, kept.id if kept else "", url, len(data))
+        if kept and kept.width is None:
+            self._note_size(kept, image)
+
+    def _note_size(self, kept: ImageRecord, image: DecodedImage) -> None:
+        try:
+            self._journal.set_size(kept.id, image.width, image.height)
+        except JournalError:
+            _log.warning("An image's size could not be written to the journal", exc_info=True)
+
+    def _outcome(self, source: Source, billed: Billed, text: str, request_id: str) -> Outcome:
+        images = tuple(self._images[position] for position in sorted(self._images))
+        for delivered in images:
+            width, height = delivered.image.width, delivered.image.height
+            if warning := size_warning(self._order.model, self._order.aspect_ratio, width, height):
+                self._warnings.append(warning)
+        error = self._problems[0] if self._problems else None
+        if error is None and not images:
+            error = BadAnswer("The gateway's answer held no image.", request_id=request_id, billed=billed)
+        warnings = tuple(dict.fromkeys(self._warnings))
+        return Outcome(self._variation, images, error, source, billed, text, request_id, warnings=warnings)
+
+
+def _cut_off_error(failure: DownloadFailed, request_id: str) -> StreamBroken:
+    return StreamBroken(
+        _CUT_OFF.format(url=failure.url[:500], reason=failure.reason),
+        "Running again asks, and may pay, once more.",
+        request_id=request_id,
+        billed="maybe",
+    )
+
+
+def _expired(error: DownloadFailed) -> DownloadFailed:
+    """The same failure on a later run: addresses expire, so that trying for ever must not be the only way."""
+    return DownloadFailed(
+        error.message,
+        "Run again later to try once more at no cost, or change the seed to ask, and pay, for a new image.",
+        url=error.url,
+        reason=error.reason,
+        billed=error.billed,
+    )

@@ -1,0 +1,233 @@
+"""From an order to images: claim in the journal, encode, ask, download, keep, decode.
+
+Every call has a daemon thread of its own: a host that quits isn't held up, and what had been sent is on disk by then.
+The order of the steps is what keeps paid images: nothing is sent before the journal has it, nothing is decoded
+before its bytes are kept.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from ..cancel import Cancelled, CancelToken, Clock
+from ..errors import ConfigError, GatewayError, NanoBananaError
+from ..gateway.backoff import Backoff
+from ..gateway.client import Gateway
+from ..gateway.download import Downloader
+from ..gateway.http.url_policy import DownloadPolicy
+from ..imaging.headers import is_cut_short
+from ..imaging.sniff import sniff
+from ..journal import CallDetails, CallKey, CallRecord, Claim, Journal
+from ..progress import Progress
+from ..settings.store import Profile
+from .deliver import Delivery
+from .fingerprint import fingerprint
+from .limiter import RateLimiter, RateLimiters
+from .models import Order, Outcome
+from .send import Submission
+
+_log = logging.getLogger(__name__)
+
+_UNEXPECTED = "Something unexpected went wrong in the NanoBanana pack ({error})."
+
+
+class Call:
+    """One running call. `outcome` is there once `done` is true.
+
+    `report` is what it last said of itself, `since` when its phase began, in seconds of the monotonic clock.
+    """
+
+    def __init__(
+        self, order: Order, variation: int, cancel: CancelToken, on_done: Callable[[], None], clock: Clock
+    ) -> None:
+        self.order = order
+        self.variation = variation
+        self.cancel = cancel
+        self.report = Progress("preparing")
+        self.since = clock()
+        self.outcome: Outcome | None = None
+        self._on_done = on_done
+        self._clock = clock
+
+    @property
+    def done(self) -> bool:
+        return self.outcome is not None
+
+    def say(self, report: Progress) -> None:
+        if report.phase != self.report.phase:
+            self.since = self._clock()
+        self.report = report
+
+    def finish(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+        self.say(Progress("failed" if outcome.error and not outcome.images else "done"))
+        self._on_done()
+
+
+class Engine:
+    """Runs calls. One for a process: it holds the journal and the limits that all nodes share."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        *,
+        clock: Clock = time.monotonic,
+        backoff: Backoff | None = None,
+        resolve_base_url: Callable[[str], str] | None = None,
+    ) -> None:
+        self.journal = journal
+        self._clock = clock
+        self._backoff = backoff or Backoff()
+        self._limiters = RateLimiters(lambda limit: RateLimiter(limit, clock))
+        self._resolve_base_url = resolve_base_url or reachable
+
+    def start(
+        self,
+        order: Order,
+        variation: int,
+        cancel: CancelToken,
+        *,
+        convert: Callable[[Outcome], None] = lambda _: None,
+        on_done: Callable[[], None] = lambda: None,
+    ) -> Call:
+        """Begin one call in a thread of its own and return at once.
+
+        `convert` gets the outcome in that thread, while other calls still run; an error of the tree that it raises
+        becomes the outcome's. `on_done` runs there last, when `Call.outcome` is set.
+        """
+        call = Call(order, variation, cancel, on_done, self._clock)
+        name = f"nanobanana-call-{variation}"
+        threading.Thread(target=self._run, args=(call, convert), name=name, daemon=True).start()
+        return call
+
+    def _run(self, call: Call, convert: Callable[[Outcome], None]) -> None:
+        began = self._clock()
+        try:
+            outcome = self._produce(call)
+            convert(outcome)
+        except Cancelled:
+            outcome = Outcome(call.variation)
+        except NanoBananaError as error:
+            outcome = _failed(call.variation, error)
+        except Exception as error:  # noqa: BLE001
+            # The thread's last line of defence: without it the node would wait for an outcome for ever.
+            _log.exception("A call failed in a way nobody foresaw")
+            outcome = _failed(call.variation, NanoBananaError(_UNEXPECTED.format(error=type(error).__name__)))
+        call.finish(replace(outcome, seconds=self._clock() - began))
+
+    def _produce(self, call: Call) -> Outcome:
+        order = call.order
+        digests = tuple(order.inputs.digests(call.cancel)) if order.inputs else ()
+        key = CallKey(
+            fingerprint(
+                model=order.model,
+                dialect=order.profile.dialect,
+                aspect_ratio=order.aspect_ratio,
+                output_format=order.output_format,
+                prompt=order.prompt,
+                image_digests=digests,
+                mask_digest=None,
+                seed=order.seed,
+                base_url=order.profile.base_url,
+            ),
+            call.variation,
+        )
+        began = self._clock()
+        with self.journal.claimed(
+            key,
+            _details(order),
+            cancel=call.cancel,
+            on_wait=lambda words: call.say(Progress("pausing", text=words)),
+            run=order.run,
+        ) as claim:
+            if claim.what == "failed":
+                record = claim.record
+                raise GatewayError(record.error, request_id=record.request_id, billed=record.billed)
+            delivery = Delivery(
+                self.journal,
+                claim.record.id,
+                order,
+                call.variation,
+                call.cancel,
+                call.say,
+                lambda: self._clock() - began,
+            )
+            if claim.what == "kept":
+                return delivery.from_disk(claim.record)
+            return self._fetch(call, claim, delivery)
+
+    def _fetch(self, call: Call, claim: Claim, delivery: Delivery) -> Outcome:
+        order = call.order
+        profile = self.connected(order.profile)
+        downloader = self.downloader(profile)
+        if claim.what == "answered":
+            return delivery.remaining(claim.record, downloader)
+        submission = Submission(self.journal, claim.record.id, order, Gateway(profile, self._backoff), self._backoff)
+        limiter = self._limiters.of(profile.base_url, profile.concurrency)
+        asked = submission.ask(limiter, call.cancel, call.say)
+        warnings = (*_about_earlier(claim.earlier), *submission.notes, *((asked.warning,) if asked.warning else ()))
+        return delivery.answered(asked.answer, downloader, warnings)
+
+    def connected(self, profile: Profile) -> Profile:
+        """`profile` with its base URL as an address. Raises `ConfigError` when none is set."""
+        if not profile.base_url:
+            raise ConfigError("No base URL is set.", "Set it in Settings > NanoBanana, or as NANOBANANA_BASE_URL.")
+        return replace(profile, base_url=self._resolve_base_url(profile.base_url))
+
+    def downloader(self, profile: Profile) -> Downloader:
+        """What fetches results of a connected profile's gateway."""
+        return Downloader(
+            DownloadPolicy.for_gateway(profile.base_url, profile.private_hosts),
+            is_image=lambda data: sniff(data) is not None,
+            is_whole=lambda data: not is_cut_short(data, sniff(data) or ""),
+            connect_timeout=profile.connect_timeout,
+            seconds=profile.total_timeout,
+            backoff=self._backoff,
+            redact_url=Gateway(profile).redact_url,
+        )
+
+
+def reachable(base_url: str) -> str:
+    """`base_url` as an address: `simulator` starts the built-in one, in this process."""
+    if base_url != "simulator":
+        return base_url
+    from ..simulator import in_process
+
+    return in_process()
+
+
+def _details(order: Order) -> CallDetails:
+    return CallDetails(
+        model=order.model,
+        prompt=order.prompt,
+        aspect_ratio=order.aspect_ratio,
+        output_format=order.output_format,
+        dialect=order.profile.dialect,
+        profile=order.profile.name,
+        base_url=order.profile.base_url,
+        seed=order.seed,
+        inputs=len(order.inputs) if order.inputs else 0,
+        cost=order.profile.prices.get(order.model),
+    )
+
+
+def _failed(variation: int, error: NanoBananaError) -> Outcome:
+    if isinstance(error, GatewayError):
+        return Outcome(variation, error=error, billed=error.billed, request_id=error.request_id)
+    return Outcome(variation, error=error)
+
+
+def _about_earlier(earlier: CallRecord | None) -> tuple[str, ...]:
+    if earlier is None:
+        return ()
+    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(earlier.sent_at or earlier.asked_at))
+    which = f" (request id {earlier.request_id})" if earlier.request_id else ""
+    billed = "was billed" if earlier.billed == "yes" else "may have been billed"
+    return (f"An earlier call for this image, on {when}{which}, brought no image and {billed}.",)
+
+
+__all__ = ["Call", "Engine", "Order", "Outcome", "reachable"]

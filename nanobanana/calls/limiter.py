@@ -1,0 +1,117 @@
+"""The process-wide limit: how many calls run at once against one gateway, and when it wants quiet."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Generator
+
+from ..cancel import CancelToken, Clock
+from ..progress import Progress, ReportProgress
+
+# A waiting call looks up this often whether it was cancelled, and says its place in the queue when that changed.
+_POLL_SECONDS = 0.05
+
+
+class RateLimiter:
+    """First come, first served; at most `limit` inside. A 429 closes it for everyone and narrows it by half.
+
+    Each call that succeeds afterwards widens it by one until it is as wide as its limit again: gateways limit by
+    rate, so going on at the width that was refused would only be refused again.
+    """
+
+    def __init__(self, limit: int, clock: Clock = time.monotonic) -> None:
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._limit = limit
+        self._width = limit
+        self._inside = 0
+        self._waiting: list[int] = []
+        self._next_ticket = 0
+        self._closed_until = 0.0
+
+    def set_limit(self, limit: int) -> None:
+        """Follow a change of the settings."""
+        with self._changed:
+            if limit != self._limit:
+                self._limit = self._width = limit
+                self._changed.notify_all()
+
+    def queue(self) -> int:
+        """A place in the queue, kept over a call's retries."""
+        with self._changed:
+            self._next_ticket += 1
+            return self._next_ticket
+
+    @contextlib.contextmanager
+    def entered(self, ticket: int, cancel: CancelToken, report: ReportProgress) -> Generator[None]:
+        """Wait for `ticket`'s turn, then hold one place. Raises `Cancelled` while waiting."""
+        self._enter(ticket, cancel, report)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._inside -= 1
+                self._changed.notify_all()
+
+    def _enter(self, ticket: int, cancel: CancelToken, report: ReportProgress) -> None:
+        said: tuple[int, int, bool] | None = None
+        with self._changed:
+            self._waiting.append(ticket)
+            self._waiting.sort()
+        try:
+            while True:
+                cancel.check()
+                with self._changed:
+                    place = self._waiting.index(ticket) + 1
+                    closed = self._closed_until - self._clock()
+                    if closed <= 0 and place <= self._width - self._inside:
+                        self._inside += 1
+                        return
+                    now = (place, len(self._waiting), closed > 0)
+                    until = self._closed_until
+                if now != said:
+                    said = now
+                    report(_waiting_report(now, until))
+                with self._changed:
+                    self._changed.wait(_POLL_SECONDS)
+        finally:
+            with self._changed:
+                self._waiting.remove(ticket)
+                self._changed.notify_all()
+
+    def back_off(self, seconds: float) -> None:
+        """The gateway refused a call for now: nobody enters for `seconds`, and then half as many at once."""
+        with self._changed:
+            self._closed_until = max(self._closed_until, self._clock() + seconds)
+            self._width = max(1, self._width // 2)
+
+    def succeeded(self) -> None:
+        """A call was answered: let one more in at once, up to the limit."""
+        with self._changed:
+            if self._width < self._limit:
+                self._width += 1
+                self._changed.notify_all()
+
+
+def _waiting_report(now: tuple[int, int, bool], until: float) -> Progress:
+    place, waiting, closed = now
+    if closed:
+        return Progress("pausing", place, waiting, text="the gateway asked for fewer calls", until=until)
+    return Progress("queued", place, waiting)
+
+
+class RateLimiters:
+    """One gate for each gateway that the process talks to."""
+
+    def __init__(self, make: Callable[[int], RateLimiter] = RateLimiter) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._limiters: dict[str, RateLimiter] = {}
+
+    def of(self, base_url: str, limit: int) -> RateLimiter:
+        with self._lock:
+            limiter = self._limiters.setdefault(base_url, self._make(limit))
+        limiter.set_limit(limit)
+        return limiter

@@ -1,0 +1,140 @@
+"""Asking the gateway for one image: encode, wait for a place, send, and send again only where that is free."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+
+from ..cancel import Cancelled, CancelToken
+from ..errors import GatewayError, JournalError, RateLimited, TooLarge
+from ..gateway.backoff import Backoff
+from ..gateway.client import Asked, Callbacks, Gateway
+from ..gateway.request_body import RequestBody
+from ..gateway.retry import may_retry
+from ..image_request import ImageRequest
+from ..imaging.payload import FittedImages, PayloadLimits, shrunk
+from ..journal import Journal
+from ..progress import Progress, ReportProgress
+from .limiter import RateLimiter
+from .models import Order
+
+_log = logging.getLogger(__name__)
+# Whatever the kinds of failure: a gateway that fails in turns must not be asked for ever.
+_MOST_POSTS = 8
+
+
+class Submission:
+    """One journalled call from `asked` to an answer. Use once. `notes` says afterwards how the images were fitted."""
+
+    def __init__(self, journal: Journal, call_id: int, order: Order, gateway: Gateway, backoff: Backoff) -> None:
+        self._journal = journal
+        self._call_id = call_id
+        self._order = order
+        self._gateway = gateway
+        self._backoff = backoff
+        self._sent = False
+        self._whole = False
+        self._urls = 0
+        self.notes: tuple[str, ...] = ()
+
+    def ask(self, limiter: RateLimiter, cancel: CancelToken, report: ReportProgress) -> Asked:
+        """The answer. A failure is in the journal, with whether it was billed, before it is raised.
+
+        What isn't a gateway's failure (a cancel, an image that can't be encoded) leaves the call to whoever claimed
+        it, to be released.
+        """
+        try:
+            return self._ask(limiter, cancel, report)
+        except GatewayError as error:
+            self._note_failure(error)
+            raise
+        except Cancelled:
+            if not self._whole:
+                # Half a request costs nothing.
+                self._revert_to_asked()
+            raise
+
+    def _ask(self, limiter: RateLimiter, cancel: CancelToken, report: ReportProgress) -> Asked:
+        limits = PayloadLimits(self._order.profile.picture_limit, self._order.profile.body_limit)
+        ticket = limiter.queue()
+        attempts = 0
+        ended_so: Counter[type[GatewayError]] = Counter()
+        shrunk_already = False
+        while True:
+            body = self._body(limits, cancel, report)
+            try:
+                with limiter.entered(ticket, cancel, report):
+                    attempts += 1
+                    asked = self._gateway.ask(body, cancel=cancel, callbacks=self._callbacks(report))
+                limiter.succeeded()
+                return asked
+            except TooLarge as error:
+                error.attempts = attempts
+                if shrunk_already or not self._order.inputs:
+                    raise
+                shrunk_already = True
+                limits = shrunk(limits, len(body))
+                self._revert_to_asked()
+            except GatewayError as error:
+                error.attempts = attempts
+                # Each kind of failure has its own number of tries: a 500 behind a 429 is the first 500.
+                ended_so[type(error)] += 1
+                if attempts >= _MOST_POSTS or not may_retry(error, ended_so[type(error)]):
+                    raise
+                self._revert_to_asked()
+                self._pause(error, ended_so[type(error)], limiter, cancel, report)
+
+    def _body(self, limits: PayloadLimits, cancel: CancelToken, report: ReportProgress) -> RequestBody:
+        order = self._order
+        fitted = FittedImages((), ())
+        if order.inputs:
+            report(Progress("preparing"))
+            fitted = order.inputs.fitted(limits, cancel)
+        self.notes = fitted.notes
+        request = ImageRequest(order.model, order.prompt, order.aspect_ratio, order.output_format, fitted.images)
+        return RequestBody(request, order.profile.dialect, order.profile.stream)
+
+    def _callbacks(self, report: ReportProgress) -> Callbacks:
+        return Callbacks(on_sending=self._on_sending, on_sent=self._on_whole, on_url=self._on_url, report=report)
+
+    def _on_sending(self) -> None:
+        self._journal.sent(self._call_id)
+        self._sent = True
+        self._whole = False
+
+    def _on_whole(self) -> None:
+        self._whole = True
+
+    def _on_url(self, url: str) -> None:
+        try:
+            self._journal.url(self._call_id, self._urls, url)
+            self._urls += 1
+        except JournalError:
+            # The image is on its way: a disk that is full now is no reason to give it up.
+            _log.warning("A result's address could not be written to the journal", exc_info=True)
+
+    def _revert_to_asked(self) -> None:
+        """The gateway said that this attempt cost nothing: a crash during the pause must not call it "maybe billed"."""
+        if self._sent:
+            self._journal.revert_to_asked(self._call_id)
+            self._sent = False
+
+    def _pause(
+        self, error: GatewayError, attempts: int, limiter: RateLimiter, cancel: CancelToken, report: ReportProgress
+    ) -> None:
+        seconds = self._backoff.before_post(error, attempts)
+        if isinstance(error, RateLimited):
+            limiter.back_off(seconds)
+        report(Progress("pausing", attempts, text=error.message, until=time.monotonic() + seconds))
+        cancel.wait(seconds)
+
+    def _note_failure(self, error: GatewayError) -> None:
+        if self._urls:
+            # An image's address came before the failure: the next run downloads it, so the call isn't given up.
+            return
+        try:
+            self._journal.failed(self._call_id, error=error.message, billed=error.billed, request_id=error.request_id)
+        except JournalError:
+            # The person must read the gateway's error, not the disk's.
+            _log.warning("A failed call could not be written to the journal", exc_info=True)

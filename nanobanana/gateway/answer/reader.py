@@ -1,0 +1,238 @@
+"""Reads an answer: bytes in, images out, in any split and any framing, streamed or not. No I/O."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import Final
+
+from ...errors import BadAnswer, GatewayError
+from .collector import KEPT_WORDS, AnswerCollector
+from .no_image import cut_off, is_refusal, not_an_answer, without_image
+from .partial_json import load, load_partial
+from .payload import as_mapping
+from .sse import SseDecoder, SseEvent
+from .types import (
+    MIB,
+    Answer,
+    AnswerEvent,
+    AnswerImage,
+    AnswerLimits,
+    ImageData,
+    ImageUrl,
+    Reasoning,
+    Redact,
+    keep_as_is,
+)
+
+__all__ = ["Answer", "AnswerEvent", "AnswerImage", "AnswerLimits", "AnswerReader", "ImageData", "ImageUrl", "Reasoning"]
+
+_log = logging.getLogger(__name__)
+
+_BOM: Final = b"\xef\xbb\xbf"
+_WHITESPACE: Final = b" \t\r\n"
+_SSE_FIELDS: Final = (b"data:", b"event:", b"id:", b"retry:", b":")
+_DONE: Final = b"[DONE]"
+_KEPT_OF_NO_ANSWER: Final = 65_536
+
+
+class AnswerReader:
+    """One answer with status 200.
+
+    `feed` gives what is new the moment its last byte is there: a stream's images and progress; the images of a
+    plain JSON answer come with `finish`. It raises `StatusError` for an error inside the answer (unless an image
+    came before it) and `BadAnswer` past a limit; `salvage` may be asked after either. `request_id`: that of the
+    answer's headers. `redact` takes keys out of the gateway's words.
+
+    A URL that ends a piece of text is given as an uncertain one when it looks whole; `Answer.images` decides.
+    """
+
+    def __init__(
+        self,
+        limits: AnswerLimits | None = None,
+        *,
+        request_id: str = "",
+        key_is_set: bool = True,
+        redact: Redact = keep_as_is,
+    ) -> None:
+        self._limits = limits or AnswerLimits()
+        self._redact = redact
+        self._sse: SseDecoder | None = None
+        self._kind = ""  # "sse", "json", "other"; empty until the first bytes tell
+        self._head: bytes = b""
+        self._begun = False
+        self._body: list[bytes] = []
+        self._size = 0
+        self._events = 0
+        self._cut = False
+        self._collector = AnswerCollector(self._limits, request_id=request_id, key_is_set=key_is_set, redact=redact)
+        self.done = False  # the stream said [DONE]: nothing more is to be waited for
+
+    @property
+    def request_id(self) -> str:
+        """The gateway's name for this answer: of its headers, else of its body; empty when none was seen."""
+        return self._collector.request_id
+
+    def feed(self, data: bytes) -> list[AnswerEvent]:
+        """Take the next bytes, after decompression."""
+        self._size += len(data)
+        if self._size > self._limits.total_bytes:
+            raise BadAnswer(
+                f"The gateway's answer is larger than {self._limits.total_bytes // MIB} MB, so reading it was stopped.",
+                "If it happens again, tell the gateway's support.",
+                request_id=self.request_id,
+                billed="maybe",
+            )
+        if not self._kind:
+            data = self._choose(data, ended=False)
+        return self._take(data) if self._kind and data else []
+
+    def finish(self) -> Answer:
+        """The answer has ended as it should. Raises the error that says why there is no image, if there is none."""
+        if not self._kind:
+            self._take(self._choose(b"", ended=True))
+        if self._sse is not None:
+            for event in self._sse.finish():
+                self._read_event(event, last=True)
+        elif self._kind == "json":
+            self._body = [b"".join(self._body)]
+            self._read_json(self._body[0])
+            if not self._collector.payloads and not self._cut:
+                raise not_an_answer(self._body[0], request_id=self.request_id, redact=self._redact)
+        elif self._body:
+            raise not_an_answer(b"".join(self._body), request_id=self.request_id, redact=self._redact)
+        for scanner in self._collector.found.texts.values():
+            if not self._cut:
+                scanner.finish()
+        images = self._collector.found.selected(with_open=self._cut)
+        if images:
+            return self._collector.answer(images)
+        if self._collector.error is not None:
+            raise self._collector.error
+        words = self._collector.found.words()
+        if self._cut:
+            raise cut_off(words=words, request_id=self.request_id, redact=self._redact)
+        error = without_image(
+            words=words,
+            refusal=self._collector.refusal,
+            finish_reason=self._collector.finish_reason,
+            native_reason=self._collector.native_reason,
+            odd=self._collector.odd,
+            request_id=self.request_id,
+            redact=self._redact,
+        )
+        refusal = is_refusal(self._collector.refusal, self._collector.finish_reason, self._collector.native_reason)
+        fallback_links = () if refusal else self._collector.found.fallback_links()
+        if not fallback_links:
+            raise error
+        return replace(self._collector.answer(fallback_links), fallback_error=error)
+
+    def salvage(self) -> Answer | None:
+        """What is there of an answer that broke off, or None. Nothing may be fed after it.
+
+        URLs at the break are given as uncertain; half an image's data is not given.
+        """
+        try:
+            if self._sse is not None:
+                self._read_broken(self._sse.unfinished)
+            elif self._kind == "json":
+                self._read_broken(b"".join(self._body))
+        except GatewayError as error:
+            _log.debug("the rest of a broken answer says: %s", type(error).__name__)
+        for scanner in self._collector.found.texts.values() if self.done else ():
+            scanner.finish()
+        images = self._collector.found.selected(with_open=True)
+        return self._collector.answer(images) if images else None
+
+    def _choose(self, data: bytes, *, ended: bool) -> bytes:
+        """Choose the reader by the first bytes; the bytes to read, empty while the choice is open."""
+        head = self._head + data
+        if not self._begun:
+            if len(head) < len(_BOM) and _BOM.startswith(head) and not ended:
+                self._head = head
+                return b""
+            self._begun = True
+            head = head.removeprefix(_BOM)
+        head = head.lstrip(_WHITESPACE)
+        if not head or (not ended and any(field != head and field.startswith(head) for field in _SSE_FIELDS)):
+            self._head = head
+            return b""
+        self._head = b""
+        if head.startswith(_SSE_FIELDS):
+            self._kind = "sse"
+            self._sse = SseDecoder(line_bytes=self._limits.line_bytes, event_bytes=self._limits.total_bytes)
+        else:
+            self._kind = "json" if head.startswith((b"{", b"[")) else "other"
+        return head
+
+    def _take(self, data: bytes) -> list[AnswerEvent]:
+        if self._sse is not None:
+            events: list[AnswerEvent] = []
+            for event in self._sse.feed(data):
+                events.extend(self._read_event(event))
+            return events
+        if self._kind == "json":
+            self._body.append(data)
+        elif data and not self._body:
+            self._body.append(data[:_KEPT_OF_NO_ANSWER])
+        elif data and len(self._body[0]) < _KEPT_OF_NO_ANSWER:
+            self._body[0] = (self._body[0] + data)[:_KEPT_OF_NO_ANSWER]
+        return []
+
+    def _read_event(self, event: SseEvent, *, last: bool = False) -> list[AnswerEvent]:
+        self._events += 1
+        if self._events > self._limits.events:
+            raise BadAnswer(
+                f"The gateway's answer goes on past {self._limits.events} events, so reading it was stopped.",
+                "If it happens again, tell the gateway's support.",
+                request_id=self.request_id,
+                billed="maybe",
+            )
+        data = event.data.strip()
+        if data == _DONE:
+            self.done = True
+            return []
+        try:
+            value = load(data, self._limits)
+        except ValueError:
+            return self._read_odd(event, data, last=last)
+        if event.event == "error" and as_mapping(value) is not None:
+            value = {"error": value} if "error" not in (as_mapping(value) or {}) else value
+        return self._collector.read_value(value)
+
+    def _read_odd(self, event: SseEvent, data: bytes, *, last: bool) -> list[AnswerEvent]:
+        """An event that is no JSON: words of an error, several values in one event, or one that was cut."""
+        lines = [line for line in data.split(b"\n") if line.strip()]
+        if len(lines) > 1 and any(
+            line.startswith((b"{", b"[")) and line.rstrip().endswith((b"}", b"]")) for line in lines
+        ):
+            events: list[AnswerEvent] = []
+            for line in lines:
+                events.extend(self._read_event(SseEvent("", line), last=last))
+            return events
+        if data.startswith((b"{", b"[")):
+            value = load_partial(data, self._limits)
+            if value is not None:
+                self._cut = self._cut or last
+                return self._collector.read_value(value, certain=False)
+        words = data[:KEPT_WORDS].decode("utf-8", "replace")
+        if event.event == "error":
+            return self._collector.read_value({"error": {"message": words}})
+        self._collector.add_unparsed(words)
+        return []
+
+    def _read_json(self, body: bytes) -> None:
+        try:
+            self._collector.read_value(load(body, self._limits))
+            return
+        except ValueError:
+            _log.debug("the answer is not one JSON value; trying its lines")
+        # Several values, one a line, or events behind a first line of JSON.
+        lines = SseDecoder(line_bytes=self._limits.line_bytes, event_bytes=self._limits.total_bytes)
+        for event in [*lines.feed(body), *lines.finish()]:
+            self._read_event(event, last=True)
+
+    def _read_broken(self, data: bytes) -> list[AnswerEvent]:
+        if not data.lstrip().startswith((b"{", b"[")):
+            return []
+        return self._collector.read_value(load_partial(data, self._limits), certain=False)

@@ -1,0 +1,292 @@
+"""Finds the images in a text that arrives in pieces: a state machine, time linear in the text, in any split.
+
+A data URL of many megabytes is collected in pieces and never looked at twice; words are kept up to a limit.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from ..text import join_surrogates
+from .data_urls import MOST_URL_CHARACTERS, decode_base64, may_be_image
+from .links import Link, LinkKind, cut_bare, ends_as_image, unescape
+from .types import MIB
+
+_START: Final = re.compile(r"[hH][tT][tT][pP][sS]?://|[dD][aA][tT][aA]:[A-Za-z0-9.+/;=_-]{0,200},")
+# The beginning of one of those at the end of a piece: it waits for the next piece, at most 206 characters.
+_HELD: Final = re.compile(
+    r"(?:h(?:t(?:t(?:ps?(?::/?)?)?)?)?|d(?:a(?:t(?:a(?::[A-Za-z0-9.+/;=_-]{0,200})?)?)?)?)\Z", re.IGNORECASE
+)
+_MOST_HELD: Final = 206
+
+_MARKDOWN_BEFORE: Final = re.compile(r"\]\(\s*<?\Z")
+_QUOTE_BEFORE: Final = re.compile(r"(src|href)\s*=\s*[\"']?\Z", re.IGNORECASE)
+# How far back a Markdown image's `![` is looked for: relays write the whole prompt between it and the `](`.
+_BEFORE: Final = 4_096
+_JUST_BEFORE: Final = 24
+_PAREN_BEFORE: Final = re.compile(r"[(\"'<]\s*\Z")
+
+# CJK and typographic punctuation that is no part of a URL: ideographic comma and full stop, brackets, full-width
+# forms, quotation marks, ellipsis.
+_PUNCTUATION: Final = (
+    r"\u3001-\u3003\u3008-\u301b\uff01\uff02\uff07-\uff09\uff0c\uff0e\uff1a\uff1b\uff1c\uff1e\uff1f"
+    r"\uff3b\uff3d\uff5b-\uff64\u2018-\u201f\u2026\u00ab\u00bb"
+)
+_BARE_END: Final = re.compile(rf"[\s\x00-\x1f\x7f<>\"`|\\^{{}}\[\]{_PUNCTUATION}]")
+_MARKDOWN_END: Final = re.compile(r"[\s\x00-\x1f\x7f<>\"()]")
+_QUOTED_END: Final = re.compile(r"[\s\x00-\x1f\x7f<>\"']")
+_DATA: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_%-"
+# Between brackets or quotes the end is marked, so that line breaks inside are part of the data.
+_DELIMITED_DATA: Final = _DATA + b" \t\r\n\f\v"
+# How much of a piece is looked at in one step; doubled from the first to the last while the data goes on, so that
+# neither one image of many megabytes nor thousands of tiny ones cost more than their length.
+_FIRST_STEP: Final = 1_024
+_LAST_STEP: Final = 262_144
+_IPV6_HOST: Final = re.compile(r"https?://(?:\[[0-9a-f:.%]*)?\Z", re.IGNORECASE)
+
+_MOST_BRACKETS: Final = 16
+# Stands in the kept words where a link was.
+_MARK: Final = "\x01"
+_MARKED_IMAGE: Final = re.compile(r"!?\[[^\[\]\n\x01]{0,500}\]\(\s{0,8}<?\x01>?[^()\n\x01]{0,200}\)")
+_MARKED_TAG: Final = re.compile(r"<img\b[^<>\x01]{0,500}\x01[^<>\x01]{0,500}>", re.IGNORECASE)
+_CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+
+
+class TextScanner:
+    """One text. `feed` gives the links that ended in this piece; `links` holds all of them, in order.
+
+    `words_limit`: characters of words that are kept. `links_limit`: links that are kept; further ones are words.
+    """
+
+    def __init__(self, *, words_limit: int = MIB, links_limit: int = 256) -> None:
+        self.links: list[Link] = []
+        # Whether the text has no letter outside its links.
+        self.only_links = True
+        self._words_left = words_limit
+        self._links_limit = links_limit
+        self._parts: list[str | Link] = []
+        self._held = ""
+        self._before = ""
+        self._kind: LinkKind | None = None
+        self._end = _BARE_END
+        self._depth = 0
+        self._alphabet = _DATA
+        self._step = _FIRST_STEP
+        self._data: list[bytes] = []
+        self._pieces: list[str] = []
+        self._size = 0
+        self._url_tail = ""
+
+    def feed(self, text: str) -> list[Link]:
+        """Take the next piece of the text."""
+        text = self._held + text
+        self._held = ""
+        seen = len(self.links)
+        position = 0
+        while position < len(text):
+            if self._kind is None:
+                position = self._seek(text, position)
+            elif self._kind is LinkKind.DATA:
+                position = self._read_data(text, position)
+            else:
+                position = self._read_url(text, position)
+        return self.links[seen:]
+
+    def finish(self) -> list[Link]:
+        """The text is whole: what is open at its end ends here."""
+        seen = len(self.links)
+        self._say(self._held)
+        self._held = ""
+        self._close()
+        return self.links[seen:]
+
+    def may_end_with(self, piece: str) -> bool:
+        """Whether a URL at the very end of the text may be whole, `piece` being the last one that was fed.
+
+        It may by its name; or because it began in this piece, and no bracket or quote is still to close it.
+        """
+        if self._kind in (None, LinkKind.DATA):
+            return False
+        return ends_as_image(self._url_tail) or (self._kind is LinkKind.BARE and "://" in piece)
+
+    @property
+    def open_link(self) -> Link | None:
+        """The URL at the very end of the text, which may go on; None for words and for data URLs."""
+        if self._kind is None or self._kind is LinkKind.DATA:
+            return None
+        url = "".join(self._pieces)
+        if self._kind is LinkKind.BARE:
+            url, _ = cut_bare(url)
+        return Link(self._kind, unescape(url), closed=False) if url.partition("://")[2] else None
+
+    def words(self, without: frozenset[Link] = frozenset()) -> str:
+        """The words. Links stay in them as they were, data URLs and the links of `without` don't."""
+        pieces: list[str] = []
+        for part in self._parts:
+            if isinstance(part, str):
+                pieces.append(_CONTROLS.sub("", part))
+            else:
+                pieces.append(_MARK if part.kind is LinkKind.DATA or part in without else part.url)
+        text = "".join(pieces)
+        if _MARK in text:
+            text = _MARKED_TAG.sub("", _MARKED_IMAGE.sub("", text)).replace(_MARK, "")
+        return join_surrogates(text).strip()
+
+    def _say(self, text: str) -> None:
+        if not text:
+            return
+        self._before = (self._before + text[-_BEFORE:])[-_BEFORE:]
+        self.only_links = self.only_links and not any(map(str.isalpha, text))
+        kept = text[: self._words_left]
+        self._words_left -= len(kept)
+        if kept:
+            self._parts.append(kept)
+
+    def _seek(self, text: str, position: int) -> int:
+        match = _START.search(text, position)
+        if match is None:
+            tail = text[max(position, len(text) - _MOST_HELD) :]
+            held = _HELD.search(tail)
+            self._held = held.group() if held else ""
+            self._say(text[position : len(text) - len(self._held)])
+            return len(text)
+        self._say(text[position : match.start()])
+        token = match.group()
+        if token.endswith(","):
+            self._open_data(token)
+        else:
+            self._open_url(token)
+        return match.end()
+
+    def _open_data(self, header: str) -> None:
+        media_type = header[5:-1]
+        if ";base64" not in media_type.lower():
+            self._say(header)
+            return
+        self._kind = LinkKind.DATA
+        self._alphabet = _DELIMITED_DATA if _PAREN_BEFORE.search(self._before[-_JUST_BEFORE:]) else _DATA
+        self._begin(header)
+        self._data = []
+        self._step = _FIRST_STEP
+
+    def _open_url(self, scheme: str) -> None:
+        just_before = self._before[-_JUST_BEFORE:]
+        quote = _QUOTE_BEFORE.search(just_before)
+        if _MARKDOWN_BEFORE.search(just_before):
+            self._kind = LinkKind.IMAGE if _opens_image(self._before) else LinkKind.LINK
+            self._end = _MARKDOWN_END
+        elif quote:
+            self._kind = LinkKind.IMAGE if quote.group(1).lower() == "src" else LinkKind.LINK
+            self._end = _QUOTED_END
+        else:
+            self._kind = LinkKind.BARE
+            self._end = _BARE_END
+        self._begin(scheme)
+
+    def _begin(self, first: str) -> None:
+        self._pieces = [first]
+        self._size = len(first)
+        self._url_tail = ""
+        self._depth = 0
+
+    def _read_data(self, text: str, position: int) -> int:
+        # What isn't ASCII is no data: any byte that ends it does.
+        raw = text[position : position + self._step].encode("ascii", "replace")
+        others = raw.translate(None, self._alphabet)
+        if not others:
+            self._data.append(raw)
+            self._step = min(2 * self._step, _LAST_STEP)
+            return position + len(raw)
+        end = raw.index(others[:1])
+        self._data.append(raw[:end])
+        self._close()
+        return position + end
+
+    def _read_url(self, text: str, position: int) -> int:
+        start = position
+        while True:
+            match = self._end.search(text, position)
+            end = match.start() if match else len(text)
+            position = end + 1
+            self._size += end - start
+            self._pieces.append(text[start:end])
+            self._url_tail = (self._url_tail + text[max(start, end - 16) : end])[-16:]
+            start = end
+            if self._size > MOST_URL_CHARACTERS:
+                return end - self._give_up()
+            if match is None:
+                return end
+            if not self._goes_on(match.group()):
+                self._close()
+                return end
+
+    def _goes_on(self, character: str) -> bool:
+        """Whether `character`, which ends a URL in most places, is part of it in this one."""
+        if self._end is _MARKDOWN_END and character in "()":
+            self._depth += 1 if character == "(" else -1
+            return self._depth >= 0
+        if self._end is _BARE_END and character in "[]":
+            return bool(_IPV6_HOST.match("".join(self._pieces)))
+        return False
+
+    def _give_up(self) -> int:
+        """Too long for a URL: its first characters are words. Returns how many of the last piece are left over."""
+        self._kind = None
+        self._say("".join(self._pieces)[:MOST_URL_CHARACTERS])
+        self._pieces = []
+        return self._size - MOST_URL_CHARACTERS
+
+    def _close(self) -> None:
+        kind, self._kind = self._kind, None
+        pieces, self._pieces = self._pieces, []
+        if kind is None:
+            return
+        if kind is LinkKind.DATA:
+            is_image = may_be_image(pieces[0][5:-1])
+            data = decode_base64(b"".join(self._data)) if is_image else None
+            self._data = []
+            if data is None:
+                self._say(pieces[0] + "...")
+            else:
+                self._add(Link(kind, data=data))
+            return
+        url = "".join(pieces)
+        if kind is not LinkKind.BARE:
+            self._add(Link(kind, unescape(url)))
+            return
+        while url:
+            url, rest = cut_bare(url)
+            self._add(Link(kind, unescape(url)))
+            glued = rest[:8].lower().startswith(("http://", "https://"))
+            if not glued or len(self.links) >= self._links_limit:
+                self._say(rest)
+                return
+            url = rest
+
+    def _add(self, link: Link) -> None:
+        if link.kind is not LinkKind.DATA and not link.url.partition("://")[2]:
+            self._say(link.url)
+        elif len(self.links) < self._links_limit:
+            self.links.append(link)
+            self._parts.append(link)
+            self._before = ""
+        else:
+            self._say(link.url)
+
+
+def _opens_image(before: str) -> bool:
+    """Whether the brackets that `before` closes at its end, with `](`, were opened by `![`."""
+    end = before.rfind("]")
+    depth = 1
+    for _ in range(_MOST_BRACKETS):
+        opened = before.rfind("[", 0, end)
+        closed = before.rfind("]", 0, end)
+        if opened < 0:
+            break
+        end = max(opened, closed)
+        depth += 1 if closed > opened else -1
+        if depth == 0:
+            return before.startswith("!", opened - 1) if opened else False
+    # A label of thousands of characters is a prompt, and stands before an image.
+    return len(before) >= _BEFORE

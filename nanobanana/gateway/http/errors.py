@@ -1,0 +1,157 @@
+"""What went wrong on the network, in words and in our own tree.
+
+Which class of error it is decides whether a call may be sent again, so it follows from how far the request had
+come, never from the exception's text.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+from collections.abc import Iterator
+from typing import TypeVar
+
+from ...errors import BadAnswer, Billed, GatewayError, StreamBroken, TimedOut, Unreachable
+
+_E = TypeVar("_E", bound=BaseException)
+Stage = str  # connecting, uploading, waiting, streaming
+
+
+def network_exceptions() -> tuple[type[Exception], ...]:
+    """What requests, urllib3 and the socket raise when the network fails."""
+    import http.client
+
+    import requests
+    import urllib3
+
+    return (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """`error` and everything it wraps: causes, contexts, and the arguments that requests and urllib3 wrap with."""
+    seen: set[int] = set()
+    waiting: list[BaseException] = [error]
+    while waiting:
+        current = waiting.pop(0)
+        if id(current) in seen:
+            continue
+        seen.add(id(current))
+        yield current
+        inner = [current.__cause__, current.__context__, getattr(current, "reason", None), *current.args]
+        waiting.extend(item for item in inner if isinstance(item, BaseException))
+
+
+def find(error: BaseException, kind: type[_E]) -> _E | None:
+    """The first of `kind` among what `error` wraps."""
+    return next((item for item in _chain(error) if isinstance(item, kind)), None)
+
+
+def describe(error: BaseException, host: str) -> tuple[str, str]:
+    """(what happened, one thing to do) for a connection that could not be made."""
+    from requests.exceptions import InvalidProxyURL, InvalidSchema, ProxyError
+    from urllib3.exceptions import ProxyError as PoolProxyError
+
+    if find(error, InvalidSchema):
+        # The only scheme that gets this far and isn't known is that of a SOCKS proxy.
+        return (
+            f"The way to {host} leads through a SOCKS proxy, for which the Python package PySocks is missing.",
+            "Install PySocks into ComfyUI's Python, or set HTTPS_PROXY to the proxy's http:// address.",
+        )
+    if find(error, ProxyError) or find(error, PoolProxyError) or find(error, InvalidProxyURL) or _is_socks(error):
+        return (
+            f"The proxy on the way to {host} did not let the request through{_refusal(error)}.",
+            "Check HTTPS_PROXY and HTTP_PROXY, or add the host to NO_PROXY.",
+        )
+    if certificate := find(error, ssl.SSLCertVerificationError):
+        return (
+            f"The certificate of {host} was not accepted: {certificate.verify_message}.",
+            "Check the base URL and this computer's clock; behind a company's proxy, set REQUESTS_CA_BUNDLE.",
+        )
+    if find(error, ssl.SSLError):
+        return (
+            f"No secure connection to {host} could be made.",
+            "Check whether the base URL should begin with http:// instead of https://.",
+        )
+    if find(error, socket.gaierror):
+        return f"There is no host named {host}.", "Check the base URL and the internet connection."
+    if find(error, ConnectionRefusedError):
+        return f"{host} refused the connection.", "Check the base URL and its port, and whether the gateway is running."
+    return f"{host} could not be reached.", "Check the internet connection and the base URL, then run again."
+
+
+def network_error(
+    error: BaseException, *, host: str, stage: Stage, expired: bool, connect_timeout: float, seconds: float
+) -> GatewayError:
+    """The error of our tree for a request to `host` that failed in `stage`; `seconds` is the total timeout.
+
+    connecting, uploading: the request never was whole at the gateway, so it wasn't billed. Later: it may have been.
+    """
+    if stage == "connecting":
+        if find(error, TimeoutError) or expired or _timed_out(error):
+            return TimedOut(
+                f"{host} did not answer within {min(connect_timeout, seconds):g} seconds of connecting.",
+                "Check the base URL and the internet connection.",
+                phase=stage,
+                billed="no",
+            )
+        message, hint = describe(error, host)
+        return Unreachable(message, hint)
+    billed: Billed = "no" if stage == "uploading" else "maybe"
+    if expired or _timed_out(error):
+        what = {"uploading": "take the whole request", "waiting": "begin its answer", "streaming": "finish its answer"}
+        return TimedOut(
+            f"{host} did not {what[stage]} within {seconds:g} seconds.",
+            "Raise the total timeout in Settings > NanoBanana, or try a smaller model.",
+            phase=stage,
+            billed=billed,
+        )
+    if stage == "uploading":
+        return Unreachable(
+            f"The connection to {host} was lost while the request was being sent.",
+            "Check the internet connection; if it happens again, send fewer or smaller images.",
+        )
+    if is_no_http(error):
+        return BadAnswer(
+            f"What {host} sent is no HTTP answer.",
+            "Check the base URL: another kind of server may listen there.",
+            billed="maybe",
+        )
+    what = "before its answer began" if stage == "waiting" else "before its answer was whole"
+    return StreamBroken(
+        f"{host} closed the connection {what}.",
+        "Running again asks, and may pay, once more; the gateway's own usage page tells whether this call was charged.",
+        billed="maybe",
+    )
+
+
+def _timed_out(error: BaseException) -> bool:
+    from requests.exceptions import Timeout
+    from urllib3.exceptions import NewConnectionError
+    from urllib3.exceptions import TimeoutError as PoolTimeout
+
+    # urllib3 counts every connection that could not be made among its timeouts, a refused one too.
+    kinds = (TimeoutError, Timeout, PoolTimeout)
+    return any(isinstance(item, kinds) and not isinstance(item, NewConnectionError) for item in _chain(error))
+
+
+def is_no_http(error: BaseException) -> bool:
+    """Whether something came, and it was not HTTP; a connection that ended early is something else."""
+    from http.client import HTTPException, IncompleteRead, RemoteDisconnected
+
+    found = find(error, HTTPException)
+    return found is not None and not isinstance(found, (RemoteDisconnected, IncompleteRead))
+
+
+def _is_socks(error: BaseException) -> bool:
+    """PySocks is an optional library: its errors are known by where they come from."""
+    return any(type(item).__module__ == "socks" for item in _chain(error))
+
+
+def _refusal(error: BaseException) -> str:
+    """The proxy's status, where it answered with one."""
+    for item in _chain(error):
+        status = re.search(r"Tunnel connection failed: (\d{3})", str(item))
+        if status:
+            return f" (it answered {status.group(1)})"
+    return ""

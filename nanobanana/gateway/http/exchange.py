@@ -1,0 +1,228 @@
+"""HTTP exchanges that can be stopped from another thread. Only `transport*` import requests and urllib3.
+
+An `Exchange` owns one `requests.Session` whose connections are opened by us: the host is resolved under the
+connect timeout, the address is checked and then connected to (so no second look-up can give another one), and the
+socket is known, so a cancel or a deadline can shut it in whatever phase it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from typing import TYPE_CHECKING, Any
+
+from ...cancel import CancelToken, Deadline
+from .adapter import make_session
+from .connect import connect
+from .inflate import arriving
+from .resolver import LookUp, resolve, system_look_up
+
+if TYPE_CHECKING:
+    from requests import Response
+
+# Is given host, port and the addresses it resolved to; raises for one that may not be connected to.
+AddressCheck = Callable[[str, int, list[str]], None]
+
+# A timeout of 0 would mean "don't block at all".
+_SHORTEST = 0.001
+# SO_LINGER on, for 0 seconds: closing ends the connection with a reset.
+_RESET = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
+
+
+class Exchange:
+    """One session under a cancel token, a deadline and a connect timeout (seconds). Use as a context manager.
+
+    `expired` tells afterwards whether the deadline ended it, `connect_expired` whether the connect timeout did,
+    `connected` whether a connection was ever open. `on_connected` runs when it is, before a byte of the request leaves;
+    what it raises ends the request.
+    """
+
+    def __init__(
+        self,
+        cancel: CancelToken,
+        deadline: Deadline,
+        connect_timeout: float,
+        check_addresses: AddressCheck | None = None,
+        look_up: LookUp = system_look_up,
+        on_connected: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._cancel = cancel
+        self._deadline = deadline
+        self._connect_timeout = connect_timeout
+        self._connect_limit = deadline
+        self._check_addresses = check_addresses
+        self._look_up = look_up
+        self._on_connected = on_connected
+        # Duplicates of the sockets in use: TLS takes the original apart, and a duplicate still shuts the connection.
+        self._handles: list[socket.socket] = []
+        self._responses: list[Response] = []
+        self._lock = threading.Lock()
+        self._stopped = False
+        self._last_byte = 0.0
+        self._ended: threading.Event | None = None
+        self.expired = False
+        self.connect_expired = False
+        self.connected = False
+
+    def __enter__(self) -> Exchange:
+        self._ending = contextlib.ExitStack()
+        with contextlib.ExitStack() as ending:
+            self.session = make_session(self)
+            ending.callback(self._close)
+            ending.enter_context(_timer(self._deadline.remaining, self._expire))
+            ending.callback(self._cancel.on_cancel(self.abort))
+            self._ending = ending.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ending.close()
+
+    def _close(self) -> None:
+        # Shut first: a body that is still coming is not waited for.
+        self._stop()
+        for response in self._responses:
+            response.close()
+        self.session.close()
+        with self._lock:
+            for handle in self._handles:
+                handle.close()
+            self._handles.clear()
+
+    def _expire(self) -> None:
+        self.expired = True
+        self.abort()
+
+    def _expire_connecting(self) -> None:
+        self.connect_expired = True
+        self.abort()
+
+    def abort(self) -> None:
+        """Shut every socket; a thread blocked in send or receive wakes with an error.
+
+        What has not left yet is thrown away: a gateway that reads slowly sees the end at once, not behind it.
+        """
+        self._stop(_RESET)
+
+    def _stop(self, linger: bytes | None = None) -> None:
+        with self._lock:
+            self._stopped = True
+            for handle in self._handles:
+                with contextlib.suppress(OSError):
+                    if linger:
+                        handle.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                    handle.shutdown(socket.SHUT_RDWR)
+
+    def request(self, method: str, url: str, *, idle_seconds: float | None = None, **arguments: Any) -> Response:
+        """The answer, its body not read yet. Follows no redirect. `idle_seconds`: the longest silence, None for any.
+
+        `arguments` are those of `requests.Session.request`.
+        """
+        timeout = (self._connect_timeout, idle_seconds)
+        response = self.session.request(method, url, stream=True, allow_redirects=False, timeout=timeout, **arguments)
+        self._responses.append(response)
+        return response
+
+    def arriving(self, response: Response) -> Iterator[bytes]:
+        """The body's bytes as they arrive. Raises what the socket raises, `Cancelled`, and TimeoutError when stopped.
+
+        A connection that we shut looks like a body that has ended, and one whose bytes come without a pause goes on.
+        """
+        for piece in arriving(response):
+            self._check_running()
+            self._last_byte = time.monotonic()
+            yield piece
+        self._check_running()
+
+    def _check_running(self) -> None:
+        if self._stopped:
+            self._cancel.check()
+            raise TimeoutError("stopped")
+
+    def limit_remaining(self, seconds: float) -> None:
+        """End in `seconds` from now at the latest, without being `expired` by it."""
+        self._ending.enter_context(_timer(seconds, self._stop))
+
+    def end_when_silent(self, seconds: float) -> None:
+        """From now on end when no byte comes for `seconds`, without being `expired` by it. Once is enough."""
+        if self._ended is not None:
+            return
+        self._ended = ended = threading.Event()
+        self._last_byte = time.monotonic()
+        self._ending.callback(ended.set)
+
+        def watch() -> None:
+            while (left := self._last_byte + seconds - time.monotonic()) > 0:
+                if ended.wait(left):
+                    return
+            self._stop()
+
+        threading.Thread(target=watch, name="nanobanana-silence", daemon=True).start()
+
+    @contextlib.contextmanager
+    def connecting(self) -> Generator[None]:
+        """The connect timeout runs: over look-up, TCP, the proxy's handshake and TLS together."""
+        self._connect_limit = Deadline(min(self._connect_timeout, self._deadline.remaining))
+        with _timer(self._connect_limit.remaining, self._expire_connecting):
+            yield
+        self.connected = True
+        self._on_connected()
+
+    def open_socket(self, host: str, port: int, options: Any, *, checked: bool) -> socket.socket:
+        """A connected socket to `host`. Raises OSError, what the check raises, or `Cancelled`."""
+        addresses = resolve(host, port, self._cancel, self._connect_limit, self._look_up)
+        if checked and self._check_addresses is not None:
+            self._check_addresses(host, port, [address[0] for _, address in addresses])
+        sock = connect(addresses, options, self._cancel, self._connect_limit)
+        # What is left of the connect timeout is the TLS handshake's.
+        sock.settimeout(self._connect_limit.remaining or _SHORTEST)
+        self.track(sock)
+        return sock
+
+    @property
+    def seconds(self) -> float:
+        """The deadline's length."""
+        return self._deadline.seconds
+
+    @property
+    def send_timeout(self) -> float:
+        """Seconds a single send may block: the deadline's, since sending a large body takes its time."""
+        return self._deadline.remaining or _SHORTEST
+
+    def track(self, sock: socket.socket) -> None:
+        """Shut `sock` too when this ends. Raises TimeoutError, and closes it, when it has ended already."""
+        with self._lock:
+            if not self._stopped:
+                self._handles.append(sock.dup())
+                return
+        sock.close()
+        raise TimeoutError("stopped")
+
+
+@contextlib.contextmanager
+def _timer(seconds: float, action: Callable[[], None]) -> Generator[None]:
+    timer = threading.Timer(seconds, action)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def authorization(key: str) -> Callable[[Any], Any]:
+    """The `auth` argument of requests: the key where there is one, and in any case nothing from `~/.netrc`.
+
+    requests asks netrc only when `auth` is None, and netrc would overwrite a header that we set ourselves.
+    """
+
+    def apply(prepared: Any) -> Any:
+        if key:
+            prepared.headers["Authorization"] = f"Bearer {key}"
+        return prepared
+
+    return apply

@@ -1,0 +1,141 @@
+"""Which addresses a download may connect to. Pure: names and addresses in, a verdict out.
+
+The URL of a result is named by a server, so it is treated as hostile: an image must not be a way into the
+computer, the home network or a cloud machine's metadata service.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import SplitResult, urlsplit
+
+from ...errors import ConfigError
+
+_LOCAL_NAMES = (".localhost", ".local", ".internal")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
+# ::a.b.c.d, deprecated and still understood by some systems; :: and ::1 are their own.
+_COMPATIBLE = ipaddress.ip_network("::/96")
+# Set aside for benchmarks, so that nothing of anyone's is there. Proxy programs that work as a network card (Clash,
+# Surge) give every name an address of this range: refusing it would refuse every download behind them.
+_STAND_INS = ipaddress.ip_network("198.18.0.0/15")
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Origin = tuple[str, str, int]
+
+
+class RefusedAddress(Exception):
+    """`str(error)` says what about the URL is not allowed, in words for a person. `private`: a setting allows it."""
+
+    def __init__(self, words: str, *, private: bool = False) -> None:
+        super().__init__(words)
+        self.private = private
+
+
+def origin(url: str) -> Origin:
+    """(scheme, host, port) of an http or https URL. Raises `RefusedAddress` where it has none."""
+    parts = _split(url)
+    return parts.scheme, parts.hostname or "", parts.port or _DEFAULT_PORTS[parts.scheme]
+
+
+def _split(url: str) -> SplitResult:
+    if any(ord(character) <= 32 or ord(character) == 127 for character in url) or "\\" in url:
+        raise RefusedAddress("its address holds characters that an address can't have")
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018  raises where the port is no number below 65536
+    except ValueError as error:
+        raise RefusedAddress("its address is malformed") from error
+    if parts.scheme not in _DEFAULT_PORTS:
+        scheme = parts.scheme[:20] or "nothing"
+        raise RefusedAddress(f"its address begins with {scheme}: and not with http: or https:")
+    if "@" in parts.netloc:
+        raise RefusedAddress("its address holds a user name")
+    if not parts.hostname:
+        raise RefusedAddress("its address names no host")
+    return parts
+
+
+def embedded_ipv4(address: Address) -> Address:
+    """The IPv4 address inside an IPv4-mapped, 6to4, Teredo or NAT64 address, else `address` itself."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    if address.sixtofour is not None:
+        return address.sixtofour
+    if address.teredo is not None:
+        return address.teredo[1]
+    compatible = address in _COMPATIBLE and int(address) > 1
+    if compatible or any(address in network for network in _NAT64):
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address
+
+
+def _literal(host: str) -> Address | None:
+    """The address that `host` is, also in the forms that the system's look-up takes for one: 2130706433, 0x7f.1."""
+    try:
+        return ipaddress.ip_address(host.split("%", 1)[0])
+    except ValueError:
+        pass
+    try:
+        return ipaddress.IPv4Address(socket.inet_aton(host))
+    except (OSError, ValueError):
+        return None
+
+
+@dataclass(frozen=True)
+class DownloadPolicy:
+    """`home`: the base URL's own origin, which the user configured and which may therefore be private.
+
+    `private_hosts`: further host names, or `host:port`, that the user allows. Link-local addresses, where cloud
+    machines keep their credentials, stay refused for all of them.
+    """
+
+    home: Origin | None = None
+    private_hosts: tuple[str, ...] = ()
+
+    @classmethod
+    def for_gateway(cls, base_url: str, private_hosts: Sequence[str] = ()) -> DownloadPolicy:
+        try:
+            home = origin(base_url)
+        except RefusedAddress as error:
+            raise ConfigError(f"The base URL can't be used: {error}.") from error
+        return cls(home, tuple(host.strip().lower() for host in private_hosts if host.strip()))
+
+    def check_url(self, url: str, *, came_from: str = "") -> None:
+        """Raise `RefusedAddress` for a URL that may not be fetched, whatever it resolves to."""
+        parts = _split(url)
+        if came_from and urlsplit(came_from).scheme == "https" and parts.scheme != "https":
+            raise RefusedAddress("it was redirected from https to http")
+        target = origin(url)
+        host = target[1]
+        literal = _literal(host)
+        if literal is not None:
+            self.check_address(str(literal), target)
+            if literal in _STAND_INS and not self._trusted(target):
+                raise RefusedAddress(f"its host {host} is a private address ({literal})", private=True)
+        elif f".{host}".rstrip(".").endswith(_LOCAL_NAMES) and not self._trusted(target):
+            # Behind a proxy the name is resolved out of our sight, maybe on this very machine.
+            raise RefusedAddress(f"its host {host} is this computer or its network", private=True)
+
+    def check_address(self, address: str, target: Origin) -> None:
+        """Raise `RefusedAddress` when `address`, to which `target`'s host resolved, may not be connected to."""
+        parsed = embedded_ipv4(ipaddress.ip_address(address.split("%", 1)[0]))
+        if parsed.is_link_local:
+            raise RefusedAddress(f"its host {target[1]} is a link-local address ({parsed})")
+        if parsed.is_multicast or parsed.is_unspecified:
+            raise RefusedAddress(f"its host {target[1]} is no single machine ({parsed})")
+        if self._trusted(target):
+            return
+        if parsed in _STAND_INS:
+            return
+        if not parsed.is_global or parsed.is_reserved or getattr(parsed, "is_site_local", False):
+            raise RefusedAddress(f"its host {target[1]} is a private address ({parsed})", private=True)
+
+    def _trusted(self, target: Origin) -> bool:
+        _, host, port = target
+        return target == self.home or host in self.private_hosts or f"{host}:{port}" in self.private_hosts

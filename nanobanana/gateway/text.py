@@ -1,0 +1,116 @@
+"""The gateway's own words, made fit to be shown: short, one line, no control characters, no markup, no key."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from .answer.types import Redact, keep_as_is
+
+MOST_CHARACTERS: Final = 300
+# What is looked at of an endless message or page; enough to find a title behind a long head.
+_MOST_READ: Final = 65_536
+
+# C0 and C1 controls, zero-width and direction marks, line separators, byte-order mark, lone surrogates.
+_UNSEEN: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]+")
+_HALVES: Final = re.compile(r"[\ud800-\udfff]")
+# str.lower changes the length of some letters, and with it every place behind them.
+_LOWER: Final = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
+_TAG: Final = re.compile(r"<[^<>]{0,2000}>")
+_ENTITY: Final = {"&amp;": "&", "&lt;": "<", "&gt;": ">", "&quot;": '"', "&#39;": "'", "&nbsp;": " "}
+_REQUEST_ID: Final = re.compile(
+    r"[\s,;.]{0,4}[(\[]?\brequest[ _-]?id\s{0,4}[:=]\s{0,4}([\w.:-]{4,128})[)\]]?", re.IGNORECASE | re.ASCII
+)
+_ID: Final = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
+
+_ID_HEADERS: Final = ("x-oneapi-request-id", "x-request-id", "request-id", "cf-ray")
+
+
+def clean(text: str, redact: Redact, limit: int = MOST_CHARACTERS) -> str:
+    """`text` as one line of at most `limit` characters, `...` where it was cut.
+
+    Keys are taken out before it is cut: half a key would no longer be recognised.
+    """
+    line = one_line(redact(one_line(text[:_MOST_READ])))
+    return line if len(line) <= limit else line[: limit - 3].rstrip() + "..."
+
+
+def one_line(text: str) -> str:
+    """`text` with every run of whitespace and of characters that aren't seen as one space."""
+    return " ".join(_UNSEEN.sub(" ", text).split())
+
+
+def without_request_id(text: str) -> tuple[str, str]:
+    """(`text` without its "(request id: ...)", that id or an empty string)."""
+    text = text[:_MOST_READ]
+    match = _REQUEST_ID.search(text)
+    if match is None:
+        return text, ""
+    return (text[: match.start()] + text[match.end() :]).strip(), match.group(1)
+
+
+def join_surrogates(text: str) -> str:
+    """`text` with the halves of characters joined (they come apart over two chunks), lone halves replaced."""
+    if _HALVES.search(text):
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
+def safe_id(value: object) -> str:
+    """`value` as a request id, or an empty string when it isn't one to show."""
+    return value if isinstance(value, str) and _ID.fullmatch(value) else ""
+
+
+def lowered(headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers by lower-case name."""
+    return {str(name).lower(): str(value) for name, value in headers.items()}
+
+
+def header_request_id(headers: Mapping[str, str], redact: Redact = keep_as_is) -> str:
+    """The request id of an answer's headers, empty when there is none."""
+    known = lowered(headers)
+    return next((found for name in _ID_HEADERS if (found := redact(safe_id(known.get(name, "").strip())))), "")
+
+
+def page_words(page: str) -> str:
+    """What an HTML page says: its title, else its text."""
+    page = page[:_MOST_READ]
+    lower = page.translate(_LOWER)
+    start = lower.find("<title")
+    end = lower.find("</title", start) if start >= 0 else -1
+    if end > 0:
+        title = _plain(page[lower.find(">", start) + 1 : end])
+        if title:
+            return title
+    for name in ("script", "style"):
+        page = _without(page, name)
+    return _plain(page)
+
+
+def looks_like_page(text: str) -> bool:
+    """Whether a body that isn't JSON is a web page."""
+    return text.lstrip("\ufeff \t\r\n").startswith("<")
+
+
+def _without(page: str, element: str) -> str:
+    kept: list[str] = []
+    lower = page.translate(_LOWER)
+    position = 0
+    while True:
+        start = lower.find(f"<{element}", position)
+        if start < 0:
+            kept.append(page[position:])
+            return "".join(kept)
+        kept.append(page[position:start])
+        end = lower.find(f"</{element}", start)
+        if end < 0:
+            return "".join(kept)
+        position = end
+
+
+def _plain(markup: str) -> str:
+    text = _TAG.sub(" ", markup)
+    for entity, character in _ENTITY.items():
+        text = text.replace(entity, character)
+    return " ".join(text.split())

@@ -1,0 +1,59 @@
+"""What the nodes of this process share: the profiles, the journal, the running calls.
+
+Made when first used, and imported then: the host waits for imports when it starts.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+from ..nanobanana.settings.store import ProfileStore, data_folder
+from ._host import data_folder as host_data_folder
+
+if TYPE_CHECKING:
+    from ..nanobanana.calls.engine import Engine
+    from ..nanobanana.calls.thumbnails import ThumbnailCache
+    from ..nanobanana.journal import Journal
+    from ._runs import Runs
+    from ._viewers import Viewers
+
+
+@functools.cache
+def profiles() -> ProfileStore:
+    return ProfileStore(data_folder(host_data_folder()))
+
+
+@functools.cache
+def journal() -> Journal:
+    from ..nanobanana.journal import Journal
+
+    return Journal(data_folder(host_data_folder()))
+
+
+@functools.cache
+def engine() -> Engine:
+    from ..nanobanana.calls.engine import Engine
+
+    return Engine(journal())
+
+
+@functools.cache
+def thumbnails() -> ThumbnailCache:
+    from ..nanobanana.calls.thumbnails import ThumbnailCache
+
+    return ThumbnailCache(journal())
+
+
+@functools.cache
+def viewers() -> Viewers:
+    from ._viewers import Viewers
+
+    return Viewers()
+
+
+@functools.cache
+def runs() -> Runs:
+    from ._runs import Runs
+
+    return Runs(engine, viewers())

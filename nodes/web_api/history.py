@@ -1,0 +1,164 @@
+"""What the history tab asks for: pages, totals, images, downloading again, clearing."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from typing import cast
+
+from ...nanobanana.calls.recovery import can_be_fetched, download_again
+from ...nanobanana.cancel import CancelToken
+from ...nanobanana.errors import ImageError, InputError, JournalError
+from ...nanobanana.imaging.sniff import sniff
+from ...nanobanana.journal import CallRecord, DayTotal, ImageRecord
+from ...nanobanana.settings.store import redact
+from .._services import engine, journal, profiles, thumbnails
+from .http import Asked, File, Refused
+
+_log = logging.getLogger(__name__)
+
+_MOST_ROWS = 200
+_DAY = 86400.0
+_MIMES = {
+    "png": "image/png",
+    "jpeg": "image/jpeg",
+    "webp": "image/webp",
+    "gif": "image/gif",
+    "bmp": "image/bmp",
+    "tiff": "image/tiff",
+    "avif": "image/avif",
+}
+
+
+def page(asked: Asked) -> object:
+    """Calls, newest first. `before`: the last page's cursor; `limit`: 1 to 200; `search`: words of prompt or model."""
+    before = _number(asked.query, "before")
+    limit = min(_MOST_ROWS, max(1, _number(asked.query, "limit") or 50))
+    found = journal().history(before=before, limit=limit, search=asked.query.get("search", "")[:1000])
+    keys = profiles().keys()
+    return {"calls": [_call(call, keys) for call in found.calls], "before": found.before}
+
+
+def totals(asked: Asked) -> object:
+    """Totals of the last `days` days, and how much there is in all."""
+    days = min(366, max(1, _number(asked.query, "days") or 30))
+    stats = journal().stats()
+    return {
+        "days": [_day(day) for day in journal().totals_by_day(days)],
+        "calls": sum(stats.calls.values()),
+        "pictures": stats.images,
+        "bytes": stats.bytes,
+        "cap_bytes": stats.cap_bytes,
+    }
+
+
+def thumbnail(asked: Asked) -> File | None:
+    """None for an image that is gone or can't be read: the page shows a sign in its place."""
+    try:
+        data = thumbnails().thumbnail(asked.path.get("id", ""))
+    except (ImageError, JournalError) as error:
+        _log.info("No thumbnail: %s", error)
+        return None
+    return File(data, "image/jpeg", "nanobanana-thumbnail.jpg")
+
+
+def original(asked: Asked) -> File:
+    """The bytes as they came. What is no known image is served as bytes to save, whatever it claims to be."""
+    record = journal().image(asked.path.get("id", ""))
+    data = journal().read(record)
+    kind = sniff(data)
+    mime = _MIMES.get(kind or "", "application/octet-stream")
+    return File(data, mime, f"nanobanana-{record.call_id}-{record.position}.{record.extension}")
+
+
+def download(asked: Asked) -> object:
+    """Fetch the images of the call `id` that were paid for and aren't here."""
+    call_id = asked.body.get("id")
+    record = journal().call(call_id) if isinstance(call_id, int) else None
+    if record is None:
+        raise InputError("This call isn't in the history.", "Look at the history again.")
+    profile = profiles().get(record.details.profile)
+    outcome = download_again(engine(), record.id, profile, cancel=CancelToken())
+    after = journal().call(record.id)
+    return {
+        "call": _call(after, profiles().keys()) if after else None,
+        "error": outcome.error.message if outcome.error else "",
+        "hint": outcome.error.hint if outcome.error else "",
+    }
+
+
+def clear(asked: Asked) -> object:
+    """Remove calls with their images: those in `calls`, those older than `days`, or with `all` every one."""
+    calls, days = _ids(asked.body.get("calls")), asked.body.get("days")
+    if calls:
+        cleared = journal().clear(calls=calls)
+    elif isinstance(days, int) and not isinstance(days, bool) and days > 0:
+        cleared = journal().clear(older_than=time.time() - days * _DAY)
+    elif asked.body.get("all") is True:
+        cleared = journal().clear()
+    else:
+        raise Refused(400, "The request doesn't say what to clear.")
+    thumbnails().sweep()
+    return {"calls": cleared.calls, "pictures": cleared.images, "bytes": cleared.bytes}
+
+
+def _ids(value: object) -> list[int]:
+    return [one for one in cast("list[object]", value) if isinstance(one, int)] if isinstance(value, list) else []
+
+
+def _call(call: CallRecord, keys: list[str]) -> dict[str, object]:
+    details = call.details
+    return {
+        "id": call.id,
+        "state": call.state,
+        "at": call.asked_at,
+        "seconds": call.seconds,
+        "model": details.model,
+        "prompt": details.prompt,
+        "ratio": details.aspect_ratio,
+        "format": details.output_format,
+        "profile": details.profile,
+        # A seed may be larger than a number of JavaScript's.
+        "seed": str(details.seed),
+        "inputs": details.inputs,
+        "cost": details.cost,
+        "billed": call.billed,
+        "error": redact(call.error, keys),
+        "text": redact(call.text[:2000], keys),
+        "request_id": call.request_id,
+        "can_download": can_be_fetched(call),
+        "pictures": [_image(image) for image in call.images],
+    }
+
+
+def _image(image: ImageRecord) -> dict[str, object]:
+    return {
+        "id": image.id,
+        "width": image.width,
+        "height": image.height,
+        "bytes": image.bytes,
+        "extension": image.extension,
+    }
+
+
+def _day(day: DayTotal) -> dict[str, object]:
+    return {
+        "day": day.day,
+        "calls": day.calls,
+        "pictures": day.images,
+        "billed": day.billed,
+        "maybe_billed": day.maybe_billed,
+        "cost": day.cost,
+        "maybe_cost": day.maybe_cost,
+        "unpriced": day.unpriced,
+    }
+
+
+def _number(query: Mapping[str, str], name: str) -> int | None:
+    text = query.get(name, "")
+    if not text:
+        return None
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
+        raise Refused(400, f"{name!r} is not a number.")
+    return int(text)

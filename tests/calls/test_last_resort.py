@@ -1,0 +1,50 @@
+"""Words and a plain link, and nothing that says "image": the link is tried, since the image is paid for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from engines import Bench
+from pack.nanobanana.errors import ContentRefused
+from pack.nanobanana.simulator import Simulator
+from servers import Peer, RawServer
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "*")
+
+
+def test_a_image_behind_a_plain_link_in_a_sentence_is_delivered(tmp_path: Path) -> None:
+    with Simulator(latency=0.01, faults=["shape_url_in_text", "url_no_extension"]) as gateway:
+        with Bench(tmp_path, gateway.base_url) as bench:
+            outcome = bench.make()
+            assert outcome.error is None
+            assert len(outcome.images) == 1
+            assert bench.states() == [("kept", "yes")]
+            assert bench.make(run="run 2").source == "journal"
+        assert len(gateway.ledger.posts) == 1
+
+
+def test_a_link_to_a_page_leaves_the_models_words_and_is_fetched_once(tmp_path: Path) -> None:
+    fetched: list[str] = []
+
+    def serve(peer: Peer) -> None:
+        line, _, _ = peer.request()
+        if line.startswith("GET"):
+            fetched.append(line)
+            peer.answer("200 OK", b"<html><title>Policy</title></html>")
+        else:
+            text = f"I can't do that, see {server.url}/policy for the rules"
+            peer.answer(
+                "200 OK", b'data: {"choices":[{"delta":{"content":"' + text.encode() + b'"}}]}\n\ndata: [DONE]\n\n'
+            )
+
+    with RawServer(serve) as server, Bench(tmp_path, server.url) as bench:
+        outcome = bench.make()
+        assert isinstance(outcome.error, ContentRefused)
+        assert "I can't do that" in outcome.error.message
+        assert outcome.billed == "yes"
+        assert bench.states() == [("failed", "yes")]
+        assert len(fetched) == 1

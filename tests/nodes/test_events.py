@@ -1,0 +1,128 @@
+"""The events that the page's panel lives on: what they hold, what they cost, and what is not sent twice."""
+
+from __future__ import annotations
+
+import base64
+import importlib
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from graphs import generate, run
+from pack.nanobanana.imaging.thumbnail import jpeg, thumbnail
+from pack.nanobanana.simulator import Simulator
+from stand_in import StandIn
+
+ROOT_MODULE = str(Path(__file__).resolve().parents[2]).replace(".", "_x_")
+STATUS = "nanobanana.status"
+IMAGE = "nanobanana.picture"
+
+
+def events(host: StandIn, kind: str) -> list[dict[str, Any]]:
+    return [event.data["data"] for event in host.events if event.kind == kind]
+
+
+def announce(host: StandIn) -> None:
+    """The page says that it has a panel."""
+    importlib.import_module(f"{ROOT_MODULE}.nodes._services").viewers().add(host.server.client_id)
+
+
+def test_a_run_is_told_from_its_first_phase_to_its_end(host: StandIn, gateway: Simulator) -> None:
+    announce(host)
+    gateway.set_faults(["latency:0.6"])
+    run(host, generate("a lighthouse", count=2))
+    told = events(host, STATUS)
+    assert {one["node"] for one in told} == {"1"}
+    assert len({one["run"] for one in told}) == 1
+    assert told[0]["state"] == "running"
+    phases = {call["phase"] for one in told for call in one["calls"]}
+    assert phases >= {"waiting"}
+    assert phases <= {"queued", "preparing", "connecting", "uploading", "waiting", "streaming", "downloading"}
+    progress = [one["progress"] for one in told if one["state"] == "running"]
+    assert progress == sorted(progress)
+    last = told[-1]
+    assert last["state"] == "done"
+    assert last["calls"] == []
+    assert (last["total"], last["finished"], last["delivered"], last["billed"]) == (2, 2, 2, 2)
+    assert last["sizes"] == ["1376 x 768"]
+    assert last["errors"] == last["warnings"] == []
+
+
+def test_each_image_is_sent_once_and_small(host: StandIn) -> None:
+    announce(host)
+    run(host, generate("a lighthouse", count=3))
+    images = events(host, IMAGE)
+    assert len({one["id"] for one in images}) == 3
+    for one in images:
+        assert (one["width"], one["height"], one["free"]) == (1376, 768, False)
+        data = base64.b64decode(one["image"].removeprefix("data:image/jpeg;base64,"))
+        assert data.startswith(b"\xff\xd8")
+        assert len(data) < 30_000
+
+
+def test_from_the_journal_is_said_to_be_free(host: StandIn) -> None:
+    announce(host)
+    run(host, generate("a lighthouse", count=1))
+    run(host, generate("a lighthouse", count=2))
+    last = events(host, STATUS)[-1]
+    assert (last["free"], last["billed"], last["delivered"]) == (1, 1, 2)
+    assert [one["free"] for one in events(host, IMAGE)][-2:].count(True) == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "billed", "maybe"), [("http_400", 0, 0), ("content_filter", 1, 0), ("http_504", 0, 1)]
+)
+def test_a_failure_holds_its_words_and_what_it_cost(
+    host: StandIn, gateway: Simulator, fault: str, billed: int, maybe: int
+) -> None:
+    gateway.set_faults([fault])
+    run(host, generate("a lighthouse", count=2))
+    last = events(host, STATUS)[-1]
+    assert last["state"] == "failed"
+    assert (last["billed"], last["maybe_billed"]) == (2 * billed, 2 * maybe)
+    (error,) = last["errors"]
+    assert error["times"] == 2
+    assert error["kind"] == "gateway"
+    assert error["message"]
+    assert error["billed"] == ("yes" if billed else "maybe" if maybe else "no")
+
+
+def test_a_missing_gateway_is_an_error_of_the_settings(host: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NANOBANANA_BASE_URL", "")
+    run(host, generate("a lighthouse"))
+    last = events(host, STATUS)[-1]
+    assert last["state"] == "failed"
+    assert [error["kind"] for error in last["errors"]] == ["config"]
+
+
+def test_no_key_is_in_an_event(host: StandIn, gateway: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = "sk-live-0123456789abcdef0123"
+    monkeypatch.setenv("NANOBANANA_API_KEY", key)
+    gateway.set_faults(["echo_key"])
+    run(host, generate("a lighthouse"))
+    assert key not in json.dumps([event.data for event in host.events], default=str)
+
+
+def test_a_page_with_a_panel_gets_no_second_text_and_preview(host: StandIn) -> None:
+    run(host, generate("a lighthouse", count=2))
+    assert [event for event in host.events if event.kind == "text"]
+    before = len(host.events)
+    announce(host)
+    run(host, generate("a lighthouse at night", count=2))
+    after = host.events[before:]
+    assert not [event for event in after if event.kind == "text"]
+    assert not [event for event in after if event.kind == "progress" and event.data.get("preview") is not None]
+    assert [event for event in after if event.kind == STATUS]
+
+
+def test_a_preview_of_a_large_image_costs_under_10_ms() -> None:
+    rgb = np.random.default_rng(1).integers(0, 256, (4096, 4096, 3), np.uint8)
+    times = []
+    for _ in range(7):
+        began = time.perf_counter()
+        jpeg(thumbnail(rgb, 192))
+        times.append(time.perf_counter() - began)
+    assert min(times) < 0.010

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import random
+import string
+import time
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pack.nanobanana.settings.store import looks_like_key, redact
+
+KEYS = [
+    "sk-" + "aB3dE6gH9jK2mN5pQ8sT1vW4yZ7cF0hJ3lO6rU9xA2bD5eG8",
+    "sk-proj-aB3dE6gH9jK2mN5pQ8sT1vW4yZ7",
+    "sk-or-v1-0123456789abcdef0123456789abcdef",
+    "sk-ant-api03-aB3dE6gH9jK2mN5p_Q8sT1vW4yZ7cF0hJ3lO6rU9",
+    "sk-test1234567890abcd",
+    "AIzaSyA1234567890abcdefghijklmnopqrstuv",
+    "hf_abcdefghijklmnopqrstuvwxyzABCDEFGH",
+    "gsk_abcdefghijklmnopqrstuvwxyz0123456789",
+    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N",
+    "Bearer 0123456789abcdefghijXYZ",
+    "authorization: bearer A9-._~+/=A9-._~+/=A9-._~",
+]
+INNOCENT = [
+    "a task-oriented-design-for-a-desk-lamp-with-a-risk-averse-owner",
+    "sk-learn-compatible-pipeline-diagram-in-flat-style",
+    "sk-8 skateboard, the SK-II bottle, disk-shaped objects",
+    "the bearer of bad news walks through supercalifragilisticexpialidocious fog",
+    "a polar bearer. Bearer bonds on a table, photorealistic, 85mm f/1.4 lens",
+    "AIza is a name; aiza-bella too",
+    "eyJ is how a token begins",
+    "https://example.com/a/very/long/path/with-some-hyphens-and-2024-numbers.png?x=1",
+    "masterpiece, best quality, (ultra-detailed:1.2), 8k, hyper-realistic, 1girl",
+    "0123456789abcdef0123456789abcdef is a checksum",
+    "\u4e00\u53ea\u53ef\u7231\u7684\u732b\u5750\u5728\u7a97\u53f0\u4e0a,\u9633\u5149,\u5199\u5b9e\u98ce\u683c",
+    "<lora:some-style-v1-0:0.8> portrait",
+]
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize(
+    "around", ["{}", "draw a cat {} in a hat", '{{"api_key":"{}"}}', "a\n{}\nb", "key={},", "\u732b{}\u732b"]
+)
+def test_what_looks_like_a_key_is_found_and_taken_out(key, around):
+    text = around.format(key)
+    found = looks_like_key(text)
+    assert found is not None
+    secret = key.split()[-1]
+    assert secret not in found
+    assert secret not in redact(text, ())
+    assert "[key removed]" in redact(text, ())
+
+
+@pytest.mark.parametrize("text", INNOCENT)
+def test_words_of_a_prompt_are_no_key(text):
+    assert looks_like_key(text) is None
+    assert redact(text, ()) == text
+
+
+def test_a_long_prompt_is_no_key():
+    chance = random.Random(5)
+    words = ["".join(chance.choices(string.ascii_lowercase, k=chance.randint(2, 14))) for _ in range(500)]
+    text = " ".join("-".join(chance.choices(words, k=chance.randint(1, 4))) for _ in range(5000))
+    assert looks_like_key(text) is None
+
+
+def test_a_configured_key_of_any_form_is_found_anywhere():
+    assert looks_like_key("xxmy-own-secretxx", ["other", "my-own-secret"]) == "a configured key (...cret)"
+    assert looks_like_key("xxsecretxx", ["secret"]) == "a configured key (...)"
+    assert looks_like_key("nothing here", ["secret"]) is None
+
+
+@pytest.mark.parametrize("key", ["", "a", "none", "test1"])
+def test_a_key_too_short_to_be_a_secret_tears_no_words(key):
+    assert looks_like_key("a test1 of none", [key]) is None
+    assert redact("a test1 of none", [key]) == "a test1 of none"
+
+
+def test_at_most_four_characters_are_shown():
+    assert looks_like_key("sk-aB3dE6gH9jK2mN5pQ8sT1vW4yZ7c") == "a key (...yZ7c)"
+
+
+def test_redaction_takes_known_keys_out_in_every_form():
+    key = "k/e+y=with&signs"
+    text = f"{key} and {quote(key, safe='')} and {key}{key}"
+    assert redact(text, [key]) == "[key removed] and [key removed] and [key removed][key removed]"
+
+
+def test_a_key_that_begins_like_another_leaves_no_rest():
+    assert redact("secret-one-two", ["secret-one", "secret-one-two"]) == "[key removed]"
+
+
+def test_the_words_around_a_key_stay():
+    text = "Incorrect API key provided: sk-aB3dE6gH9jK2mN5pQ8sT. (request id: 2026)"
+    assert redact(text, ()) == "Incorrect API key provided: [key removed]. (request id: 2026)"
+    assert redact("Authorization: Bearer 0123456789abcdefghij", ()) == "Authorization: Bearer [key removed]"
+
+
+@given(st.text(max_size=60), st.text(alphabet=string.ascii_letters + string.digits + "-_.+/", min_size=8, max_size=40))
+def test_no_known_key_survives(text, key):
+    assert key not in redact(f"{text}{key}{text}", [key]).replace("[key removed]", "")
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["sk-", "sk-a", "AIza", "eyJ", "eyJaaaaaaaaaaa.", "Bearer ", "Bearer\t", "bearer a", "hf_", "a-", "sk_", " "],
+)
+def test_the_time_is_linear_in_the_text(piece):
+    def seconds(times: int) -> float:
+        text = piece * times
+        best = 9.0
+        for _ in range(3):
+            start = time.thread_time()
+            looks_like_key(text, ["some-configured-key"])
+            redact(text, ["some-configured-key"])
+            best = min(best, time.thread_time() - start)
+        return best
+
+    # Quadratic would be 64 times as long; the floor keeps timer noise out.
+    assert seconds(80_000) < 24 * max(seconds(10_000), 0.002)
