@@ -4,7 +4,7 @@
       ConfigError                     the settings: base URL, key, profile
       InputError                      what was wired or typed into the node
       ImageError                      an image that can't be decoded or encoded
-      JournalError                    the data folder or its database
+      HistoryError                    the data folder or its database
       GatewayError(request_id, attempts, billed)
         Unreachable                   DNS, TCP, TLS or proxy: the request was not sent
         TimedOut(phase)               connecting, uploading, waiting, streaming, downloading
@@ -68,7 +68,7 @@ class ImageError(NanoBananaError):
     """Bytes that are no image, or an image over a limit."""
 
 
-class JournalError(NanoBananaError):
+class HistoryError(NanoBananaError):
     """The data folder can't be read or written."""
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from ..cancel import CancelToken, Deadline
 from ..catalog import size_warning
-from ..errors import BadAnswer, Billed, DownloadFailed, ImageError, JournalError, NanoBananaError, StreamBroken
+from ..errors import BadAnswer, Billed, DownloadFailed, HistoryError, ImageError, NanoBananaError, StreamBroken
 from ..gateway.answer.types import Answer, ImageData, ImageUrl
 from ..gateway.download import Downloader
 from ..gateway.retry import DOWNLOAD_TRIES
@@ -137,7 +137,7 @@ class Delivery:
         error = answer.fallback_error or _cut_off_error(self._cut_off[0], answer.request_id)
         try:
             self._journal.failed(self._call_id, error=error.message, billed=error.billed, request_id=error.request_id)
-        except JournalError:
+        except HistoryError:
             _log.warning("A failed call could not be written to the journal", exc_info=True)
         raise error
 
@@ -147,7 +147,7 @@ class Delivery:
             self._journal.answered(
                 self._call_id, request_id=answer.request_id, text=answer.text, usage=dict(answer.usage), urls=urls
             )
-        except JournalError as error:
+        except HistoryError as error:
             _log.warning("An answer could not be written to the journal", exc_info=True)
             self._warnings.append(error.message)
 
@@ -157,7 +157,7 @@ class Delivery:
             return
         try:
             self._journal.kept(self._call_id, seconds=self._seconds())
-        except JournalError:
+        except HistoryError:
             _log.warning("A finished call could not be written to the journal", exc_info=True)
 
     def _fetched(self, url: str, downloader: Downloader, tries: int = DOWNLOAD_TRIES) -> bytes:
@@ -177,7 +177,7 @@ class Delivery:
         kept: ImageRecord | None = None
         try:
             kept = self._journal.keep(self._call_id, position, data, extension=extension(data), url=url)
-        except JournalError as error:
+        except HistoryError as error:
             _log.warning("An image could not be kept on disk", exc_info=True)
             self._warnings.append(_NOT_KEPT.format(error=error.message))
             self._unkept += 1
@@ -206,7 +206,7 @@ class Delivery:
     def _note_size(self, kept: ImageRecord, image: DecodedImage) -> None:
         try:
             self._journal.set_size(kept.id, image.width, image.height)
-        except JournalError:
+        except HistoryError:
             _log.warning("An image's size could not be written to the journal", exc_info=True)
 
     def _outcome(self, source: Source, billed: Billed, text: str, request_id: str) -> Outcome:

@@ -25,7 +25,7 @@ def download_again(
 ) -> Outcome:
     """Download the missing images of a call, for nothing. `profile`: the one that the call was made with.
 
-    Raises `InputError` when there is nothing to fetch, `JournalError`, `Cancelled`; a failed download is the
+    Raises `InputError` when there is nothing to fetch, `HistoryError`, `Cancelled`; a failed download is the
     outcome's error.
     """
     journal = engine.journal

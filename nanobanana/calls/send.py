@@ -7,7 +7,7 @@ import time
 from collections import Counter
 
 from ..cancel import Cancelled, CancelToken
-from ..errors import GatewayError, JournalError, RateLimited, TooLarge
+from ..errors import GatewayError, HistoryError, RateLimited, TooLarge
 from ..gateway.backoff import Backoff
 from ..gateway.client import Asked, Callbacks, Gateway
 from ..gateway.request_body import RequestBody
@@ -110,7 +110,7 @@ class Submission:
         try:
             self._journal.url(self._call_id, self._urls, url)
             self._urls += 1
-        except JournalError:
+        except HistoryError:
             # The image is on its way: a disk that is full now is no reason to give it up.
             _log.warning("A result's address could not be written to the journal", exc_info=True)
 
@@ -135,6 +135,6 @@ class Submission:
             return
         try:
             self._journal.failed(self._call_id, error=error.message, billed=error.billed, request_id=error.request_id)
-        except JournalError:
+        except HistoryError:
             # The person must read the gateway's error, not the disk's.
             _log.warning("A failed call could not be written to the journal", exc_info=True)

@@ -9,7 +9,7 @@ import threading
 import uuid
 from pathlib import Path
 
-from ..errors import JournalError
+from ..errors import HistoryError
 from ..imaging.codec import decode
 from ..imaging.thumbnail import jpeg, on_gray, thumbnail
 from ..journal import Journal
@@ -33,7 +33,7 @@ class ThumbnailCache:
         self._places = threading.BoundedSemaphore(_AT_ONCE)
 
     def thumbnail(self, image_id: str) -> bytes:
-        """The JPEG. Raises `JournalError` for an image that isn't there, `ImageError` for one that can't be read."""
+        """The JPEG. Raises `HistoryError` for an image that isn't there, `ImageError` for one that can't be read."""
         record = self._journal.image(image_id)
         path = self._folder / f"{record.sha256}.jpg"
         with contextlib.suppress(OSError):
@@ -61,7 +61,7 @@ class ThumbnailCache:
         return removed
 
     def _note_size(self, image_id: str, width: int, height: int) -> None:
-        with contextlib.suppress(JournalError):
+        with contextlib.suppress(HistoryError):
             self._journal.set_size(image_id, width, height)
 
     def _store(self, path: Path, data: bytes) -> None:

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Final
 
 from ..cancel import Clock
-from ..errors import JournalError
+from ..errors import HistoryError
 from . import history
 from .database import Database
 from .eviction import Evictor
@@ -29,7 +29,7 @@ DEFAULT_CAP: Final = 2 << 30
 class Archive:
     """The data folder: `journal.sqlite3`, `pictures/` and `locks/`. Opened when first used.
 
-    Safe for threads, and several processes may share a folder. Every method raises `JournalError` when the folder
+    Safe for threads, and several processes may share a folder. Every method raises `HistoryError` when the folder
     can't be read or written. `clock` gives Unix seconds; `cap_bytes`: how many bytes of images are kept; `write`
     puts an image's bytes into its open file.
     """
@@ -69,18 +69,18 @@ class Archive:
             return load_call(connection, self._files, call_id)
 
     def image(self, image_id: str) -> ImageRecord:
-        """The image with this id. Raises `JournalError` when it isn't in the journal."""
+        """The image with this id. Raises `HistoryError` when it isn't in the journal."""
         with self._reading() as connection:
             row = connection.execute("SELECT * FROM pictures WHERE id = ?", (plain(image_id),)).fetchone()
         if row is None:
-            raise JournalError(
+            raise HistoryError(
                 "This image isn't in the history of this computer.",
                 "It may have been cleared or trimmed, or was made elsewhere: choose another from the history.",
             )
         return image_of(row, self._files)
 
     def read(self, record: ImageRecord) -> bytes:
-        """The image's original bytes, checked. Raises `JournalError` when they are gone or were changed."""
+        """The image's original bytes, checked. Raises `HistoryError` when they are gone or were changed."""
         return self._files.read(record)
 
     def set_size(self, image_id: str, width: int, height: int) -> None:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Generator
 from pathlib import Path
 
-from ..errors import JournalError
+from ..errors import HistoryError
 from .failures import database_error, disk_error, is_corrupt, was_moved
 from .locks import exclusive
 from .schema import migrate, require_known
@@ -34,7 +34,7 @@ _inherited: list[sqlite3.Connection] = []
 class Database:
     """One database with two connections: one writes, one reads (a long search doesn't hold up a call).
 
-    Safe for threads; each connection has a lock. Opened when first used. Every error is a `JournalError`.
+    Safe for threads; each connection has a lock. Opened when first used. Every error is a `HistoryError`.
     """
 
     def __init__(
@@ -222,8 +222,8 @@ class Database:
 
 
 def require_row(changed: int, call_id: int) -> None:
-    """Raise `JournalError` when a step changed no row: the call was cleared away."""
+    """Raise `HistoryError` when a step changed no row: the call was cleared away."""
     if not changed:
-        raise JournalError(
+        raise HistoryError(
             f"The journal has lost call {call_id}: it was cleared, or its file was replaced.", "Run again."
         )

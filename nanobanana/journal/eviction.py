@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 
 from ..cancel import Clock
-from ..errors import JournalError
+from ..errors import HistoryError
 from .database import Database
 from .files import ImageFiles, StoredFile
 from .history import drop_index
@@ -47,7 +47,7 @@ class Evictor:
         if self._room is None or self._room < 0 or self._added % _LOOK_AGAIN == 0:
             try:
                 self.trim()
-            except JournalError as error:
+            except HistoryError as error:
                 _log.warning("The images could not be trimmed: %s", error)
 
     def trim(self) -> Cleared:

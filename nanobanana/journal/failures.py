@@ -6,22 +6,22 @@ import errno
 import sqlite3
 from pathlib import Path
 
-from ..errors import JournalError
+from ..errors import HistoryError
 
 _FULL = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)})
 _RETRY = "Then run again: what the gateway has answered is fetched at no cost."
 
 
-def disk_error(error: OSError, path: Path) -> JournalError:
-    """The `JournalError` for an `OSError` at `path`."""
+def disk_error(error: OSError, path: Path) -> HistoryError:
+    """The `HistoryError` for an `OSError` at `path`."""
     if error.errno in _FULL:
         return _full(path.parent)
     if isinstance(error, PermissionError):
-        return JournalError(
+        return HistoryError(
             f"{path} can't be written: permission denied.",
             f"Give yourself write access to it, or set NANOBANANA_HOME to another folder. {_RETRY}",
         )
-    return JournalError(
+    return HistoryError(
         f"{path} can't be read or written: {error.strerror or error}.",
         f"Check the disk, or set NANOBANANA_HOME to another folder. {_RETRY}",
     )
@@ -39,31 +39,31 @@ def was_moved(error: sqlite3.Error) -> bool:
     return "readonly" in words or "disk I/O error" in words
 
 
-def database_error(error: sqlite3.Error, path: Path) -> JournalError:
-    """The `JournalError` for an error of SQLite on the database at `path`."""
+def database_error(error: sqlite3.Error, path: Path) -> HistoryError:
+    """The `HistoryError` for an error of SQLite on the database at `path`."""
     words = str(error)
     if "full" in words:
         return _full(path.parent)
     if "locked" in words or "busy" in words:
-        return JournalError(
+        return HistoryError(
             f"The journal {path} is locked by another program.",
             "Close what else has it open (a database browser, a backup), then run again.",
         )
     if "readonly" in words or "unable to open" in words:
-        return JournalError(
+        return HistoryError(
             f"The journal {path} can't be written.",
             "Give yourself write access to it and its folder, or set NANOBANANA_HOME to another folder.",
         )
     if is_corrupt(error):
-        return JournalError(
+        return HistoryError(
             f"The journal {path} is damaged ({words}).",
             "Run again: the damaged file is put aside, and a new one is begun. The images stay on disk.",
         )
-    return JournalError(f"The journal {path} failed: {words}.", "Check that its disk is not full, then run again.")
+    return HistoryError(f"The journal {path} failed: {words}.", "Check that its disk is not full, then run again.")
 
 
-def _full(folder: Path) -> JournalError:
-    return JournalError(
+def _full(folder: Path) -> HistoryError:
+    return HistoryError(
         f"The disk that holds {folder} is full.",
         f"Free some space, or set NANOBANANA_HOME to a folder on another disk. {_RETRY}",
     )

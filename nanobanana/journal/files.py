@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ..errors import JournalError
+from ..errors import HistoryError
 from .failures import disk_error
 from .records import ImageRecord
 
@@ -81,7 +81,7 @@ class ImageFiles:
     def save(self, data: bytes, extension: str) -> tuple[str, Path]:
         """Put `data` on disk, synced, and return its SHA-256 and path. The same bytes are stored once.
 
-        Raises `JournalError`, and leaves nothing behind, when the disk is full or can't be written.
+        Raises `HistoryError`, and leaves nothing behind, when the disk is full or can't be written.
         """
         sha256 = hashlib.sha256(data).hexdigest()
         path = self.path(sha256, extension)
@@ -120,13 +120,13 @@ class ImageFiles:
     def read(self, record: ImageRecord) -> bytes:
         """The original bytes, checked against their hash.
 
-        Raises `JournalError` when the file is gone or changed. A changed one is renamed, never deleted, so that the
+        Raises `HistoryError` when the file is gone or changed. A changed one is renamed, never deleted, so that the
         next run fetches the image anew.
         """
         try:
             data = record.path.read_bytes()
         except FileNotFoundError as error:
-            raise JournalError(
+            raise HistoryError(
                 f"The image's file {record.path.name} is gone: it was trimmed or deleted.",
                 "Run the node that made it again.",
             ) from error
@@ -136,7 +136,7 @@ class ImageFiles:
             damaged = record.path.with_name(f"{record.path.name}.damaged")
             with contextlib.suppress(OSError):
                 record.path.replace(damaged)
-            raise JournalError(
+            raise HistoryError(
                 f"The image's file {record.path.name} was changed on disk; it was renamed to {damaged.name}.",
                 "Run again: the image is fetched anew where its address still works.",
             )

@@ -6,7 +6,7 @@ import sqlite3
 import time
 from datetime import datetime, timedelta
 
-from ..errors import JournalError
+from ..errors import HistoryError
 from .database import Database
 from .files import ImageFiles
 from .records import DayTotal, HistoryPage
@@ -98,7 +98,7 @@ def _fill_index(database: Database, seconds: float) -> int | None:
                 mark, taken = _fill_batch(connection)
             if taken < _INDEX_BATCH or time.monotonic() >= end:
                 return mark
-    except JournalError as error:
+    except HistoryError as error:
         if isinstance(error.__cause__, sqlite3.OperationalError) and _NO_INDEX in str(error.__cause__):
             return None
         raise

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Final
 
 from ..cancel import CancelToken
-from ..errors import Billed, JournalError
+from ..errors import Billed, HistoryError
 from . import claims
 from .archive import Archive
 from .database import require_row
@@ -50,7 +50,7 @@ class Journal(Archive):
         asked again. An empty one is never the same run. `on_wait` gets a sentence once, when the waiting begins.
         A claim that is `owned` must be let go of by `kept`, `failed` or `release` (see `claimed`): other claims of
         the same key wait for that. Claim before waiting for anything that the owner of the same key may need, such
-        as a place among the parallel calls. Raises `Cancelled` while waiting, `JournalError` when the folder fails.
+        as a place among the parallel calls. Raises `Cancelled` while waiting, `HistoryError` when the folder fails.
         """
         told = False
         while True:
@@ -82,7 +82,7 @@ class Journal(Archive):
             if claim.owned and self.holds(claim.record.id):
                 try:
                     self.release(claim.record.id)
-                except JournalError as error:
+                except HistoryError as error:
                     # The call is let go of all the same, and what left the block matters more.
                     _log.warning("Call %d could not be released: %s", claim.record.id, error)
 
@@ -162,7 +162,7 @@ class Journal(Archive):
         """Put an image's original bytes on disk, synced, then its row; at any time after `sent`.
 
         `position`: its place in the answer. `extension`: by the bytes' own signature; one we don't know becomes
-        `bin`. Raises `JournalError` when the disk is full: the call's URLs are in the journal still.
+        `bin`. Raises `HistoryError` when the disk is full: the call's URLs are in the journal still.
         """
         self._prepare()
         extension = safe_extension(extension)
@@ -202,7 +202,7 @@ class Journal(Archive):
             return record
 
     def kept(self, call_id: int, *, seconds: float | None = None) -> None:
-        """All of the answer's images are on disk; lets go. Raises `JournalError` when there is none."""
+        """All of the answer's images are on disk; lets go. Raises `HistoryError` when there is none."""
         with self._releasing(call_id) as connection:
             changed = connection.execute(
                 "UPDATE calls SET state = 'kept', owner = NULL, billed = 'yes', error = '', finished_at = ?,"

@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Generator
 from pathlib import Path
 
-from ..errors import JournalError
+from ..errors import HistoryError
 
 _SUFFIX = ".lock"
 # Opening a journal takes milliseconds; migrating or checking a large one some seconds.
@@ -39,7 +39,7 @@ else:
         except OSError as error:
             if error.errno in (errno.EWOULDBLOCK, errno.EACCES, errno.EAGAIN):
                 return False
-            raise JournalError(
+            raise HistoryError(
                 f"The data folder lies on a file system that can't lock files ({error.strerror}).",
                 "Set NANOBANANA_HOME to a folder on a local disk.",
             ) from error
@@ -150,14 +150,14 @@ def remove_dead(folder: Path) -> None:
 
 @contextlib.contextmanager
 def exclusive(path: Path) -> Generator[None]:
-    """Hold the lock on `path`; raises `JournalError` when another process keeps it for a minute."""
+    """Hold the lock on `path`; raises `HistoryError` when another process keeps it for a minute."""
     end = time.monotonic() + _PATIENCE
     while True:
         lock = FileLock(path)
         if lock.held:
             break
         if time.monotonic() > end:
-            raise JournalError(
+            raise HistoryError(
                 "Another process has kept the journal locked for a minute.",
                 "End the other ComfyUI that uses the same data folder, or start this one again.",
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from ..errors import JournalError
+from ..errors import HistoryError
 
 # A seed may be 2**64 - 1, more than SQLite's integers hold: it is stored as text.
 # A call has an owner while it is being worked on: the name of its lock file. AUTOINCREMENT never reuses an id.
@@ -70,9 +70,9 @@ def migrate(connection: sqlite3.Connection, path: Path, migrations: tuple[tuple[
 def require_known(
     connection: sqlite3.Connection, path: Path, migrations: tuple[tuple[str, ...], ...] = MIGRATIONS
 ) -> None:
-    """Raise `JournalError` when a newer version of this pack wrote the database."""
+    """Raise `HistoryError` when a newer version of this pack wrote the database."""
     if version_of(connection) > len(migrations):
-        raise JournalError(
+        raise HistoryError(
             f"The journal {path} was written by a newer version of this pack.",
             "Update the pack, or set NANOBANANA_HOME to another folder.",
         )

@@ -9,7 +9,7 @@ from typing import cast
 
 from ...nanobanana.calls.recovery import can_be_fetched, download_again
 from ...nanobanana.cancel import CancelToken
-from ...nanobanana.errors import ImageError, InputError, JournalError
+from ...nanobanana.errors import HistoryError, ImageError, InputError
 from ...nanobanana.imaging.sniff import sniff
 from ...nanobanana.journal import CallRecord, DayTotal, ImageRecord
 from ...nanobanana.settings.store import redact
@@ -57,7 +57,7 @@ def thumbnail(asked: Asked) -> File | None:
     """None for an image that is gone or can't be read: the page shows a sign in its place."""
     try:
         data = thumbnails().thumbnail(asked.path.get("id", ""))
-    except (ImageError, JournalError) as error:
+    except (ImageError, HistoryError) as error:
         _log.info("No thumbnail: %s", error)
         return None
     return File(data, "image/jpeg", "nanobanana-thumbnail.jpg")

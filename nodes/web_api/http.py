@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
-from ...nanobanana.errors import ConfigError, InputError, JournalError, NanoBananaError
+from ...nanobanana.errors import ConfigError, HistoryError, InputError, NanoBananaError
 from .._host import is_multi_user
 from .access import ALLOW_VARIABLE, Refusal, Request, Rules, refusal
 from .background import in_thread
@@ -93,7 +93,7 @@ def handler(work: Work, *, private: bool = False, shared: bool = False) -> Handl
         except NanoBananaError as error:
             # What a person entered and can't be used is an answer like any other: a browser writes every status of
             # 400 and above into the page's console as an error.
-            status = 500 if isinstance(error, JournalError) else 200
+            status = 500 if isinstance(error, HistoryError) else 200
             code = "config" if isinstance(error, ConfigError) else "input" if isinstance(error, InputError) else "error"
             return _error(Refusal(status, code, error.message, error.hint))
         except Exception:  # noqa: BLE001

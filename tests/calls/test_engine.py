@@ -17,9 +17,9 @@ from pack.nanobanana.cancel import CancelToken
 from pack.nanobanana.errors import (
     ConfigError,
     DownloadFailed,
+    HistoryError,
     ImageError,
     InputError,
-    JournalError,
     NanoBananaError,
     StreamBroken,
 )
@@ -445,7 +445,7 @@ class FullDisk(Journal):
 
     def _step_to_disk(self, step: str) -> None:
         if step in self.full:
-            raise JournalError("The disk is full.")
+            raise HistoryError("The disk is full.")
 
     def sent(self, *arguments: Any, **named: Any) -> None:
         self._step_to_disk("sent")
@@ -488,7 +488,7 @@ class TestFullDisk:
         disk.full = frozenset({"sent"})
         with no_thread_left_behind():
             outcome = bench.make()
-        assert isinstance(outcome.error, JournalError)
+        assert isinstance(outcome.error, HistoryError)
         assert gateway.ledger.billed == []
         assert bench.states() == []
         disk.full = frozenset()

@@ -19,7 +19,7 @@ from pack.nanobanana.errors import (
     AuthFailed,
     BadAnswer,
     GatewayError,
-    JournalError,
+    HistoryError,
     NotFound,
     ServerFailed,
     StreamBroken,
@@ -124,11 +124,11 @@ def test_nothing_is_sent_when_the_journal_cannot_note_it() -> None:
         received.append(peer.head())
 
     def full_disk() -> None:
-        raise JournalError("The disk is full.")
+        raise HistoryError("The disk is full.")
 
     with RawServer(serve) as server:
         submission = Submission(profile(server), on_sending=full_disk)
-        submission.fails(JournalError)
+        submission.fails(HistoryError)
     assert received in ([b""], [])
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from pack.nanobanana.cancel import Cancelled, CancelToken
-from pack.nanobanana.errors import JournalError
+from pack.nanobanana.errors import HistoryError
 from pack.nanobanana.journal import CallKey, Claim, Journal
 
 
@@ -216,7 +216,7 @@ def test_failed_keeps_the_request_id_it_knows(steps, journal):
 
 def test_a_call_without_a_image_is_not_kept(steps, journal):
     call = steps.answer("a")
-    with pytest.raises(JournalError):
+    with pytest.raises(HistoryError):
         journal.kept(call)
     assert journal.call(call).state == "answered"
     assert not journal.holds(call)
@@ -229,7 +229,7 @@ def test_a_step_of_a_call_that_is_not_there_is_an_error(journal, step):
         "keep": (99, 0, b"x"),
     }.get(step, (99,))
     named = {"answered": {"usage": {}}, "keep": {"extension": "png"}, "failed": {"error": "e", "billed": "no"}}
-    with pytest.raises(JournalError, match="call 99"):
+    with pytest.raises(HistoryError, match="call 99"):
         getattr(journal, step)(*arguments, **named.get(step, {}))
 
 

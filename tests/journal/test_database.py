@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from pack.nanobanana.errors import JournalError
+from pack.nanobanana.errors import HistoryError
 from pack.nanobanana.journal.database import Database
 from pack.nanobanana.journal.schema import MIGRATIONS, migrate, version_of
 
@@ -35,7 +35,7 @@ def test_a_commit_is_synced_and_the_log_is_moved_by_us_only(tmp_path):
 
 def test_the_reading_connection_can_not_write(tmp_path):
     database = Database(tmp_path / "x.sqlite3", tmp_path / "x.lock")
-    with pytest.raises(JournalError), database.reading() as connection:
+    with pytest.raises(HistoryError), database.reading() as connection:
         connection.execute("DELETE FROM calls")
     database.close()
 
@@ -91,7 +91,7 @@ def test_a_damage_met_while_running_begins_anew_for_both_processes(tmp_path, mak
         for _ in range(3):
             try:
                 steps.journal.history()
-            except JournalError:
+            except HistoryError:
                 continue
     call = first.make("c")
     assert second.journal.call(call).state == "kept"
@@ -109,7 +109,7 @@ def test_a_newer_journal_is_left_alone(tmp_path, make_steps):
         connection.execute("CREATE TABLE future (x)")
         connection.execute("PRAGMA user_version = 99")
     before = database_of(tmp_path).read_bytes()
-    with pytest.raises(JournalError, match="newer version") as caught:
+    with pytest.raises(HistoryError, match="newer version") as caught:
         make_steps(tmp_path).claim("a")
     assert "Update the pack" in caught.value.hint
     assert database_of(tmp_path).read_bytes() == before
@@ -140,7 +140,7 @@ def test_a_full_database_says_what_to_do(tmp_path):
     with database.writing() as connection:
         pages = connection.execute("PRAGMA page_count").fetchone()[0]
         connection.execute(f"PRAGMA max_page_count = {pages}")
-    with pytest.raises(JournalError, match="is full") as caught, database.writing() as connection:
+    with pytest.raises(HistoryError, match="is full") as caught, database.writing() as connection:
         connection.executemany("INSERT INTO marks VALUES (?, 1)", [("x" * 500 + str(one),) for one in range(500)])
     assert "Free some space" in caught.value.hint
     database.close()
@@ -152,7 +152,7 @@ def test_a_locked_database_says_who_may_hold_it(tmp_path):
         pass
     with contextlib.closing(sqlite3.connect(tmp_path / "x.sqlite3", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(JournalError, match="locked by another program"), database.writing():
+        with pytest.raises(HistoryError, match="locked by another program"), database.writing():
             pass
         other.execute("ROLLBACK")
     with database.writing():
@@ -162,7 +162,7 @@ def test_a_locked_database_says_who_may_hold_it(tmp_path):
 
 def test_the_data_folder_may_be_a_file_by_mistake(tmp_path, make_steps):
     (tmp_path / "data").write_text("")
-    with pytest.raises(JournalError, match="data"):
+    with pytest.raises(HistoryError, match="data"):
         make_steps(tmp_path / "data").claim("a")
 
 
@@ -228,7 +228,7 @@ def test_a_shortage_of_open_files_is_an_error_in_words(tmp_path, make_steps):
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
     try:
-        with pytest.raises(JournalError, match="Too many open files"):
+        with pytest.raises(HistoryError, match="Too many open files"):
             steps.journal.keep(call, 0, b"x", extension="png")
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)

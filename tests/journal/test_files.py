@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from pack.nanobanana.cancel import CancelToken
-from pack.nanobanana.errors import JournalError
+from pack.nanobanana.errors import HistoryError
 from pack.nanobanana.journal import Journal
 from pack.nanobanana.journal.files import EXTENSIONS, ImageFiles, write_all
 
@@ -74,7 +74,7 @@ def test_reading_a_changed_file_says_so_and_keeps_it_aside(steps, journal):
     record = journal.call(call).images[0]
     changed = b"x" + DATA[1:]
     record.path.write_bytes(changed)
-    with pytest.raises(JournalError, match="changed on disk"):
+    with pytest.raises(HistoryError, match="changed on disk"):
         journal.read(record)
     assert (journal.folder / "pictures" / f"{record.path.name}.damaged").read_bytes() == changed
     assert steps.claim("a", run="run 2").what == "answered"
@@ -83,7 +83,7 @@ def test_reading_a_changed_file_says_so_and_keeps_it_aside(steps, journal):
 def test_reading_a_file_that_is_gone_says_so(steps, journal):
     record = journal.call(steps.make("a", DATA)).images[0]
     record.path.unlink()
-    with pytest.raises(JournalError, match="gone"):
+    with pytest.raises(HistoryError, match="gone"):
         journal.read(record)
 
 
@@ -124,7 +124,7 @@ def test_a_full_disk_says_what_to_do_and_loses_nothing(tmp_path, make_steps, num
 
     steps = make_steps(tmp_path / "data", write=write)
     call = steps.answer("a", url="https://cdn/1.png")
-    with pytest.raises(JournalError) as caught:
+    with pytest.raises(HistoryError) as caught:
         steps.journal.keep(call, 0, DATA, extension="png")
     assert "is full" in caught.value.message
     assert "Free some space" in caught.value.hint
@@ -144,7 +144,7 @@ def test_another_failure_of_the_disk_names_the_file(tmp_path, make_steps):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     steps = make_steps(tmp_path / "data", write=write)
-    with pytest.raises(JournalError, match=r"pictures.*Input/output error"):
+    with pytest.raises(HistoryError, match=r"pictures.*Input/output error"):
         steps.journal.keep(steps.send("a"), 0, DATA, extension="png")
 
 
@@ -155,7 +155,7 @@ load = runpy.run_path(sys.argv[1])["load_pack"]
 package = load()
 from pack.nanobanana.cancel import CancelToken
 from pack.nanobanana.cancel import CancelToken
-from pack.nanobanana.errors import JournalError
+from pack.nanobanana.errors import HistoryError
 journal = package.Journal(Path(sys.argv[2]))
 details = package.CallDetails("m", "p" * 1000, "1:1", "png", "documented", "default", "https://g", 1)
 def claim(number):
@@ -167,19 +167,19 @@ journal.url(first.record.id, 0, "https://cdn/1.png")
 resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
 try:
     journal.keep(first.record.id, 0, bytes(1_000_000), extension="png")
-except JournalError as error:
+except HistoryError as error:
     print("PICTURE", error)
 number = 0
 try:
     while number < 5000:
         number += 1
         journal.failed(claim(number).record.id, error="e", billed="no")
-except JournalError as error:
+except HistoryError as error:
     print("DATABASE", error)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 300_000))
 try:
     journal.release(first.record.id)
-except JournalError as error:
+except HistoryError as error:
     print("RELEASE", error)
 print("HOLDS", journal.holds(first.record.id), flush=True)
 sys.stdin.readline()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pack.nanobanana.cancel import CancelToken
-from pack.nanobanana.errors import JournalError
+from pack.nanobanana.errors import HistoryError
 from pack.nanobanana.journal import CallKey, Journal, history
 
 
@@ -215,7 +215,7 @@ def test_a_image_is_found_by_its_id_and_takes_its_size(steps, journal):
 
 @pytest.mark.parametrize("unknown", ["", "nothing", "../x", "\ud800", "a" * 10_000])
 def test_an_unknown_image_says_what_may_have_happened(journal, unknown):
-    with pytest.raises(JournalError, match="isn't in the history"):
+    with pytest.raises(HistoryError, match="isn't in the history"):
         journal.image(unknown)
 
 
