@@ -1,6 +1,6 @@
 PYTHON ?= python3
 
-.PHONY: setup check test demo bench
+.PHONY: setup check fix test test-fast demo bench
 
-setup check test demo bench:
+setup check fix test test-fast demo bench:
 	$(PYTHON) scripts/project.py $@ $(ARGS)

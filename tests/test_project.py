@@ -1,42 +1,58 @@
-"""The project's commands are where people and the gate look for them."""
+"""The project's commands do what their names say, from `make` too."""
 
 from __future__ import annotations
 
-import re
+import importlib.util
 import shutil
 import subprocess
 import sys
+import venv
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 from conftest import ROOT
 
-COMMANDS = ("setup", "check", "test", "demo", "bench")
+SCRIPT = ROOT / "scripts" / "project.py"
 
 
-def project(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "scripts/project.py", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", check=False, timeout=60)
+@pytest.fixture(scope="module")
+def project() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("project", SCRIPT)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.mark.parametrize("arguments", [(), ("frobnicate",)])
-def test_without_a_command_it_says_which_there_are(arguments: tuple[str, ...]) -> None:
-    done = project(*arguments)
+def test_without_a_command_it_says_which_there_are(project: ModuleType, arguments: tuple[str, ...]) -> None:
+    command = [sys.executable, str(SCRIPT), *arguments]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False, timeout=60)
     assert done.returncode == 1
-    for command in COMMANDS:
-        assert re.search(rf"^    {command} ", done.stderr, re.MULTILINE)
+    described = {line.split()[0] for line in done.stderr.splitlines() if line.startswith("    ") and line[4] != " "}
+    assert described == set(project.COMMANDS)
 
 
-def test_make_has_the_same_commands() -> None:
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    assert re.search(r"^(.+):\n\t", makefile, re.MULTILINE).group(1).split() == list(COMMANDS)
-    if shutil.which("make"):
-        done = subprocess.run(["make", "-n", "demo"], cwd=ROOT, capture_output=True, encoding="utf-8", check=True)
-        assert "scripts/project.py demo" in done.stdout
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+def test_make_passes_every_command_on(project: ModuleType) -> None:
+    for command in project.COMMANDS:
+        done = subprocess.run(["make", "-n", command], cwd=ROOT, capture_output=True, encoding="utf-8", check=True)
+        assert done.stdout.split()[1:] == ["scripts/project.py", command]
 
 
-def test_the_gate_checks_before_it_tests_and_stops_at_the_first_failure() -> None:
-    gate = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    assert gate.startswith("#!/usr/bin/env bash\n")
-    assert "\nset -euo pipefail\n" in gate
-    assert gate.index("project.py check") < gate.index("project.py test")
-    assert gate.rstrip().endswith("project.py test")
+@pytest.mark.slow
+def test_an_environment_without_pip_is_made_anew(
+    project: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What Debian leaves behind when its venv package is missing: a Python, but no pip."""
+    monkeypatch.setattr(project, "ENVIRONMENT", tmp_path / ".venv")
+    venv.create(project.ENVIRONMENT, with_pip=False)
+    (project.ENVIRONMENT / "left over").touch()
+    project.make_environment()
+    assert project.succeeds(project.python(), "-m", "pip", "--version")
+    assert not (project.ENVIRONMENT / "left over").exists()
+    (project.ENVIRONMENT / "ours").touch()
+    project.make_environment()
+    assert (project.ENVIRONMENT / "ours").exists()
