@@ -27,7 +27,7 @@ from measuring import LEAST_REPEATS, Row, in_fresh_process, peak_memory, ratio, 
 
 load_pack()
 from pack.nanobanana.calls.engine import Engine  # noqa: E402
-from pack.nanobanana.calls.inputs import SharedInputs  # noqa: E402
+from pack.nanobanana.calls.inputs import InputImages  # noqa: E402
 from pack.nanobanana.calls.models import Order  # noqa: E402
 from pack.nanobanana.cancel import CancelToken  # noqa: E402
 from pack.nanobanana.gateway.answer.reader import AnswerReader  # noqa: E402
@@ -195,7 +195,7 @@ def edit_memory(side: int, *, lossless: bool) -> dict[str, int | None]:
             profile = Profile(base_url=gateway.base_url, **limits)
 
             def edit(image: Any) -> None:
-                inputs = SharedInputs(tensors.sources(image))
+                inputs = InputImages(tensors.sources(image))
                 order = Order(profile, "NanoBanana2-0.5K", "x", "1:1", "png", 1, "run", inputs)
                 call = engine.start(order, 0, CancelToken())
                 while not call.done:

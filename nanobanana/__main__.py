@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .calls.engine import Call, Engine
-from .calls.inputs import SharedInputs
+from .calls.inputs import InputImages
 from .calls.models import Order, Outcome
 from .calls.validation import check_choices, check_image_count, checked_prompt
 from .cancel import CancelToken
@@ -91,7 +91,7 @@ def _edit(arguments: argparse.Namespace) -> int:
     ratio = arguments.aspect_ratio
     if ratio == "auto":
         ratio = nearest_ratio(sources[0].width, sources[0].height)
-    return _produce(arguments, ratio, SharedInputs(sources))
+    return _produce(arguments, ratio, InputImages(sources))
 
 
 def _load(path: Path) -> ArraySource:
@@ -109,7 +109,7 @@ def _profile(name: str) -> Profile:
     return profile
 
 
-def _produce(arguments: argparse.Namespace, ratio: str, inputs: SharedInputs | None) -> int:
+def _produce(arguments: argparse.Namespace, ratio: str, inputs: InputImages | None) -> int:
     profile = _profile(arguments.profile)
     prompt = checked_prompt(arguments.prompt, profile)
     check_choices(profile, arguments.model, ratio, arguments.format, arguments.count)

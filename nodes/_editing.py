@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..nanobanana.calls.inputs import SharedInputs
+from ..nanobanana.calls.inputs import InputImages
 from ..nanobanana.calls.models import Order
 from ..nanobanana.calls.validation import check_choices, check_image_count, checked_prompt
 from ..nanobanana.catalog import nearest_ratio
@@ -58,8 +58,8 @@ async def edit(
             convert = inside_mask(_wired(images)[0], masked)
         check_image_count(model, len(sent))
         # A masked edit is put together from the levels.
-        values = array is None
-        order = Order(profile, model, checked, sent_ratio, output_format, seed, run, SharedInputs(sent), values)
+        want_float = array is None
+        order = Order(profile, model, checked, sent_ratio, output_format, seed, run, InputImages(sent), want_float)
         return Job(order, count, convert)
 
     # Begun before the first await: the host may hand the loop to a blocking node right after.

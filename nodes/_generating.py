@@ -34,7 +34,7 @@ async def generate(
         profile = _inputs.chosen_profile(connection)
         check_choices(profile, model, aspect_ratio, output_format, count)
         checked = checked_prompt(prompt, profile)
-        order = Order(profile, model, checked, aspect_ratio, output_format, seed, run, values=True)
+        order = Order(profile, model, checked, aspect_ratio, output_format, seed, run, want_float=True)
         return Job(order, count, image_and_mask)
 
     # Begun before the first await: the host may hand the loop to a blocking node right after.

@@ -7,7 +7,6 @@ nearest to v / 255. One is the other's inverse: what comes in goes out the same.
 # pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,13 +15,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..nanobanana.cancel import CancelToken
 from ..nanobanana.errors import InputError
-from ..nanobanana.imaging import DecodedImage, resize_mask
-from ..nanobanana.imaging.digest import pixel_digest
-from ..nanobanana.imaging.shared import SharedResults
-from ..nanobanana.imaging.values import to_float
-from ..nanobanana.imaging.workers import core_count, run_all
+from ..nanobanana.imaging.codec import DecodedImage
+from ..nanobanana.imaging.masking import resize_mask
+from ..nanobanana.imaging.parallel import run_all
+from ..nanobanana.imaging.sources import to_float
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,39 +31,16 @@ _BLOCK_VALUES = 1 << 16
 _STRIP_VALUES = 1 << 18
 
 
-# (when it was finished, digest) by what the memory is. See `TensorSource.digest`.
-_digests: SharedResults[tuple[float, str]] = SharedResults(256, lambda _: 1)
-
-
 class TensorSource:
     """One image of an IMAGE tensor, [H,W,C] of any float type, device and strides, as a `PixelSource`.
 
-    Only reads, and only the rows asked for: a GPU's image comes over strip by strip. Made at the beginning of a
-    call, from which on the host leaves the tensor unchanged.
+    Only reads, and only the rows asked for: a GPU's image comes over strip by strip.
     """
 
-    def __init__(self, picture: Tensor, name: str) -> None:
-        self._image = picture.detach()
+    def __init__(self, image: Tensor, name: str) -> None:
+        self._image = image.detach()
         self._name = name
-        self._made_at = time.perf_counter()
-        self.height, self.width, self.channels = (int(side) for side in picture.shape)
-
-    def digest(self, cancel: CancelToken, workers: int) -> str:
-        """The digest of the pixels, worked out once for all calls that are given the same memory at the same time.
-
-        A list of fifty prompts makes fifty sources of one tensor. What another of them found counts only if it was
-        finished after this one was made: since then this one has held the memory, so that nobody could reuse it, and
-        nobody may have written to it. Versions and weak references would not do: inference tensors have no version,
-        and a write through numpy changes none.
-        """
-        memory = self._image
-        key = (str(memory.device), memory.data_ptr(), memory.dtype, tuple(memory.shape), memory.stride())
-
-        def make() -> tuple[float, str]:
-            name = pixel_digest(self, cancel, workers)
-            return time.perf_counter(), name
-
-        return _digests.get(key, make, cancel, is_valid=lambda found: found[0] > self._made_at)[1]
+        self.height, self.width, self.channels = (int(side) for side in image.shape)
 
     def rows(self, start: int, stop: int) -> Pixels:
         """[stop - start, W, C] uint8, round(255 x) clamped. Raises `InputError` for NaN and infinity."""
@@ -108,19 +82,19 @@ def sources(image: Tensor, first: int = 1) -> list[TensorSource]:
         raise InputError(f"Image {first} is empty: its shape is {list(image.shape)}.")
     if not image.is_floating_point():
         raise InputError(f"Image {first} holds {image.dtype}, not numbers from 0 to 1.")
-    return [TensorSource(picture, f"Image {first + number}") for number, picture in enumerate(image)]
+    return [TensorSource(one, f"Image {first + number}") for number, one in enumerate(image)]
 
 
-def to_image(picture: DecodedImage) -> Tensor:
+def to_image(image: DecodedImage) -> Tensor:
     """An image as an IMAGE [1,H,W,3], float32, level v exactly as float32(v) / 255 gives it.
 
-    Where the image has its `values`, the tensor is that memory.
+    If the image has `as_float`, the tensor is that memory.
     """
-    values = picture.values
-    if values is None:
-        values = np.empty(picture.rgb.shape, np.float32)
-        _fill(picture.rgb, values)
-    return torch.from_numpy(values[np.newaxis])
+    pixels = image.as_float
+    if pixels is None:
+        pixels = np.empty(image.rgb.shape, np.float32)
+        _fill(image.rgb, pixels)
+    return torch.from_numpy(pixels[np.newaxis])
 
 
 def to_mask(alpha: Pixels | None, height: int, width: int) -> Tensor:
@@ -152,12 +126,12 @@ def composite(image: Tensor, weights: NDArray[np.float32], fitted: Pixels) -> Te
     Where the weight is 0, the result holds the very bits of the input (widened to float32, grey spread over three
     channels, alpha left out).
     """
-    picture = (image[0] if image.ndim == 4 else image).detach()
+    original = (image[0] if image.ndim == 4 else image).detach()
     height, width = weights.shape
     out = np.empty((1, height, width, 3), np.float32)
 
     def strip(start: int, stop: int) -> None:
-        before, after = _float32(picture[start:stop])[:, :, :3], out[0, start:stop]
+        before, after = _float32(original[start:stop])[:, :, :3], out[0, start:stop]
         weight = weights[start:stop, :, np.newaxis]
         if not weight.any():
             after[:] = before
@@ -189,4 +163,4 @@ def _fill(levels: Pixels, out: NDArray[np.float32]) -> None:
 def _for_strips(height: int, row_values: int, work: Callable[[int, int], None]) -> None:
     rows = max(1, _STRIP_VALUES // row_values)
     jobs = [partial(work, start, min(start + rows, height)) for start in range(0, height, rows)]
-    run_all(jobs, core_count(), CancelToken())
+    run_all(jobs)

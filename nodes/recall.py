@@ -46,7 +46,7 @@ class NanoBananaGatewayRecall(io.ComfyNode):
         call = journal().call(kept.call_id)
         if call is None:
             raise InputError("This image was cleared from the history a moment ago.", "Choose another one.")
-        decoded = decode(journal().read(kept), values=True)
+        decoded = decode(journal().read(kept), want_float=True)
         info: dict[str, object] = {
             "model": call.details.model,
             "prompt": call.details.prompt,

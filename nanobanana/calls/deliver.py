@@ -13,7 +13,7 @@ from ..gateway.answer.types import Answer, ImageData, ImageUrl
 from ..gateway.download import Downloader
 from ..gateway.retry import DOWNLOAD_TRIES
 from ..imaging.codec import DecodedImage, decode
-from ..imaging.sniff import extension
+from ..imaging.headers import extension
 from ..journal import CallRecord, ImageRecord, Journal
 from ..progress import ReportProgress
 from .models import DeliveredImage, Order, Outcome, Source
@@ -188,7 +188,7 @@ class Delivery:
             self._warnings.append(_TOO_MANY)
             return
         try:
-            image = decode(data, values=self._order.values)
+            image = decode(data, want_float=self._order.want_float)
         except ImageError as error:
             place = f" Its bytes are kept in {kept.path}." if kept else ""
             self._problems.append(

@@ -19,8 +19,7 @@ from ..gateway.backoff import Backoff
 from ..gateway.client import Gateway
 from ..gateway.download import Downloader
 from ..gateway.http.url_policy import DownloadPolicy
-from ..imaging.headers import is_cut_short
-from ..imaging.sniff import sniff
+from ..imaging.headers import is_cut_short, sniff
 from ..journal import CallDetails, CallKey, CallRecord, Claim, Journal
 from ..progress import Progress
 from ..settings.store import Profile

@@ -1,66 +1,34 @@
-"""The input images of an order, digested once and encoded once for all of its calls."""
+"""The input images of an order, hashed once and encoded once for all of its calls."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
 from ..cancel import CancelToken
 from ..imaging.digest import digest
+from ..imaging.parallel import SingleFlight
 from ..imaging.payload import FittedImages, PayloadLimits, fit
 from ..imaging.sources import PixelSource
 
-T = TypeVar("T")
-_POLL_SECONDS = 0.05
 
+class InputImages:
+    """`sources` in the order in which they are sent. May be used from several threads at a time.
 
-class Once:
-    """A value that several threads want and one makes; the others wait, and wake at a cancel.
-
-    A failed attempt is not kept: the next thread tries, and gets the same error if it is one of the input's.
+    Both methods may raise `InputError` for pixels that are no numbers, and `Cancelled`.
     """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-
-    def get(self, cancel: CancelToken, made: Callable[[], T | None], make: Callable[[], T]) -> T:
-        while not self._lock.acquire(timeout=_POLL_SECONDS):
-            cancel.check()
-        try:
-            found = made()
-            return make() if found is None else found
-        finally:
-            self._lock.release()
-
-
-class SharedInputs:
-    """`sources` in the order in which they are sent. An `InputImages` of the client."""
 
     def __init__(self, sources: Sequence[PixelSource]) -> None:
         self._sources = tuple(sources)
-        self._once = Once()
-        self._digests: tuple[str, ...] | None = None
-        self._fitted: dict[PayloadLimits, FittedImages] = {}
+        self._digests: SingleFlight[tuple[str, ...]] = SingleFlight(1)
 
     def __len__(self) -> int:
+        """How many images are sent."""
         return len(self._sources)
 
-    def digests(self, cancel: CancelToken) -> Sequence[str]:
-        return self._once.get(cancel, lambda: self._digests, lambda: self._digest(cancel))
-
-    def _digest(self, cancel: CancelToken) -> tuple[str, ...]:
-        found: list[str] = []
-        for source in self._sources:
-            cancel.check()
-            found.append(digest(source))
-        self._digests = tuple(found)
-        return self._digests
+    def digests(self, cancel: CancelToken) -> tuple[str, ...]:
+        """One digest an image, mask included: everything about the images that shapes the answer."""
+        return self._digests.get("", lambda: tuple(digest(one, cancel=cancel) for one in self._sources), cancel)
 
     def fitted(self, limits: PayloadLimits, cancel: CancelToken) -> FittedImages:
-        return self._once.get(cancel, lambda: self._fitted.get(limits), lambda: self._fit(limits, cancel))
-
-    def _fit(self, limits: PayloadLimits, cancel: CancelToken) -> FittedImages:
-        fitted = fit(self._sources, limits, cancel=cancel, digests=self._digests or ())
-        self._fitted[limits] = fitted
-        return fitted
+        """The images as files that fit into `limits`."""
+        return fit(self._sources, limits, cancel=cancel, digests=self.digests(cancel))

@@ -2,42 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal
 
-from ..cancel import CancelToken
 from ..errors import Billed, NanoBananaError
 from ..imaging.codec import DecodedImage
-from ..imaging.payload import FittedImages, PayloadLimits
 from ..settings.store import Profile
-
-
-class InputImages(Protocol):
-    """The images that go with an order. One object serves all calls of a node, so each is digested and encoded once.
-
-    Both methods may be called from several threads at a time, and may raise `InputError` for pixels that are no
-    numbers, `ImageError` and `Cancelled`.
-    """
-
-    def digests(self, cancel: CancelToken) -> Sequence[str]:
-        """One digest an image, mask included: everything about the images that shapes the answer."""
-        ...
-
-    def fitted(self, limits: PayloadLimits, cancel: CancelToken) -> FittedImages:
-        """The images as files that fit into `limits`."""
-        ...
-
-    def __len__(self) -> int:
-        """How many images are sent."""
-        ...
+from .inputs import InputImages
 
 
 @dataclass(frozen=True)
 class Order:
     """One image a variation. `run` names one execution of a graph by a person: within it nothing is sent twice.
 
-    `values`: whether the images that come are wanted as `DecodedImage.values` too.
+    `want_float`: whether the images that come are wanted as `DecodedImage.as_float` too.
     """
 
     profile: Profile
@@ -48,7 +26,7 @@ class Order:
     seed: int
     run: str
     inputs: InputImages | None = None
-    values: bool = False
+    want_float: bool = False
 
 
 Source = Literal["gateway", "journal"]

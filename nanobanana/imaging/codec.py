@@ -4,9 +4,6 @@
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
@@ -16,15 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..cancel import CancelToken
 from ..errors import ImageError
-from . import deep
-from .headers import header_size, is_cut_short, png_exif
-from .inflating import inflated_ahead
-from .sniff import sniff
-from .sources import strip_rows
-from .values import to_float
-from .workers import run_all, share_of_cores
+from .headers import header_size, is_cut_short, sniff
+from .parallel import run_all
+from .sources import strip_rows, to_float
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
@@ -34,7 +26,7 @@ log = logging.getLogger(__name__)
 MAX_PIXELS = 200_000_000
 MAX_BYTES = 128 * 1024 * 1024
 
-_WIDTH_TAG, _HEIGHT_TAG, _ORIENTATION_TAG = 0x0100, 0x0101, 0x0112
+_ORIENTATION_TAG = 0x0112
 _TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -45,8 +37,10 @@ _TRANSPOSES = {
     8: Image.Transpose.ROTATE_90,
 }
 _STRIP_BYTES = 1 << 20
-_WORTH_A_THREAD = 1 << 23
+_EIGHT_BIT_MODES = frozenset({"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV"})
 _ALPHA_MODES = ("RGBA", "LA", "PA", "La", "RGBa")
+# A level of 8 bits for one of 2, 4 and 16 bits.
+_KEY_SCALES = {"L;2": 85.0, "L;4": 17.0, "I;16B": 1 / 256, "RGB;16B": 1 / 256}
 _KEYED_MODES = ("1", "L", "P", "RGB")
 
 
@@ -54,12 +48,12 @@ _KEYED_MODES = ("1", "L", "P", "RGB")
 class DecodedImage:
     """`rgb`: [H,W,3] uint8. `alpha`: [H,W] uint8, 255 opaque and not multiplied in, or None where the file has none.
 
-    `values`: [H,W,3] float32 of `rgb`, see `to_float`: what an IMAGE holds. None where it wasn't asked for.
+    `as_float`: [H,W,3] float32 of `rgb`, see `to_float`: what an IMAGE holds. None where it wasn't asked for.
     """
 
     rgb: NDArray[np.uint8]
     alpha: NDArray[np.uint8] | None = None
-    values: NDArray[np.float32] | None = None
+    as_float: NDArray[np.float32] | None = None
 
     @property
     def height(self) -> int:
@@ -71,69 +65,49 @@ class DecodedImage:
 
 
 def decode(
-    data: bytes, *, values: bool = False, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES
+    data: bytes, *, want_float: bool = False, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES
 ) -> DecodedImage:
-    """The image in `data`, turned upright by its EXIF orientation, as 8-bit RGB and alpha, and as `values` if asked.
+    """The image in `data`, turned upright by its EXIF orientation, as 8-bit RGB and alpha; as float32 too if asked.
 
-    Asking here is faster than working the values out afterwards: their memory is made ready while the file is decoded.
-    16-bit levels v become round(v / 257). Of an animation the first frame is taken. Raises `ImageError` for bytes
-    that are no image, a broken or truncated one, and, before decoding, for one over `max_bytes` or `max_pixels`.
+    Of 16-bit levels the upper byte is taken, of an animation the first frame. Raises `ImageError` for bytes that are
+    no image, a broken or truncated one, and, before decoding, for one over `max_bytes` or `max_pixels`.
     """
     image = _open(data, max_pixels, max_bytes)
-    with share_of_cores() as cores:
-        return _decoded(image, len(data), partial(_open, data, max_pixels, max_bytes), values, cores)
-
-
-def size_of(data: bytes, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES) -> tuple[int, int]:
-    """(width, height) in pixels as shown (EXIF orientation applied), without decoding. Raises `ImageError`."""
-    image = _open(data, max_pixels, max_bytes)
-    width, height = image.size
-    orientation = _orientation_before_loading(image, data)
-    if image.format == "TIFF":
-        # Some versions of Pillow give a TIFF's upright size by themselves.
-        tiff: Any = image
-        width, height = tiff.tag_v2[_WIDTH_TAG], tiff.tag_v2[_HEIGHT_TAG]
-    return (height, width) if orientation >= 5 else (width, height)
-
-
-def _orientation_before_loading(image: ImageFile, data: bytes) -> int:
-    if image.format != "PNG":
-        return _orientation(image)
-    # Asked for it, Pillow would decode the whole image, since a PNG's may stand behind the pixels.
-    described = Image.new("1", (1, 1))
-    described.info["exif"] = png_exif(data) or b""
-    return _orientation(described)
-
-
-def _decoded(
-    image: ImageFile, file_bytes: int, open_again: Callable[[], ImageFile], values: bool, cores: int
-) -> DecodedImage:
-    size = image.width * image.height * 3
-    levels = np.empty(size, np.uint8)
-    floats = np.empty(size if values else 0, np.float32)
-    with _fetched(cores, levels, floats):
-        try:
-            upright = _upright(_loaded(image, file_bytes, open_again, cores))
-        except Exception as error:
-            raise ImageError(f"The image can't be decoded: it is broken or incomplete ({_words(error)}).") from error
-    shape = (upright.height, upright.width, 3)
-    alpha = np.empty(shape[:2], np.uint8) if _has_alpha(upright) else None
-    decoded = DecodedImage(levels.reshape(shape), alpha, floats.reshape(shape) if values else None)
     try:
-        _unpack(upright, decoded, cores)
+        upright = _upright(_load(image))
+    except Exception as error:
+        raise ImageError(f"The image can't be decoded: it is broken or incomplete ({_reason(error)}).") from error
+    shape = (upright.height, upright.width, 3)
+    decoded = DecodedImage(
+        np.empty(shape, np.uint8),
+        np.empty(shape[:2], np.uint8) if _has_alpha(upright) else None,
+        np.empty(shape, np.float32) if want_float else None,
+    )
+    try:
+        _unpack(upright, decoded)
     except ValueError as error:
-        raise ImageError(f"The image's colours can't be read ({_words(error)}).") from error
+        raise ImageError(f"The image's colours can't be read ({_reason(error)}).") from error
     return decoded
 
 
-def _loaded(image: ImageFile, file_bytes: int, open_again: Callable[[], ImageFile], cores: int) -> Image.Image:
-    with inflated_ahead(image, file_bytes, cores) as ahead:
-        try:
-            return deep.load(image, open_again)
-        except Exception:
-            if not ahead:
-                raise
-    return deep.load(open_again(), open_again)
+def _load(image: ImageFile) -> Image.Image:
+    """`image` decoded to 8 bits a channel; of 16-bit levels the upper byte, as Pillow itself does for colour."""
+    # By place: before Pillow 11 tiles were plain tuples.
+    layout: object = image.tile[0][3] if image.format == "PNG" and image.tile else ""
+    image.load()
+    key: Any = image.info.get("transparency")
+    if (scale := _KEY_SCALES.get(str(layout))) and key is not None:
+        # The transparent colour is told in the file's own levels, the pixels come in 8 bits.
+        image.info["transparency"] = (
+            int(key * scale) if isinstance(key, int) else tuple(int(one * scale) for one in key)
+        )
+    if image.mode.startswith("I;16") or (image.mode == "I" and layout == "I;16B"):
+        eight_bits = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        eight_bits.info = image.info
+        return eight_bits
+    if image.mode not in _EIGHT_BIT_MODES:
+        raise ValueError(f"pixels of the kind {image.mode} are not supported")
+    return image
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -141,32 +115,13 @@ def _upright(image: Image.Image) -> Image.Image:
     return image if transpose is None else image.transpose(transpose)
 
 
-@contextmanager
-def _fetched(cores: int, *arrays: NDArray[Any]) -> Generator[None]:
-    """Have the system hand out the memory of `arrays` on another core meanwhile: of large ones a tenth of the work."""
-    if cores < 2 or sum(array.nbytes for array in arrays) < _WORTH_A_THREAD:
-        yield
-        return
-
-    def fill() -> None:
-        for array in arrays:
-            array.fill(0)
-
-    thread = threading.Thread(target=fill, name="nanobanana-memory", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        thread.join()
-
-
 def _has_alpha(image: Image.Image) -> bool:
     return image.mode in _ALPHA_MODES or (image.mode in _KEYED_MODES and "transparency" in image.info)
 
 
-def _unpack(image: Image.Image, decoded: DecodedImage, cores: int) -> None:
-    """Fill the arrays of `decoded` from Pillow's memory, strip by strip on `cores` cores."""
-    rgb, alpha, values = decoded.rgb, decoded.alpha, decoded.values
+def _unpack(image: Image.Image, decoded: DecodedImage) -> None:
+    """Fill the arrays of `decoded` from Pillow's memory, strip by strip on all cores."""
+    rgb, alpha, as_float = decoded.rgb, decoded.alpha, decoded.as_float
     mode = "RGB" if alpha is None else "RGBA"
     width, height = image.size
     rows = strip_rows(width, 4, _STRIP_BYTES)
@@ -180,10 +135,10 @@ def _unpack(image: Image.Image, decoded: DecodedImage, cores: int) -> None:
         rgb[start:stop] = pixels[:, :, :3]
         if alpha is not None:
             alpha[start:stop] = pixels[:, :, 3]
-        if values is not None:
-            to_float(rgb[start:stop], values[start:stop])
+        if as_float is not None:
+            to_float(rgb[start:stop], as_float[start:stop])
 
-    run_all([partial(strip, start) for start in range(0, height, rows)], cores, CancelToken())
+    run_all([partial(strip, start) for start in range(0, height, rows)])
 
 
 def _open(data: bytes, max_pixels: int, max_bytes: int) -> ImageFile:
@@ -203,7 +158,7 @@ def _open(data: bytes, max_pixels: int, max_bytes: int) -> ImageFile:
     try:
         image = reader(BytesIO(data))
     except Exception as error:
-        raise ImageError(f"The image can't be read: its {kind.upper()} header is broken ({_words(error)}).") from error
+        raise ImageError(f"The image can't be read: its {kind.upper()} header is broken ({_reason(error)}).") from error
     _check_size(image.size, max_pixels)
     return image
 
@@ -250,5 +205,5 @@ def _orientation(image: Image.Image) -> int:
     return value if value in _TRANSPOSES else 1
 
 
-def _words(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
     return str(error)[:200] or type(error).__name__

@@ -8,21 +8,18 @@ image. Only pixels that the mask allows are taken from the answer; the others ar
 from __future__ import annotations
 
 import threading
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..cancel import CancelToken
 from ..catalog import ratio_value
 from .codec import DecodedImage
-from .feather import feather_weights
-from .geometry import original_box, pad_to_ratio
-from .sources import ArraySource, PaddedSource, Pixels, PixelSource, strip_rows
-from .workers import core_count, run_all
+from .sources import ArraySource, PaddedSource, Pixels, PixelSource, original_box, pad_to_ratio
 
-_STRIP_BYTES = 1 << 20
+# Four pixels at 1K, twelve from 3K on: enough to hide a seam, little enough to keep a small edit whole.
+_SIDE_PER_PIXEL = 256
+_LEAST, _MOST = 2, 12
 
 
 class MaskedEdit:
@@ -66,28 +63,68 @@ class MaskedEdit:
         image = Image.fromarray(answer.rgb).resize((width, height), Image.Resampling.LANCZOS, box=box)
         return np.asarray(image)
 
-    def composite(self, answer: DecodedImage) -> Pixels:
-        """[H,W,3] uint8: the original with `answer` inside the mask. Where the mask is 0, the original's own levels."""
-        fitted, weights = self.fitted(answer), self.weights()
-        height, width = weights.shape
-        out = np.empty((height, width, 3), np.uint8)
-        rows = strip_rows(width, 3, _STRIP_BYTES)
-
-        def strip(start: int) -> None:
-            stop = min(start + rows, height)
-            # One grey channel spreads over three, a fourth is alpha.
-            before = np.broadcast_to(self._original.rows(start, stop)[:, :, :3], (stop - start, width, 3))
-            weight = weights[start:stop, :, np.newaxis]
-            blend = before * (1 - weight) + fitted[start:stop] * weight
-            # In 8 bits too, weight 0 gives back the original's level and weight 1 the answer's.
-            out[start:stop] = np.rint(blend)
-
-        run_all([partial(strip, start) for start in range(0, height, rows)], core_count(), CancelToken())
-        return out
-
 
 def resize_mask(mask: Pixels, height: int, width: int) -> Pixels:
     """A [h,w] uint8 mask at another size, with soft edges where pixels don't meet."""
     if mask.shape == (height, width):
         return mask
     return np.asarray(Image.fromarray(mask).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def feather_width(height: int, width: int) -> int:
+    """Over how many pixels the answer fades in, for an image of this size."""
+    return int(min(max(round(max(height, width) / _SIDE_PER_PIXEL), _LEAST), _MOST))
+
+
+def feather_weights(mask: Pixels) -> NDArray[np.float32]:
+    """[H,W] float32 for a [H,W] uint8 mask: exactly 0 where the mask is 0, and times mask / 255 elsewhere.
+
+    The weight rises with the distance to the nearest pixel of mask 0 and is full at `feather_width`, or, where the
+    mask is narrower than that, along its middle: thin strokes are edited too. The image's own border is no edge.
+    """
+    weights = np.zeros(mask.shape, np.float32)
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return weights
+    width = feather_width(*mask.shape)
+    # One pixel around the marked part holds the zeros that limit it.
+    box = (
+        slice(max(0, rows[0] - 1), rows[-1] + 2),
+        slice(max(0, columns[0] - 1), columns[-1] + 2),
+    )
+    inside = mask[box]
+    depth = _depth((inside > 0).astype(np.uint8), width)
+    reached = _spread(depth, width)
+    # Where the mask is 0 the depth is: 0 / 1 there.
+    np.divide(depth, np.maximum(reached, 1), out=weights[box], dtype=np.float32)
+    weights[box] *= inside / np.float32(255)
+    return weights
+
+
+def _depth(inside: Pixels, most: int) -> Pixels:
+    """How often the 0/1 mask can be eroded before a pixel is gone, up to `most`: about its distance to the border."""
+    depth: Pixels = np.array(inside)
+    left = inside
+    for step in range(most - 1):
+        left = _with_neighbours(left, np.minimum, diagonal=step % 2 == 1)
+        depth += left
+    return depth
+
+
+def _spread(depth: Pixels, distance: int) -> Pixels:
+    """The greatest depth within `distance` pixels."""
+    for step in range(distance):
+        depth = _with_neighbours(depth, np.maximum, diagonal=step % 2 == 1)
+    return depth
+
+
+def _with_neighbours(levels: Pixels, choose: np.ufunc, *, diagonal: bool) -> Pixels:
+    """Each pixel with `choose` over itself and its 4 neighbours, or 8 with `diagonal`: in turn they make a circle."""
+    out: Pixels = np.array(levels)
+    choose(out[1:], levels[:-1], out=out[1:])
+    choose(out[:-1], levels[1:], out=out[:-1])
+    # What is chosen from sideways holds the rows above and below already, or not.
+    beside: Pixels = np.array(out) if diagonal else levels
+    choose(out[:, 1:], beside[:, :-1], out=out[:, 1:])
+    choose(out[:, :-1], beside[:, 1:], out=out[:, :-1])
+    return out

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..cancel import CancelToken
+from .parallel import run_all
 from .sources import Pixels, PixelSource, strip_rows
-from .workers import run_all
 
 _SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _COLOUR_TYPES: Final = {1: 0, 3: 2, 4: 6}
@@ -57,7 +57,7 @@ def encode_png(source: PixelSource, *, limit: int | None, cancel: CancelToken, w
         budget.spend(len(result.data))
         return result
 
-    strips = run_all([partial(strip, start) for start in starts], workers, cancel)
+    strips = run_all([partial(strip, start) for start in starts], workers=workers, cancel=cancel)
     adler = 1
     for piece in strips:
         adler = _combined_adler(adler, piece.adler, piece.length)
@@ -67,11 +67,6 @@ def encode_png(source: PixelSource, *, limit: int | None, cancel: CancelToken, w
         parts += _chunk(b"IDAT", piece.data)
     parts += [*_chunk(b"IDAT", struct.pack(">I", adler)), *_chunk(b"IEND", b"")]
     return b"".join(parts)
-
-
-def deflated_bytes(source: PixelSource) -> int:
-    """What the pixels of `source`, a few rows, come to in one piece."""
-    return len(_strip(source, 0, source.height, last=False).data)
 
 
 class _Budget:

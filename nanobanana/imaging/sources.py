@@ -1,26 +1,40 @@
-"""Where pixels come from: rows of 8-bit values, computed when they are read, so that no whole copy is ever needed."""
+"""Where pixels come from: rows of 8-bit levels, computed when they are read and never copied as a whole; geometry."""
 
 # pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from .geometry import Padding
-
 Pixels = NDArray[np.uint8]
+Box = tuple[float, float, float, float]
 
 # Lanczos looks at three output pixels to either side.
 _LANCZOS_SUPPORT = 3
 # However much smaller it becomes, about this much of a source is held at a time while it is scaled.
 _READ_BYTES = 1 << 22
+# Numpy works through a block while it is in the processor's cache.
+_BLOCK_VALUES = 1 << 16
 
 
-@runtime_checkable
+@dataclass(frozen=True)
+class Padding:
+    """Pixels added at each side."""
+
+    left: int = 0
+    top: int = 0
+    right: int = 0
+    bottom: int = 0
+
+    def padded(self, width: int, height: int) -> tuple[int, int]:
+        """(width, height) of a `width` x `height` image with this padding around it."""
+        return width + self.left + self.right, height + self.top + self.bottom
+
+
 class PixelSource(Protocol):
     """An image of `height` x `width` pixels; `channels` is 1 (grey), 3 (RGB) or 4 (RGB and straight alpha)."""
 
@@ -157,3 +171,44 @@ def strip_rows(width: int, channels: int, strip_bytes: int, multiple: int = 1) -
     """How many rows make up about `strip_bytes` of pixels, at least `multiple` and a multiple of it."""
     rows = strip_bytes // (width * channels)
     return max(multiple, rows - rows % multiple)
+
+
+def pad_to_ratio(width: int, height: int, ratio: float) -> Padding:
+    """The least padding, even on both sides, that gives `width` x `height` pixels the `ratio` (width / height).
+
+    The padded ratio is the nearest that whole pixels allow.
+    """
+    if width / height < ratio:
+        extra = max(0, round(height * ratio) - width)
+        return Padding(left=extra // 2, right=extra - extra // 2)
+    extra = max(0, round(width / ratio) - height)
+    return Padding(top=extra // 2, bottom=extra - extra // 2)
+
+
+def original_box(width: int, height: int, padding: Padding, answer_width: int, answer_height: int) -> Box:
+    """Where a `width` x `height` original lies in an answer to its padded image: (left, top, right, bottom).
+
+    In pixels of the answer, fractions included. An answer of another ratio than the padded image's is taken as
+    stretched to its own size: what lies at a third of the one lies at a third of the other.
+    """
+    padded_width, padded_height = padding.padded(width, height)
+    across, down = answer_width / padded_width, answer_height / padded_height
+    return (
+        padding.left * across,
+        padding.top * down,
+        answer_width - padding.right * across,
+        answer_height - padding.bottom * down,
+    )
+
+
+def scaled(width: int, height: int, factor: float) -> tuple[int, int]:
+    """(width, height) times `factor`, rounded, at least one pixel each."""
+    return max(1, round(width * factor)), max(1, round(height * factor))
+
+
+def to_float(levels: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
+    """Fill `out` with the float32 nearest to v / 255 of every level v; both [H,W] or [H,W,C] of the same shape."""
+    rows = max(1, _BLOCK_VALUES // max(1, levels[0].size))
+    for start in range(0, len(levels), rows):
+        # A true division: multiplying by 1 / 255 would miss by one bit for some levels.
+        np.divide(levels[start : start + rows], np.float32(255), out=out[start : start + rows])

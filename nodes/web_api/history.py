@@ -10,7 +10,7 @@ from typing import cast
 from ...nanobanana.calls.recovery import can_be_fetched, download_again
 from ...nanobanana.cancel import CancelToken
 from ...nanobanana.errors import HistoryError, ImageError, InputError
-from ...nanobanana.imaging.sniff import sniff
+from ...nanobanana.imaging.headers import sniff
 from ...nanobanana.journal import CallRecord, DayTotal, ImageRecord
 from ...nanobanana.settings.store import redact
 from .._services import engine, journal, profiles, thumbnails

@@ -374,11 +374,11 @@ def test_calls_with_several_variations_are_calls_of_their_own(gateway: Simulator
     assert len(gateway.ledger.posts) == 4 + 3
 
 
-def test_values_come_where_they_are_asked_for_also_from_disk(bench: Bench) -> None:
+def test_floats_come_where_they_are_asked_for_also_from_disk(bench: Bench) -> None:
     for _ in range(2):
-        asked, plain = bench.make(values=True), bench.make(variation=1)
-        assert asked.images[0].image.values is not None
-        assert plain.images[0].image.values is None
+        asked, plain = bench.make(want_float=True), bench.make(variation=1)
+        assert asked.images[0].image.as_float is not None
+        assert plain.images[0].image.as_float is None
     assert asked.source == "journal"
 
 

@@ -19,8 +19,7 @@ from pack.nanobanana.gateway.backoff import Backoff
 from pack.nanobanana.gateway.download import Downloader
 from pack.nanobanana.gateway.http.resolver import LookUp, Resolved, system_look_up
 from pack.nanobanana.gateway.http.url_policy import DownloadPolicy
-from pack.nanobanana.imaging.headers import is_cut_short
-from pack.nanobanana.imaging.sniff import sniff
+from pack.nanobanana.imaging.headers import is_cut_short, sniff
 from pack.nanobanana.progress import Progress
 from PIL import Image
 from servers import Peer, Proxy, RawServer, closed_port, silent_port

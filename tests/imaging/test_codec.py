@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from pack.nanobanana.imaging import decode, size_of
+from pack.nanobanana.imaging.codec import decode
 from PIL import Image
 
 from .files import raw_png, saved, unfiltered
@@ -111,18 +111,18 @@ def test_shallow_grey_with_a_transparent_level(depth: int, byte: int, levels: li
     assert decoded.alpha[0].tolist() == [255] * (len(levels) - 1) + [0]
 
 
-def rounded(levels: NDArray[np.uint16]) -> NDArray[np.uint8]:
-    return np.rint(levels.astype(np.float64) / 257).astype(np.uint8)
+def upper_byte(levels: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    return (levels >> 8).astype(np.uint8)
 
 
 ALL_LEVELS = np.arange(65536, dtype=np.uint16).reshape(256, 256)
 
 
 @pytest.mark.parametrize(("colour", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
-def test_every_16_bit_level_is_rounded(colour: int, channels: int) -> None:
+def test_of_every_16_bit_level_the_upper_byte_is_taken(colour: int, channels: int) -> None:
     levels = np.stack([np.roll(ALL_LEVELS, 1000 * c) for c in range(channels)], axis=-1)
     decoded = decode(raw_png(256, 256, 16, colour, unfiltered(levels.astype(">u2").view(np.uint8))))
-    expected = rounded(levels)
+    expected = upper_byte(levels)
     colours = expected[:, :, :3] if channels >= 3 else expected[:, :, [0, 0, 0]]
     np.testing.assert_array_equal(decoded.rgb, colours)
     if channels % 2:
@@ -132,20 +132,22 @@ def test_every_16_bit_level_is_rounded(colour: int, channels: int) -> None:
         np.testing.assert_array_equal(decoded.alpha, expected[:, :, -1])
 
 
-def test_a_transparent_16_bit_colour_is_compared_in_16_bits() -> None:
-    levels = np.array([[[1000, 2000, 3000], [1001, 2000, 3000]]], np.uint16)
-    key = struct.pack(">HHH", 1000, 2000, 3000)
+def test_a_transparent_16_bit_colour() -> None:
+    levels = np.array([[[0x1234, 2000, 3000], [0x1334, 2000, 3000]]], np.uint16)
+    key = struct.pack(">HHH", 0x1234, 2000, 3000)
     decoded = decode(raw_png(2, 1, 16, 2, unfiltered(levels.astype(">u2").view(np.uint8)), (b"tRNS", key)))
     assert decoded.alpha is not None
     assert decoded.alpha.tolist() == [[0, 255]]
     grey = levels[:, :, :1].astype(">u2").view(np.uint8)
-    decoded = decode(raw_png(2, 1, 16, 0, unfiltered(grey), (b"tRNS", struct.pack(">H", 1001))))
+    decoded = decode(raw_png(2, 1, 16, 0, unfiltered(grey), (b"tRNS", struct.pack(">H", 0x1334))))
     assert decoded.alpha is not None
     assert decoded.alpha.tolist() == [[255, 0]]
 
 
 def test_16_bit_tiff() -> None:
-    np.testing.assert_array_equal(decode(saved(Image.fromarray(ALL_LEVELS), "TIFF")).rgb[:, :, 0], rounded(ALL_LEVELS))
+    np.testing.assert_array_equal(
+        decode(saved(Image.fromarray(ALL_LEVELS), "TIFF")).rgb[:, :, 0], upper_byte(ALL_LEVELS)
+    )
 
 
 def test_cmyk_jpeg_with_levels_inverted_as_adobe_does() -> None:
@@ -184,7 +186,7 @@ def test_exif_orientation(orientation: int, kind: str) -> None:
         upright = upright.transpose(TRANSPOSES[orientation])
     decoded = decode(data)
     np.testing.assert_array_equal(decoded.rgb, np.asarray(upright))
-    assert size_of(data) == upright.size == ((40, 24) if orientation < 5 else (24, 40))
+    assert upright.size == ((40, 24) if orientation < 5 else (24, 40))
 
 
 def test_exif_orientation_of_16_bit_and_alpha() -> None:
@@ -215,15 +217,15 @@ def test_of_an_animation_the_first_frame_is_taken(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 @pytest.mark.parametrize(("shape", "channels"), [((7, 9), 3), ((40, 30), 4), ((1500, 1100), 3)])
-def test_values_are_the_levels_divided(kind: str, shape: tuple[int, int], channels: int) -> None:
+def test_as_float_the_levels_are_divided(kind: str, shape: tuple[int, int], channels: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     data = saved(Image.fromarray(photo(*shape, 3 if kind == "JPEG" else channels)), kind, exif=exif)
-    assert decode(data).values is None
-    decoded = decode(data, values=True)
-    assert decoded.values is not None
-    assert decoded.values.dtype == np.float32
-    np.testing.assert_array_equal(decoded.values, decoded.rgb.astype(np.float32) / np.float32(255))
+    assert decode(data).as_float is None
+    decoded = decode(data, want_float=True)
+    assert decoded.as_float is not None
+    assert decoded.as_float.dtype == np.float32
+    np.testing.assert_array_equal(decoded.as_float, decoded.rgb.astype(np.float32) / np.float32(255))
     np.testing.assert_array_equal(decoded.rgb, decode(data).rgb)
 
 

@@ -3,9 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from pack.nanobanana.cancel import Cancelled, CancelToken
-from pack.nanobanana.imaging import ArraySource, digest
-from pack.nanobanana.imaging.geometry import Padding
-from pack.nanobanana.imaging.sources import PaddedSource
+from pack.nanobanana.imaging.digest import digest
+from pack.nanobanana.imaging.sources import ArraySource, PaddedSource, Padding
 
 from .samples import photo
 

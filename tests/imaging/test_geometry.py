@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pack.nanobanana.catalog import ASPECT_RATIOS, ratio_value
-from pack.nanobanana.imaging.geometry import Padding, original_box, pad_to_ratio, scaled
+from pack.nanobanana.imaging.sources import Padding, original_box, pad_to_ratio, scaled
 
 sides = st.integers(1, 8192)
 ratios = st.sampled_from([ratio_value(ratio) for ratio in ASPECT_RATIOS])

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from pack.nanobanana.imaging.headers import header_size, is_cut_short, png_exif
+from pack.nanobanana.imaging.headers import header_size, is_cut_short
 from PIL import Image
 
-from .files import raw_png, saved
+from .files import saved
 
 
 @pytest.mark.parametrize("size", [(1, 1), (37, 53), (3000, 2)])
@@ -47,9 +47,3 @@ def test_no_size_is_made_up() -> None:
     assert header_size(b"\xff\xd8\xff\xe0\x00\x04ab" + b"no marker here", "jpeg") is None
     assert header_size(b"RIFF\x00\x00\x00\x00WEBPABCD" + b"\x00" * 20, "webp") is None
     assert header_size(b"BM" + b"\x00" * 50, "bmp") is None
-
-
-def test_exif_of_a_png_is_found_wherever_it_stands() -> None:
-    before = raw_png(1, 1, 8, 0, b"\x00\x00", (b"eXIf", b"MM..."))
-    assert png_exif(before) == b"MM..."
-    assert png_exif(raw_png(1, 1, 8, 0, b"\x00\x00")) is None

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pack.nanobanana.cancel import Cancelled, CancelToken
-from pack.nanobanana.imaging import ArraySource, encoding, png
+from pack.nanobanana.imaging import png
+from pack.nanobanana.imaging.sources import ArraySource
 from PIL import Image
 
 from .samples import drawing, photo
@@ -140,4 +141,6 @@ def test_a_cancel_stops_it() -> None:
 @pytest.mark.parametrize("shape", [(1, 1, 1), (900, 700, 3), (3, 5000, 4), (5000, 3, 1)])
 def test_noise_takes_no_more_than_foreseen(shape: tuple[int, int, int]) -> None:
     pixels = np.random.default_rng(4).integers(0, 256, shape, np.uint8)
-    assert pixels.size < len(encoded(pixels)) <= encoding.most_bytes(ArraySource(pixels))
+    # Deflate leaves what it can't shorten as it is, but for some bytes a block; then come the chunks around.
+    most = round(shape[0] * (1 + shape[1] * shape[2]) * 1.001) + 1024
+    assert pixels.size < len(encoded(pixels)) <= most

@@ -2,40 +2,23 @@
 
 from __future__ import annotations
 
-import gc
-import importlib.util
-import sys
 import threading
 from collections.abc import Iterator
-from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pack.nanobanana.calls.inputs import InputImages
 from pack.nanobanana.cancel import Cancelled, CancelToken
 from pack.nanobanana.errors import InputError
-from pack.nanobanana.imaging import ArraySource, DecodedImage, PixelSource, digest
+from pack.nanobanana.imaging.codec import DecodedImage
+from pack.nanobanana.imaging.digest import digest
+from pack.nanobanana.imaging.parallel import core_count
+from pack.nanobanana.imaging.sources import ArraySource
+from tensors_alone import tensors
 
-TENSORS = Path(__file__).resolve().parents[2] / "nodes" / "_tensors.py"
-
-
-def load() -> ModuleType:
-    """`pack.nodes._tensors` without `pack.nodes`, which needs a host."""
-    if "pack.nodes._tensors" in sys.modules:
-        return sys.modules["pack.nodes._tensors"]
-    spec = importlib.util.spec_from_file_location("pack.nodes._tensors", TENSORS)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-tensors: Any = load()
 LEVELS = torch.arange(256, dtype=torch.float32) / 255
 
 
@@ -51,7 +34,6 @@ def levels_of(image: torch.Tensor) -> np.ndarray:
     """All images of an IMAGE as levels, each read in several strips."""
     images = []
     for source in tensors.sources(image):
-        assert isinstance(source, PixelSource)
         step = max(1, source.height // 3)
         rows = [source.rows(start, min(start + step, source.height)) for start in range(0, source.height, step)]
         assert all(part.dtype == np.uint8 and part.flags.c_contiguous for part in rows)
@@ -259,39 +241,10 @@ def test_inference_tensors_work() -> None:
     assert digest(source) == digest(ArraySource(expected(image)[0]))
 
 
-class Counter:
-    """How often pixels were digested."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.count = 0
-        inner = tensors.pixel_digest
-
-        def counted(*arguments: Any) -> str:
-            self.count += 1
-            return inner(*arguments)
-
-        monkeypatch.setattr(tensors, "pixel_digest", counted)
-
-
 def test_the_digest_is_that_of_the_pixels() -> None:
     image = torch.rand((2, 300, 200, 3))
     found = [digest(source) for source in tensors.sources(image)]
     assert found == [digest(ArraySource(pixels)) for pixels in expected(image)]
-
-
-def test_one_tensor_given_to_fifty_calls_is_digested_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    counter = Counter(monkeypatch)
-    image = torch.rand((1, 200, 200, 3))
-    calls = [tensors.sources(image)[0] for _ in range(50)]
-    names: list[str] = []
-    threads = [threading.Thread(target=lambda one=one: names.append(digest(one))) for one in calls]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(names) == 50
-    assert len(set(names)) == 1
-    assert counter.count == 1
 
 
 @pytest.mark.parametrize("through", ["torch", "numpy", "data"])
@@ -309,18 +262,6 @@ def test_a_tensor_that_was_changed_is_digested_anew(through: str) -> None:
     assert second == digest(ArraySource(expected(image)[0]))
 
 
-def test_memory_that_another_image_got_is_digested_anew() -> None:
-    memory = np.zeros((1, 40, 40, 3), np.float32)
-    names = set()
-    for value in (0.1, 0.5, 0.9):
-        memory[:] = value
-        image = torch.from_numpy(memory)
-        names.add(digest(tensors.sources(image)[0]))
-        del image
-        gc.collect()
-    assert len(names) == 3
-
-
 def test_different_views_of_the_same_memory_are_told_apart() -> None:
     image = torch.rand((1, 40, 40, 3))
     views = [image, image.transpose(1, 2), image[:, :20], image[..., :1], image.view(1, 20, 80, 3)]
@@ -328,9 +269,17 @@ def test_different_views_of_the_same_memory_are_told_apart() -> None:
     assert len({digest(one) for one in calls}) == len(views)
 
 
-def test_a_digest_can_be_cancelled() -> None:
-    cancel = CancelToken()
-    cancel.cancel()
-    source = tensors.sources(torch.rand((1, 400, 400, 3)))[0]
+def test_a_cancel_during_the_digest_of_the_inputs_ends_it() -> None:
+    cancel, read = CancelToken(), list[int]()
+
+    class Cancelling(tensors.TensorSource):  # type: ignore[misc]
+        def rows(self, start: int, stop: int) -> np.ndarray:
+            read.append(start)
+            cancel.cancel()
+            return super().rows(start, stop)
+
+    image = torch.rand((4000, 1000, 3))
     with pytest.raises(Cancelled):
-        digest(source, cancel=cancel)
+        InputImages([Cancelling(image, "Image 1")]).digests(cancel)
+    # Of some 12 strips, those that were begun on each core.
+    assert len(read) <= core_count()

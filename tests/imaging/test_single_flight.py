@@ -5,16 +5,16 @@ import time
 
 import pytest
 from pack.nanobanana.cancel import Cancelled, CancelToken
-from pack.nanobanana.imaging.shared import SharedResults
+from pack.nanobanana.imaging.parallel import SingleFlight
 
 
-def wait_until_pending(results: SharedResults[str], key: str) -> None:
+def wait_until_pending(results: SingleFlight[str], key: str) -> None:
     while key not in results._pending:
         time.sleep(0.001)
 
 
 def test_a_value_is_made_once_and_kept(cancel: CancelToken) -> None:
-    results: SharedResults[str] = SharedResults(100, len)
+    results: SingleFlight[str] = SingleFlight(100, len)
     made: list[str] = []
 
     def make() -> str:
@@ -29,7 +29,7 @@ def test_a_value_is_made_once_and_kept(cancel: CancelToken) -> None:
 
 
 def test_who_comes_while_it_is_made_waits_for_it(cancel: CancelToken) -> None:
-    results: SharedResults[str] = SharedResults(100, len)
+    results: SingleFlight[str] = SingleFlight(100, len)
     go = threading.Event()
     made: list[int] = []
     found: list[str] = []
@@ -51,7 +51,7 @@ def test_who_comes_while_it_is_made_waits_for_it(cancel: CancelToken) -> None:
 
 
 def test_an_error_reaches_everyone_who_waited_and_is_not_kept(cancel: CancelToken) -> None:
-    results: SharedResults[str] = SharedResults(100, len)
+    results: SingleFlight[str] = SingleFlight(100, len)
     go = threading.Event()
     caught: list[str] = []
 
@@ -77,7 +77,7 @@ def test_an_error_reaches_everyone_who_waited_and_is_not_kept(cancel: CancelToke
 
 
 def test_the_makers_cancel_is_its_own(cancel: CancelToken) -> None:
-    results: SharedResults[str] = SharedResults(100, len)
+    results: SingleFlight[str] = SingleFlight(100, len)
     go = threading.Event()
     maker_cancelled: list[bool] = []
 
@@ -104,7 +104,7 @@ def test_the_makers_cancel_is_its_own(cancel: CancelToken) -> None:
 
 
 def test_who_waits_can_be_cancelled(cancel: CancelToken) -> None:
-    results: SharedResults[str] = SharedResults(100, len)
+    results: SingleFlight[str] = SingleFlight(100, len)
     go = threading.Event()
 
     def make() -> str:
@@ -123,7 +123,7 @@ def test_who_waits_can_be_cancelled(cancel: CancelToken) -> None:
 
 
 def test_what_is_kept_is_bounded_by_its_weight(cancel: CancelToken) -> None:
-    results: SharedResults[str] = SharedResults(10, len)
+    results: SingleFlight[str] = SingleFlight(10, len)
     made: list[str] = []
 
     def get(key: str, value: str) -> None:
@@ -144,11 +144,3 @@ def test_what_is_kept_is_bounded_by_its_weight(cancel: CancelToken) -> None:
     assert made[-2:] == ["huge", "huge"]
     get("b", "xxxx")
     assert made[-1] == "huge"
-
-
-def test_a_kept_value_that_is_not_valid_is_made_anew(cancel: CancelToken) -> None:
-    results: SharedResults[int] = SharedResults(10, lambda _: 1)
-    numbers = iter(range(10))
-    assert results.get("key", lambda: next(numbers), cancel) == 0
-    assert results.get("key", lambda: next(numbers), cancel, is_valid=lambda value: value >= 1) == 1
-    assert results.get("key", lambda: next(numbers), cancel, is_valid=lambda value: value >= 1) == 1

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 from pack.nanobanana.cancel import Cancelled, CancelToken
-from pack.nanobanana.imaging.workers import core_count, run_all
+from pack.nanobanana.imaging.parallel import core_count, run_all
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
@@ -15,14 +15,16 @@ def test_results_come_in_order_whoever_is_first(workers: int, cancel: CancelToke
         time.sleep(0.002 * (number % 3))
         return number * number
 
-    assert run_all([partial(job, number) for number in range(20)], workers, cancel) == [n * n for n in range(20)]
-    assert run_all([], workers, cancel) == []
+    assert run_all([partial(job, number) for number in range(20)], workers=workers, cancel=cancel) == [
+        n * n for n in range(20)
+    ]
+    assert run_all([], workers=workers, cancel=cancel) == []
 
 
 def test_jobs_overlap(cancel: CancelToken) -> None:
     meeting = threading.Barrier(3, timeout=5)
     # Each waits for the other two: with fewer threads the barrier would break.
-    assert len(run_all([meeting.wait] * 3, 3, cancel)) == 3
+    assert len(run_all([meeting.wait] * 3, workers=3, cancel=cancel)) == 3
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -36,7 +38,7 @@ def test_the_first_failure_surfaces_and_stops_the_rest(workers: int, cancel: Can
         time.sleep(0.001)
 
     with pytest.raises(ValueError, match="the fourth"):
-        run_all([partial(job, number) for number in range(200)], workers, cancel)
+        run_all([partial(job, number) for number in range(200)], workers=workers, cancel=cancel)
     assert len(done) < 100
 
 
@@ -50,7 +52,7 @@ def test_a_cancel_stops_between_jobs() -> None:
             cancel.cancel()
 
     with pytest.raises(Cancelled):
-        run_all([partial(job, number) for number in range(200)], 2, cancel)
+        run_all([partial(job, number) for number in range(200)], workers=2, cancel=cancel)
     assert len(done) < 10
 
 
@@ -61,7 +63,7 @@ def test_further_threads_are_daemons(cancel: CancelToken) -> None:
         meeting.wait()
         return threading.current_thread() is threading.main_thread(), threading.current_thread().daemon
 
-    assert sorted(run_all([job, job], 2, cancel)) == [(False, True), (True, False)]
+    assert sorted(run_all([job, job], workers=2, cancel=cancel)) == [(False, True), (True, False)]
 
 
 def test_there_is_a_core() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from io import BytesIO
 
 import pytest
-from pack.nanobanana.imaging import extension, sniff
+from pack.nanobanana.imaging.headers import extension, sniff
 from PIL import Image
 
 KINDS = {"PNG": "png", "JPEG": "jpeg", "WEBP": "webp", "GIF": "gif", "TIFF": "tiff", "BMP": "bmp", "AVIF": "avif"}
