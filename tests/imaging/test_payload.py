@@ -129,8 +129,8 @@ def test_small_images_get_what_they_need_and_the_large_ones_share_the_rest() -> 
     sizes = [len(result.images[number].data) for number in (0, 2)]
     assert sizes[0] == pytest.approx(sizes[1], rel=0.15)
     # The next better quality would be too much.
-    assert all("quality 85" in note and "scaled" not in note for note in result.notes)
-    assert 2 * len(jpeg(large, 90)) * 4 / 3 > 900_000 - ROOM
+    assert all("quality 95" in note and "scaled" not in note for note in result.notes)
+    assert len(fitted([large]).images[0].data) * 4 / 3 > (900_000 - ROOM) / 2
 
 
 def test_as_many_as_possible_stay_lossless() -> None:
