@@ -37,9 +37,10 @@ _STRIP_BYTES: Final = 1 << 20
 # An image may stay lossless up to this many times its equal part of the body.
 _LOSSLESS_PARTS: Final = 2
 _LEAST_SIDE: Final = 32
-# Scaling aims a little below the limit, and takes at least this off a side from one try to the next.
+# Scaling aims a little below the limit, and is done when it uses this part of it.
 _AIM: Final = 0.97
-_LEAST_STEP: Final = 0.97
+_CLOSE_ENOUGH: Final = 0.9
+_SCALE_TRIES: Final = 6
 # What servers are known to be shipped with: 10 MB and 4.5 MB (hosted API gateways), 1 MB (nginx).
 _COMMON_CAPS: Final = (9_500_000, 4_200_000, 950_000)
 
@@ -201,13 +202,28 @@ def _lossy_within(source: PixelSource, limit: int, cancel: CancelToken) -> _Sent
         if sent.bytes <= limit:
             return sent
         sent = _lossy(source, quality, factor, cancel)
-    while sent.bytes > limit:
-        # Bytes go with the pixels at most: the next try is never too small.
-        factor *= min(_LEAST_STEP, sqrt(_AIM * limit / sent.bytes))
-        if max(source.width, source.height) * factor < _LEAST_SIDE:
-            return None
-        sent = _lossy(source, QUALITIES[-1], factor, cancel)
-    return sent
+    return sent if sent.bytes <= limit else _scaled_within(source, limit, factor, sent.bytes, cancel)
+
+
+def _scaled_within(source: PixelSource, limit: int, factor: float, too_many: int, cancel: CancelToken) -> _Sent | None:
+    """`source` at a size below `factor`, at which it takes `too_many` bytes, that makes good use of `limit`."""
+    fits: _Sent | None = None
+    low, high, at_factor, at_bytes = 0.0, factor, factor, too_many
+    for _ in range(_SCALE_TRIES):
+        # Bytes go with the pixels, more or less.
+        guess = at_factor * sqrt(_AIM * limit / at_bytes)
+        at_factor = guess if low < guess < high else (low + high) / 2
+        if max(source.width, source.height) * at_factor < _LEAST_SIDE:
+            break
+        sent = _lossy(source, QUALITIES[-1], at_factor, cancel)
+        at_bytes = sent.bytes
+        if at_bytes > limit:
+            high = at_factor
+            continue
+        fits, low = sent, at_factor
+        if at_bytes >= _CLOSE_ENOUGH * limit:
+            break
+    return fits
 
 
 def _lossy(source: PixelSource, quality: int, factor: float, cancel: CancelToken) -> _Sent:
