@@ -41,7 +41,7 @@ def shown(node_id: str, output: int = 3) -> dict[str, Any]:
 
 
 def ran(party: Party, graph: Graph) -> Any:
-    outcome = party.host.run(graph, lambda _node, _text: None)
+    outcome = party.host.run(graph, lambda _: None)
     if outcome.status != "success":
         raise RuntimeError(f"{party.name}: {outcome.status}: {outcome.message}")
     return outcome

@@ -27,6 +27,7 @@ from parties import Party, stand_in
 
 load_pack()
 from pack.nanobanana.cancel import CancelToken  # noqa: E402
+from pack.nanobanana.image_request import ImageRequest  # noqa: E402
 from pack.nanobanana.journal import CallDetails, CallKey, Journal  # noqa: E402
 
 # (prompts in the list, count of each).
@@ -39,7 +40,9 @@ _MODEL = "NanoBanana2-0.5K"
 _LOOK_UPS = 20
 # A page and a look-up go down a tree that is a few levels deeper; a search reads more.
 GROWN = {"first page": 10.0, "look-up": 5.0, "search": 1000.0}
-_DETAILS = CallDetails(_MODEL, "a cat", "1:1", "png", "documented", "default", "https://gateway.example", 1, 0, 0.04)
+_DETAILS = CallDetails(
+    ImageRequest(_MODEL, "a cat", "1:1", "png", 1), "documented", "default", "https://gateway.example", 0, 0.04
+)
 # Prompts of some 200 characters, every one different, of which one in a thousand holds a rare word.
 _FILL = """
 WITH RECURSIVE numbers(n) AS (SELECT :first UNION ALL SELECT n + 1 FROM numbers WHERE n < :last)

@@ -83,8 +83,8 @@ def request_body(images: Sequence[Any], limits: PayloadLimits, workers: int | No
     """All that happens between the IMAGE tensors and the socket; the body's length in bytes."""
     sources = [source for image in images for source in tensors.sources(image)]
     fitted = fit(sources, limits, cancel=CancelToken(), workers=workers)
-    request = ImageRequest("NanoBananaPro-4K", "a cute cat", "1:1", "png", fitted.images)
-    return sum(len(piece) for piece in RequestBody(request, "documented", stream=True))
+    request = ImageRequest("NanoBananaPro-4K", "a cute cat", "1:1", "png")
+    return sum(len(piece) for piece in RequestBody(request, fitted.images, "documented", stream=True))
 
 
 def encoded(image: Image.Image, **options: Any) -> bytes:

@@ -133,7 +133,7 @@ def latency_row() -> Row:
         serving.start()
         port = int(listening.getsockname()[1])
         gateway = Gateway(Profile(base_url=f"http://127.0.0.1:{port}"))
-        body = RequestBody(ImageRequest("NanoBananaPro-1K", "x", "1:1", "png"), "documented", stream=True)
+        body = RequestBody(ImageRequest("NanoBananaPro-1K", "x", "1:1", "png"), (), "documented", stream=True)
         callbacks = Callbacks(on_url=lambda _: told.append(time.monotonic()))
         gateway.ask(body, cancel=CancelToken(), callbacks=callbacks)
         serving.join()
@@ -147,10 +147,10 @@ def latency_row() -> Row:
 def body_rows(repeats: int) -> list[Row]:
     """The base64 of a 15 MB image: made piece by piece, never scanned."""
     image = EncodedImage(bytes(range(256)) * 58_600, "image/png")
-    request = ImageRequest("NanoBananaPro-4K", "a cat", "1:1", "png", (image,))
+    request = ImageRequest("NanoBananaPro-4K", "a cat", "1:1", "png")
 
     def ours() -> int:
-        return sum(len(piece) for piece in RequestBody(request, "documented", stream=True))
+        return sum(len(piece) for piece in RequestBody(request, (image,), "documented", stream=True))
 
     def as_json() -> int:
         url = "data:image/png;base64," + base64.b64encode(image.data).decode()
@@ -196,7 +196,7 @@ def edit_memory(side: int, *, lossless: bool) -> dict[str, int | None]:
 
             def edit(image: Any) -> None:
                 inputs = InputImages(tensors.sources(image))
-                order = Order(profile, "NanoBanana2-0.5K", "x", "1:1", "png", 1, "run", inputs)
+                order = Order(profile, ImageRequest("NanoBanana2-0.5K", "x", "1:1", "png", 1), "run", inputs)
                 call = engine.start(order, 0, CancelToken())
                 while not call.done:
                     time.sleep(0.005)

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
 import tempfile
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -53,20 +52,23 @@ def open_host(choice: str, folder: Path) -> Generator[Host, None, None]:
 
 
 class _Teller:
-    """Prints what nodes say, once for each new thing: a counter that only ticks on is not new."""
+    """Prints where each node stands, once for each new thing: progress within a phase is not new."""
 
     def __init__(self, graph: Graph, started: float) -> None:
         self._graph = graph
         self._started = started
         self._last: dict[str, str] = {}
 
-    def __call__(self, node_id: str, text: str) -> None:
-        line = " | ".join(text.split("\n"))
-        gist = re.sub(r"[\d.]+", "", line)
-        if line and self._last.get(node_id) != gist:
-            self._last[node_id] = gist
+    def __call__(self, status: Mapping[str, Any]) -> None:
+        node_id = str(status["node"])
+        phases = ", ".join(sorted({str(call["phase"]) for call in status["calls"]}))
+        line = f"{phases or status['state']}, {status['delivered']} of {status['total']} images"
+        if self._last.get(node_id) != line:
+            self._last[node_id] = line
             title = self._graph[node_id]["_meta"]["title"] if node_id in self._graph else node_id
             print(f"  {time.perf_counter() - self._started:5.1f} s  {title} #{node_id}: {line}", flush=True)
+            for text in [*status["warnings"], *(error["message"] for error in status["errors"])]:
+                print(f"          {text}", flush=True)
 
 
 def run_workflows(host: Host, paths: list[Path], output: Path) -> tuple[list[Row], list[str]]:

@@ -4,47 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
-import struct
 import time
 import uuid
 from collections.abc import Mapping
 from typing import Any, Final
 
 import aiohttp
-from outcome import OnText, Outcome
+from outcome import STATUS, OnStatus, Outcome
 from workflow_graph import Graph
 
-_TEXT_MESSAGE: Final = 3
 _END: Final = {"execution_success": "success", "execution_error": "error", "execution_interrupted": "interrupted"}
-
-
-def progress_text(message: bytes) -> tuple[str, str] | None:
-    """(node id, words) of a binary message that carries a node's text, None for any other.
-
-    The form: message type, length of the node's id (both 4 bytes, big-endian), the id, the words in UTF-8.
-    """
-    if len(message) < 8:
-        return None
-    kind, length = struct.unpack(">II", message[:8])
-    if kind != _TEXT_MESSAGE:
-        return None
-    return message[8 : 8 + length].decode(), message[8 + length :].decode(errors="replace")
 
 
 class _Watch:
     """Gathers what the host says about one prompt."""
 
-    def __init__(self, on_text: OnText) -> None:
-        self._on_text = on_text
+    def __init__(self) -> None:
         self._started: dict[str, float] = {}
         self.seconds: dict[str, float] = {}
         self.status = ""
         self.message = ""
-
-    def binary(self, message: bytes) -> None:
-        text = progress_text(message)
-        if text is not None:
-            self._on_text(*text)
 
     def event(self, kind: str, data: Mapping[str, Any]) -> None:
         now = time.perf_counter()
@@ -99,9 +78,9 @@ class ComfyClient:
         async with self._session.post("/interrupt", json={}) as response:
             response.raise_for_status()
 
-    async def run(self, graph: Graph, on_text: OnText) -> Outcome:
+    async def run(self, graph: Graph, on_status: OnStatus) -> Outcome:
         """Run `graph` to its end, however it ends, and fetch the images that its output nodes wrote."""
-        watch = _Watch(on_text)
+        watch = _Watch()
         async with self._session.ws_connect("/ws", params={"clientId": self._client_id}, max_msg_size=0) as socket:
             started = time.perf_counter()
             try:
@@ -109,11 +88,11 @@ class ComfyClient:
             except ValueError as error:
                 return Outcome("error", 0.0, str(error))
             async for message in socket:
-                if message.type == aiohttp.WSMsgType.BINARY:
-                    watch.binary(message.data)
-                elif message.type == aiohttp.WSMsgType.TEXT:
+                if message.type == aiohttp.WSMsgType.TEXT:
                     event = json.loads(message.data)
-                    if event["data"].get("prompt_id") == prompt_id:
+                    if event["type"] == STATUS:
+                        on_status(event["data"])
+                    elif event["data"].get("prompt_id") == prompt_id:
                         watch.event(event["type"], event["data"])
                 if watch.status:
                     break

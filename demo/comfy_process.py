@@ -17,7 +17,7 @@ from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
 from comfy_client import ComfyClient
-from outcome import OnText, Outcome
+from outcome import OnStatus, Outcome
 from workflow_graph import Graph
 
 PACK_NAME: Final = "nanobanana-gateway"
@@ -156,10 +156,10 @@ class RunningHost:
     def object_info(self) -> dict[str, Any]:
         return asyncio.run(self._get("/object_info"))
 
-    def run(self, graph: Graph, on_text: OnText) -> Outcome:
+    def run(self, graph: Graph, on_status: OnStatus) -> Outcome:
         async def run() -> Outcome:
             async with ComfyClient(self.url) as client:
-                return await client.run(graph, on_text)
+                return await client.run(graph, on_status)
 
         return asyncio.run(run())
 

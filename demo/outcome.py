@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from workflow_graph import Graph
 
-OnText = Callable[[str, str], None]
-"""Called with (node id, words) whenever a node says something."""
+OnStatus = Callable[[Mapping[str, Any]], None]
+"""Called with each `nanobanana.status` event: what the node's panel is told."""
+STATUS = "nanobanana.status"
 
 
 @dataclass
@@ -33,6 +34,6 @@ class Host(Protocol):
         """The host's nodes, as `GET /object_info` serves them."""
         ...
 
-    def run(self, graph: Graph, on_text: OnText) -> Outcome:
+    def run(self, graph: Graph, on_status: OnStatus) -> Outcome:
         """Run `graph` to its end, however it ends."""
         ...

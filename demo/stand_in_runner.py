@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from outcome import OnText, Outcome
+from outcome import STATUS, OnStatus, Outcome
 from stand_in import InvalidPrompt, StandIn
 from stand_in.state import Event
 from workflow_graph import Graph
@@ -23,10 +23,10 @@ class StandInRunner:
     def object_info(self) -> dict[str, Any]:
         return self._host.object_info()
 
-    def run(self, graph: Graph, on_text: OnText) -> Outcome:
+    def run(self, graph: Graph, on_status: OnStatus) -> Outcome:
         def on_event(event: Event) -> None:
-            if event.kind == "text":
-                on_text(event.node_id, str(event.data["text"]))
+            if event.kind == STATUS:
+                on_status(event.data["data"])
 
         prompt = {
             node_id: {"class_type": node["class_type"], "inputs": node["inputs"]} for node_id, node in graph.items()

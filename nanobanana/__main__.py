@@ -19,6 +19,7 @@ from .calls.validation import check_choices, check_image_count, checked_prompt
 from .cancel import CancelToken
 from .catalog import ASPECT_RATIOS, DEFAULT_MODEL, OUTPUT_FORMATS, nearest_ratio
 from .errors import ConfigError, InputError, NanoBananaError
+from .image_request import ImageRequest
 from .imaging.codec import decode
 from .imaging.sources import ArraySource
 from .journal import Journal
@@ -112,10 +113,11 @@ def _profile(name: str) -> Profile:
 def _produce(arguments: argparse.Namespace, ratio: str, inputs: InputImages | None) -> int:
     profile = _profile(arguments.profile)
     prompt = checked_prompt(arguments.prompt, profile)
-    check_choices(profile, arguments.model, ratio, arguments.format, arguments.count)
+    request = ImageRequest(arguments.model, prompt, ratio, arguments.format, arguments.seed)
+    check_choices(profile, request, arguments.count)
     check_image_count(arguments.model, len(inputs) if inputs else 0)
     run = f"command-line-{time.time():.3f}"
-    order = Order(profile, arguments.model, prompt, ratio, arguments.format, arguments.seed, run, inputs)
+    order = Order(profile, request, run, inputs)
     with Journal(data_folder()) as journal:
         engine = Engine(journal)
         cancel = CancelToken()
@@ -178,8 +180,8 @@ def _journal_list(arguments: argparse.Namespace) -> int:
     with Journal(data_folder()) as journal:
         for call in journal.history(limit=arguments.most, search=arguments.search).calls:
             when = time.strftime("%Y-%m-%d %H:%M", time.localtime(call.asked_at))
-            prompt = " ".join(call.details.prompt.split())[:60]
-            print(f"{when}  {call.state:<8}  {call.billed:<5}  {call.details.model:<18}  {prompt}")
+            prompt = " ".join(call.details.request.prompt.split())[:60]
+            print(f"{when}  {call.state:<8}  {call.billed:<5}  {call.details.request.model:<18}  {prompt}")
             for image in call.images:
                 print(f"    {image.id}  {image.path}")
     return 0

@@ -12,8 +12,6 @@ from typing import Final
 
 ASPECT_RATIOS: Final = ("1:1", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4", "9:16", "16:9", "21:9")
 OUTPUT_FORMATS: Final = ("png", "jpeg", "webp")
-MIME_BY_FORMAT: Final = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
-DIALECTS: Final = ("documented", "extra_body", "prompt_flags", "openrouter")
 
 DEFAULT_MODEL: Final = "NanoBananaPro-1K"
 RATIO_TOLERANCE: Final = 0.03
@@ -78,6 +76,33 @@ MODELS: Final = (
     Model("NanoBanana2-2K", "2K", 14),
     Model("NanoBanana2-4K", "4K", 14),
 )
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """One way to tell a gateway the aspect ratio and the format. What is False is left out of the request.
+
+    `literal_keys`: as `--aspect_ratio` and `--output_format` beside `model`, as the page's table has them.
+    `prompt_flags`: the same behind the prompt. `extra_body`: the ratio as in the page's examples.
+    `image_config`: the ratio and the tier as OpenRouter wants them.
+    """
+
+    name: str
+    literal_keys: bool = False
+    prompt_flags: bool = False
+    extra_body: bool = False
+    image_config: bool = False
+
+
+DIALECTS: Final = {
+    dialect.name: dialect
+    for dialect in (
+        Dialect("documented", literal_keys=True, extra_body=True),
+        Dialect("extra_body", extra_body=True),
+        Dialect("prompt_flags", prompt_flags=True, extra_body=True),
+        Dialect("openrouter", image_config=True),
+    )
+}
 MODEL_NAMES: Final = tuple(model.name for model in MODELS)
 MOST_INPUTS: Final = max(model.input_limit for model in MODELS)
 

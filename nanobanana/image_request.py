@@ -1,8 +1,23 @@
-"""What one call asks for: the values that travel between imaging, the client and the gateway."""
+"""What is wanted, and an image as it travels: the values that the node, the wire and the history share."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ImageRequest:
+    """One image that is wanted. Made once, by the node, and carried whole to the wire, the history, the fingerprint.
+
+    `aspect_ratio` and `output_format`: of `catalog`. `seed`: 0 to 2**64 - 1; it names a variation and isn't sent.
+    A new field needs a default: requests made before it then keep their fingerprints.
+    """
+
+    model: str
+    prompt: str
+    aspect_ratio: str
+    output_format: str
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -14,18 +29,3 @@ class EncodedImage:
 
     def __repr__(self) -> str:
         return f"EncodedImage({len(self.data)} bytes, {self.mime})"
-
-
-@dataclass(frozen=True)
-class ImageRequest:
-    """One call: one image asked for.
-
-    `images` are the input images in order: encoded bytes, or a URL that the gateway fetches itself.
-    Empty means text to image.
-    """
-
-    model: str
-    prompt: str
-    aspect_ratio: str
-    output_format: str
-    images: tuple[EncodedImage | str, ...] = ()

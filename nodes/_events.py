@@ -1,6 +1,6 @@
 """What the panel on the node is told while calls run and when they end: events for the page, as JSON values.
 
-The page finds the words, in its own language; what the gateway and the errors say goes through as it is.
+The page says it in the person's language; what the gateway and the errors say goes through as it is.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ..nanobanana.calls.engine import Call
 from ..nanobanana.calls.models import Outcome
 from ..nanobanana.errors import ConfigError, GatewayError, NanoBananaError, merged
 from ..nanobanana.imaging.thumbnail import jpeg, thumbnail
-from ._status import progress
+from ..nanobanana.progress import Progress
 
 STATUS = "nanobanana.status"
 IMAGE = "nanobanana.picture"
@@ -22,10 +22,37 @@ IMAGE = "nanobanana.picture"
 _SIDE = 192
 _MOST_CALLS = 64
 
+# How far along a call is, as a part of the whole, when a phase begins and when it ends.
+_PROGRESS = {
+    "queued": (0.0, 0.0),
+    "preparing": (0.0, 0.0),
+    "connecting": (0.02, 0.02),
+    "uploading": (0.02, 0.15),
+    "waiting": (0.15, 0.15),
+    "streaming": (0.5, 0.5),
+    "pausing": (0.02, 0.02),
+    "downloading": (0.8, 0.99),
+    "done": (1.0, 1.0),
+    "failed": (1.0, 1.0),
+}
+
 Send = Callable[[str, Mapping[str, Any]], None]
 
 
-class Live:
+def progress(reports: Sequence[Progress]) -> float:
+    """The mean of how far each call is, 0..1; 0 for none."""
+    if not reports:
+        return 0.0
+    return sum(_part(report) for report in reports) / len(reports)
+
+
+def _part(report: Progress) -> float:
+    begin, end = _PROGRESS[report.phase]
+    share = report.done / report.total if report.total else 0.0
+    return begin + (end - begin) * min(1.0, share)
+
+
+class RunEvents:
     """The events of one node in one run. `workflow`: the graph's id, by which the page knows whose node it is."""
 
     def __init__(self, send: Send, *, node_id: str, run: str, workflow: str) -> None:
@@ -81,7 +108,7 @@ def _call(call: Call, now: float) -> dict[str, Any]:
 
 
 def _results(outcomes: Sequence[Outcome], calls: Sequence[Call]) -> dict[str, Any]:
-    prices = {id(call.outcome): call.order.profile.prices.get(call.order.model) for call in calls}
+    prices = {id(call.outcome): call.order.profile.prices.get(call.order.request.model) for call in calls}
     billed = [outcome for outcome in outcomes if outcome.billed == "yes"]
     maybe = [outcome for outcome in outcomes if outcome.billed == "maybe"]
     sizes = [one.image.rgb.shape for outcome in outcomes for one in outcome.images]

@@ -1,4 +1,4 @@
-"""The only importer of ComfyUI: nodes, progress, text on the node, interrupts, the data folder.
+"""The only importer of ComfyUI: nodes, progress, events, interrupts, the data folder.
 
 Every optional feature of the host is looked up when it is used, so one that is missing costs that feature alone.
 """
@@ -10,15 +10,12 @@ import inspect
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 try:
     from comfy_api.v0_0_2 import ComfyExtension, io
 except ImportError:
     from comfy_api.latest import ComfyExtension, io
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 _log = logging.getLogger(__name__)
 
@@ -102,20 +99,13 @@ def workflow_id(run: str) -> str:
     return ""
 
 
-def send_text(node_id: str, text: str) -> None:
-    """Show `text` on the node. May be called from any thread."""
+def send_event(client: str, name: str, data: Mapping[str, Any]) -> None:
+    """Send one of our own events to the page `client`, to none if that is empty. May be called from any thread."""
     instance = server()
-    if instance is not None and node_id and hasattr(instance, "send_progress_text"):
+    if instance is not None and client:
+        # The host's loop may be closed already.
         with contextlib.suppress(RuntimeError):
-            instance.send_progress_text(text, node_id)
-
-
-def send_event(name: str, data: Mapping[str, Any]) -> None:
-    """Send one of our own events to the pages that are open. May be called from any thread."""
-    instance = server()
-    if instance is not None:
-        with contextlib.suppress(RuntimeError):
-            instance.send_sync(name, dict(data), getattr(instance, "client_id", None))
+            instance.send_sync(name, dict(data), client)
 
 
 def broadcast(name: str, data: Mapping[str, Any]) -> None:
@@ -126,12 +116,12 @@ def broadcast(name: str, data: Mapping[str, Any]) -> None:
             instance.send_sync(name, dict(data))
 
 
-async def set_progress(node_id: str, value: float, most: float, preview: Image | None = None) -> None:
-    """Move the node's progress bar; `preview` is shown on the node. On the host's loop only."""
+async def set_progress(node_id: str, value: float, most: float) -> None:
+    """Move the node's progress bar. On the host's loop only."""
     try:
         from comfy_api.latest import ComfyAPI
 
-        await ComfyAPI().execution.set_progress(value, most, node_id=node_id, preview_image=preview)
+        await ComfyAPI().execution.set_progress(value, most, node_id=node_id)
     except Exception:  # noqa: BLE001
         # A bar that can't be drawn is no reason to fail a call that is being paid for.
         _log.debug("The host did not take the progress", exc_info=True)
@@ -149,7 +139,6 @@ __all__ = [
     "run_id",
     "schema",
     "send_event",
-    "send_text",
     "server",
     "set_progress",
     "workflow_id",

@@ -6,10 +6,11 @@ import json
 from typing import Any
 
 from ..nanobanana.calls.models import Outcome
+from ..nanobanana.image_request import ImageRequest
 from ._runs import Result
 
 
-def info_json(result: Result, *, model: str, aspect_ratio: str, output_format: str) -> str:
+def info_json(result: Result, request: ImageRequest | None) -> str:
     """One object: `model`, `ratio`, `format`, then of the first image `pixels` ("1376x768"), `url`, `request_id`,
     `billed` (yes, no, maybe), `source` (gateway, journal), and of all `seconds`, `bytes`, `warnings`; `images` lists
     each image, `failures` each call that brought none.
@@ -22,9 +23,9 @@ def info_json(result: Result, *, model: str, aspect_ratio: str, output_format: s
     warnings = dict.fromkeys(warning for outcome in result.outcomes for warning in outcome.warnings)
     return json.dumps(
         {
-            "model": model,
-            "ratio": aspect_ratio,
-            "format": output_format,
+            "model": request.model if request else "",
+            "ratio": request.aspect_ratio if request else "",
+            "format": request.output_format if request else "",
             "pixels": first.get("pixels", ""),
             "url": first.get("url", ""),
             "request_id": first.get("request_id", ""),

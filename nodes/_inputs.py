@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from ..nanobanana.calls.validation import MOST_COUNT
 from ..nanobanana.catalog import ASPECT_RATIOS, DEFAULT_MODEL, MODEL_NAMES, MOST_INPUTS, OUTPUT_FORMATS
 from ..nanobanana.errors import ConfigError
 from ..nanobanana.settings.store import Profile
 from ._host import io
-from ._services import profiles
+from ._services import profiles, runs
+
+if TYPE_CHECKING:
+    from ._runs import Job
 
 _log = logging.getLogger(__name__)
 
@@ -120,3 +124,16 @@ def image_outputs() -> list[Any]:
 def chosen_profile(connection: str | None) -> Profile:
     """The profile that the connection names, else the default one. Raises `ConfigError`."""
     return profiles().get(connection or "default")
+
+
+async def outputs(node_id: str, prepare: Callable[[str], Job]) -> io.NodeOutput:
+    """One execution of the node `node_id`: image, mask, text, info. Its calls run before the first await.
+
+    `prepare` gets the run's id and gives what is wanted; an error that it raises is the execution's.
+    """
+    from ._info import info_json
+
+    # Begun at once: the host may hand the loop to a blocking node right after.
+    execution = runs().begin(node_id, prepare)
+    result = await execution.result()
+    return io.NodeOutput(result.images, result.masks, result.text, info_json(result, execution.request))

@@ -8,31 +8,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..nanobanana.calls.engine import Call, Engine
 from ..nanobanana.calls.models import Order, Outcome
 from ..nanobanana.cancel import CancelToken
 from ..nanobanana.errors import NanoBananaError, merged
+from ..nanobanana.image_request import ImageRequest
 from ..nanobanana.imaging.codec import DecodedImage
-from ..nanobanana.imaging.thumbnail import thumbnail
-from ._events import Live
-from ._host import client_id, interruption, is_interrupted, run_id, send_event, send_text, set_progress, workflow_id
-from ._interrupts import Watch
-from ._status import final_text, progress, running_text
-from ._viewers import Viewers
+from ._events import RunEvents, progress
+from ._host import client_id, interruption, is_interrupted, run_id, send_event, set_progress, workflow_id
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from ._tensors import Tensor
 
 _POLL_SECONDS = 0.1
-_PREVIEW_PERIOD = 0.25
+# The host's cancel flag: a local node that blocks the loop may clear it before the loop comes round.
+_WATCH_SECONDS = 0.025
+_LOOKS_PER_EVENT = 8
 # Executions of one node over a list begin within one turn of the loop each; one that failed gives them time to appear.
 _LIST_SETTLES = 0.05
 
@@ -60,41 +59,46 @@ class Result:
 
     @property
     def text(self) -> str:
-        """The model's words, each of them once."""
+        """What the model said, each text once."""
         return "\n".join(dict.fromkeys(outcome.text for outcome in self.outcomes if outcome.text))
 
 
 class Execution:
     """One `execute` of a node. Everything in it but `_converted` and `_awake` runs on the host's loop."""
 
-    def __init__(self, group: NodeRun, engine: Callable[[], Engine], prepare: Callable[[str], Job]) -> None:
+    def __init__(self, group: NodeRun) -> None:
         self._group = group
         self._wake = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._began = time.monotonic()
         self._tensors: dict[int, list[tuple[Tensor, Tensor]]] = {}
         self.calls: list[Call] = []
+        self.request: ImageRequest | None = None
         self.error: NanoBananaError | None = None
         self.ended = False
+
+    def start(self, engine: Callable[[], Engine], prepare: Callable[[str], Job]) -> None:
+        """Start the calls of what `prepare` wants; an error that it raises is the execution's."""
         try:
-            job = prepare(group.run)
-            self._convert = job.convert
-            started = engine()
-            for variation in range(job.count):
-                self.calls.append(
-                    started.start(job.order, variation, group.token, convert=self._converted, on_done=self._awake)
-                )
+            job = prepare(self._group.run)
+            self.request = job.order.request
+            starting = engine()
         except NanoBananaError as error:
             self.error = error
+            return
 
-    def _converted(self, outcome: Outcome) -> None:
-        """In the call's thread: the tensors are made there, while other calls still run."""
-        self._tensors[outcome.variation] = [self._convert(one.image) for one in outcome.images]
-        if outcome.images:
-            self._group.came(outcome)
+        def converted(outcome: Outcome) -> None:
+            """In the call's thread: the tensors are made there, while other calls still run."""
+            self._tensors[outcome.variation] = [job.convert(one.image) for one in outcome.images]
+            self._group.events.images(outcome)
+
+        for variation in range(job.count):
+            self.calls.append(
+                starting.start(job.order, variation, self._group.token, convert=converted, on_done=self._awake)
+            )
 
     def _awake(self) -> None:
-        # The loop is closed when the host gave up on this run; the call still ends in the journal.
+        # The loop is closed when the host gave up on this run; the call still ends in the history.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._wake.set)
 
@@ -120,7 +124,7 @@ class Execution:
                     raise self._group.failure()
             return self._result()
         except asyncio.CancelledError:
-            # The host stops its tasks after another node's failure too: then the paid calls go on into the journal.
+            # The host stops its tasks after another node's failure too: then the paid calls go on into the history.
             if is_interrupted():
                 self._group.token.cancel()
             raise
@@ -151,7 +155,7 @@ class Execution:
 
 
 class NodeRun:
-    """All executions of one node in one run of the graph: one cancel, one text, one progress bar."""
+    """All executions of one node in one run of the graph: one cancel, one status, one progress bar."""
 
     def __init__(self, runs: Runs, run: str, node_id: str) -> None:
         self._runs = runs
@@ -159,13 +163,10 @@ class NodeRun:
         self.node_id = node_id
         self.token = CancelToken()
         self.executions: list[Execution] = []
-        self.live = Live(send_event, node_id=node_id, run=run, workflow=workflow_id(run))
-        # A page with our own panel shows text and images there, and nothing twice.
-        self._has_panel = runs.viewers.watches(client_id())
-        self._preview: Image | None = None
-        self._previewed = 0.0
+        # The page that queued this run: when it is over, the host's own idea is another one's.
+        send = partial(send_event, client_id())
+        self.events = RunEvents(send, node_id=node_id, run=run, workflow=workflow_id(run))
         self._began = time.monotonic()
-        self._said = ""
         self._shown = -1.0
 
     @property
@@ -180,77 +181,51 @@ class NodeRun:
     def delivered(self) -> bool:
         return any(execution.delivered for execution in self.executions)
 
-    def cancel(self) -> None:
-        self.token.cancel()
-
     def say(self) -> None:
-        """Show where the calls stand, when that has changed. Called from the watching thread."""
-        calls = self.calls
-        if calls:
-            self.live.running(calls, time.monotonic())
-            self._send(running_text(calls, time.monotonic()))
-
-    def came(self, outcome: Outcome) -> None:
-        """Show what a call brought. Called in the call's thread."""
-        if self._has_panel:
-            self.live.images(outcome)
-        elif sum(not call.done for call in self.calls) > 1 and time.monotonic() - self._previewed > _PREVIEW_PERIOD:
-            # The last one isn't previewed: the node ends with it. Of several at a time one is enough.
-            self._previewed = time.monotonic()
-            self._preview = thumbnail(outcome.images[-1].image.rgb)
-
-    def _send(self, text: str) -> None:
-        if text and text != self._said:
-            self._said = text
-            if not self._has_panel:
-                send_text(self.node_id, text)
+        """Tell the page where the calls stand, when that has changed. Called from the watching thread."""
+        if calls := self.calls:
+            self.events.running(calls, time.monotonic())
 
     async def show_progress(self) -> None:
         calls = self.calls
         value = round(progress([call.report for call in calls]) * 100 * len(calls))
-        preview, self._preview = self._preview, None
-        if calls and (value != self._shown or preview is not None):
+        if calls and value != self._shown:
             self._shown = value
-            await set_progress(self.node_id, value, 100 * len(calls), preview)
+            await set_progress(self.node_id, value, 100 * len(calls))
 
     def failure(self) -> NanoBananaError:
         """The error of a node for which nothing came: its reason, or its reasons when they differ."""
         errors: list[NanoBananaError] = []
         for execution in self.executions:
-            found = [call.outcome.error for call in execution.calls if call.outcome]
-            errors.extend(error for error in [execution.error, *found] if error)
+            of_calls = [call.outcome.error for call in execution.calls if call.outcome]
+            errors.extend(error for error in [execution.error, *of_calls] if error)
         if len(errors) == 1:
             return errors[0]
         reasons = [str(error) for error in merged(errors)]
-        words = reasons[0] if len(reasons) == 1 else "\n".join(f"- {reason}" for reason in reasons)
-        return NanoBananaError(f"All {len(errors)} calls failed.\n{words}")
+        text = reasons[0] if len(reasons) == 1 else "\n".join(f"- {reason}" for reason in reasons)
+        return NanoBananaError(f"All {len(errors)} calls failed.\n{text}")
 
     async def leave(self) -> None:
-        """An execution ended; the last one says the final words."""
+        """An execution ended; the last one tells the page how the run did."""
         if not self.settled:
             return
         self._runs.forget(self)
-        outcomes = [call.outcome for call in self.calls if call.outcome]
-        unmade = [execution.error for execution in self.executions if execution.error]
-        seconds = time.monotonic() - self._began
+        errors = [execution.error for execution in self.executions if execution.error]
         await self.show_progress()
-        self.live.ended(self.calls, unmade, seconds, cancelled=self.token.cancelled)
-        if not self.token.cancelled:
-            words = [final_text(outcomes, seconds), *dict.fromkeys(str(error) for error in unmade)]
-            self._send("\n".join(line for line in words if line))
-        if any(outcome.error for outcome in outcomes) or unmade:
+        seconds = time.monotonic() - self._began
+        self.events.ended(self.calls, errors, seconds, cancelled=self.token.cancelled)
+        if errors or any(call.outcome and call.outcome.error for call in self.calls):
             self._runs.mark_incomplete(self.node_id)
 
 
 class Runs:
-    """The node runs of this process. `engine` is made when the first call starts; `viewers` are pages with a panel."""
+    """The node runs of this process. `engine` is made when the first call starts."""
 
-    def __init__(self, engine: Callable[[], Engine], viewers: Viewers | None = None) -> None:
-        self.viewers = viewers or Viewers()
-        self._studio = engine
-        self._watch = Watch(is_interrupted)
+    def __init__(self, engine: Callable[[], Engine]) -> None:
+        self._engine = engine
         self._lock = threading.Lock()
         self._active: dict[tuple[str, str], NodeRun] = {}
+        self._watching: threading.Thread | None = None
         self._incomplete: dict[str, int] = {}
 
     def begin(self, node_id: str, prepare: Callable[[str], Job]) -> Execution:
@@ -260,16 +235,37 @@ class Runs:
         """
         run = run_id() or f"{time.time():.6f}"
         with self._lock:
-            group = self._active.setdefault((run, node_id), NodeRun(self, run, node_id))
-        execution = Execution(group, self._studio, prepare)
-        group.executions.append(execution)
-        self._watch.add(group)
+            group = self._active.get((run, node_id))
+            if group is None:
+                group = self._active[run, node_id] = NodeRun(self, run, node_id)
+            execution = Execution(group)
+            group.executions.append(execution)
+            if self._watching is None:
+                self._watching = threading.Thread(target=self._watch, name="nanobanana-watch", daemon=True)
+                self._watching.start()
+        execution.start(self._engine, prepare)
         return execution
+
+    def _watch(self) -> None:
+        """Pass a cancel on while a local node blocks the loop, and say where calls stand. Ends when nothing runs."""
+        pause = threading.Event()
+        for look in itertools.count():
+            with self._lock:
+                groups = list(self._active.values())
+                if not groups:
+                    self._watching = None
+                    return
+            if is_interrupted():
+                for group in groups:
+                    group.token.cancel()
+            elif look % _LOOKS_PER_EVENT == 0:
+                for group in groups:
+                    group.say()
+            pause.wait(_WATCH_SECONDS)
 
     def forget(self, group: NodeRun) -> None:
         with self._lock:
             self._active.pop((group.run, group.node_id), None)
-        self._watch.remove(group)
 
     def mark_incomplete(self, node_id: str) -> None:
         with self._lock:

@@ -1,4 +1,4 @@
-"""What the nodes of this process share: the profiles, the journal, the running calls.
+"""What the nodes of this process share: the profiles, the history, the running calls.
 
 Made when first used, and imported then: the host waits for imports when it starts.
 """
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from ..nanobanana.calls.thumbnails import ThumbnailCache
     from ..nanobanana.journal import Journal
     from ._runs import Runs
-    from ._viewers import Viewers
 
 
 @functools.cache
@@ -46,14 +45,7 @@ def thumbnails() -> ThumbnailCache:
 
 
 @functools.cache
-def viewers() -> Viewers:
-    from ._viewers import Viewers
-
-    return Viewers()
-
-
-@functools.cache
 def runs() -> Runs:
     from ._runs import Runs
 
-    return Runs(engine, viewers())
+    return Runs(engine)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..nanobanana.errors import InputError
 from ..nanobanana.imaging.codec import DecodedImage
-from ..nanobanana.imaging.masking import resize_mask
+from ..nanobanana.imaging.masking import MaskedEdit, resize_mask
 from ..nanobanana.imaging.parallel import run_all
 from ..nanobanana.imaging.sources import to_float
 
@@ -106,6 +106,21 @@ def to_mask(alpha: Pixels | None, height: int, width: int) -> Tensor:
     _fill(alpha, out[0])
     np.subtract(np.float32(1), out, out=out)
     return torch.from_numpy(out)
+
+
+def image_and_mask(image: DecodedImage) -> tuple[Tensor, Tensor]:
+    """IMAGE [1,H,W,3] and MASK [1,H,W] of a decoded image."""
+    return to_image(image), to_mask(image.alpha, image.height, image.width)
+
+
+def inside_mask(original: Tensor, edit: MaskedEdit) -> Callable[[DecodedImage], tuple[Tensor, Tensor]]:
+    """How an answer becomes IMAGE and MASK: its pixels go into the first image of `original` where the mask allows."""
+
+    def convert(answer: DecodedImage) -> tuple[Tensor, Tensor]:
+        result = composite(original, edit.weights(), edit.fitted(answer))
+        return result, to_mask(None, result.shape[1], result.shape[2])
+
+    return convert
 
 
 def mask_array(mask: Tensor, height: int, width: int) -> Pixels | None:

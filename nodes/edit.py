@@ -1,17 +1,17 @@
-"""NanoBanana Edit: images and a prompt in, images out; with a mask, only what it marks changes.
-
-What it does is in `_editing`, which is imported when the node first runs: the host waits for imports when it starts.
-"""
+"""NanoBanana Edit: images and a prompt in, images out; with a mask, only what it marks changes."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..nanobanana.errors import InputError
 from . import _inputs
 from ._host import io, schema
 from ._services import runs
 
 if TYPE_CHECKING:
+    from ..nanobanana.imaging.sources import PixelSource
+    from ._runs import Convert
     from ._tensors import Tensor
 
 
@@ -80,17 +80,39 @@ class NanoBananaGatewayEdit(io.ComfyNode):
         mask: Tensor | None = None,
         connection: str | None = None,
     ) -> io.NodeOutput:
-        from ._editing import edit
+        # Imported when the node first runs: the host waits for imports when it starts.
+        from ..nanobanana.calls.inputs import InputImages
+        from ..nanobanana.calls.models import Order
+        from ..nanobanana.calls.validation import check_choices, check_image_count, checked_prompt
+        from ..nanobanana.catalog import nearest_ratio
+        from ..nanobanana.image_request import ImageRequest
+        from ..nanobanana.imaging.masking import MaskedEdit
+        from ._runs import Job
+        from ._tensors import image_and_mask, inside_mask, mask_array, sources
 
-        return await edit(
-            str(cls.hidden.unique_id),
-            prompt,
-            images,
-            model,
-            aspect_ratio,
-            output_format,
-            count,
-            seed,
-            mask,
-            connection,
-        )
+        def prepare(run: str) -> Job:
+            profile = _inputs.chosen_profile(connection)
+            said = checked_prompt(prompt, profile)
+            wired = [images[name] for name in _inputs.IMAGE_NAMES if images.get(name) is not None]
+            inputs: list[PixelSource] = []
+            for image in wired:
+                inputs += sources(image, first=len(inputs) + 1)
+            if not inputs:
+                raise InputError("No image is wired.", "Connect at least one IMAGE to image_1.")
+            first = inputs[0]
+            ratio = nearest_ratio(first.width, first.height) if aspect_ratio == "auto" else aspect_ratio
+            marked = None if mask is None else mask_array(mask, first.height, first.width)
+            convert: Convert = image_and_mask
+            if marked is not None:
+                edit = MaskedEdit(first, marked, ratio, mask_number=len(inputs) + 1)
+                inputs = [edit.image, *inputs[1:], edit.mask_image]
+                said = f"{said}\n\n{edit.sentence}"
+                convert = inside_mask(wired[0], edit)
+            request = ImageRequest(model, said, ratio, output_format, seed)
+            check_choices(profile, request, count)
+            check_image_count(model, len(inputs))
+            # A masked edit is put together from the levels.
+            order = Order(profile, request, run, InputImages(inputs), want_float=marked is None)
+            return Job(order, count, convert)
+
+        return await _inputs.outputs(str(cls.hidden.unique_id), prepare)

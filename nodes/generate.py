@@ -1,7 +1,4 @@
-"""NanoBanana Generate: a prompt in, images out.
-
-What it does is in `_generating`, which is imported when the node first runs: the host waits for imports when it starts.
-"""
+"""NanoBanana Generate: a prompt in, images out."""
 
 from __future__ import annotations
 
@@ -56,8 +53,17 @@ class NanoBananaGatewayGenerate(io.ComfyNode):
         seed: int,
         connection: str | None = None,
     ) -> io.NodeOutput:
-        from ._generating import generate
+        # Imported when the node first runs: the host waits for imports when it starts.
+        from ..nanobanana.calls.models import Order
+        from ..nanobanana.calls.validation import check_choices, checked_prompt
+        from ..nanobanana.image_request import ImageRequest
+        from ._runs import Job
+        from ._tensors import image_and_mask
 
-        return await generate(
-            str(cls.hidden.unique_id), prompt, model, aspect_ratio, output_format, count, seed, connection
-        )
+        def prepare(run: str) -> Job:
+            profile = _inputs.chosen_profile(connection)
+            request = ImageRequest(model, checked_prompt(prompt, profile), aspect_ratio, output_format, seed)
+            check_choices(profile, request, count)
+            return Job(Order(profile, request, run, want_float=True), count, image_and_mask)
+
+        return await _inputs.outputs(str(cls.hidden.unique_id), prepare)

@@ -46,12 +46,13 @@ class NanoBananaGatewayRecall(io.ComfyNode):
         call = journal().call(kept.call_id)
         if call is None:
             raise InputError("This image was cleared from the history a moment ago.", "Choose another one.")
+        request = call.details.request
         decoded = decode(journal().read(kept), want_float=True)
         info: dict[str, object] = {
-            "model": call.details.model,
-            "prompt": call.details.prompt,
-            "ratio": call.details.aspect_ratio,
-            "format": call.details.output_format,
+            "model": request.model,
+            "prompt": request.prompt,
+            "ratio": request.aspect_ratio,
+            "format": request.output_format,
             "pixels": f"{decoded.width}x{decoded.height}",
             "url": kept.url,
             "request_id": call.request_id,

@@ -102,7 +102,7 @@ def main() -> int:
             info = host.object_info()
             for path in sorted((ROOT / "example_workflows").glob("*.json")):
                 graph = to_api_graph(read_workflow(path), info)
-                outcome = host.run(graph, lambda _node_id, _text: None)
+                outcome = host.run(graph, lambda _: None)
                 if outcome.status != "success":
                     print(f"{path.stem}: {outcome.status}: {outcome.message}", file=sys.stderr)
                     return 1

@@ -8,7 +8,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from pack.nanobanana.calls.engine import Call, Engine
 from pack.nanobanana.calls.models import Order, Outcome
 from pack.nanobanana.cancel import CancelToken
 from pack.nanobanana.gateway.backoff import Backoff
-from pack.nanobanana.image_request import EncodedImage
+from pack.nanobanana.image_request import EncodedImage, ImageRequest
 from pack.nanobanana.imaging.payload import FittedImages, PayloadLimits
 from pack.nanobanana.journal import Journal
 from pack.nanobanana.settings.store import Profile
@@ -26,6 +26,7 @@ from pack.nanobanana.settings.store import Profile
 QUICK = Backoff(random=lambda: 0.0, scale=0.004, idle_seconds=0.5)
 # The smallest images: these tests look at money, rarely at pixels.
 MODEL = "NanoBanana2-0.5K"
+_REQUEST_FIELDS = {field.name for field in fields(ImageRequest)}
 
 
 class Bench:
@@ -46,7 +47,10 @@ class Bench:
         self.journal.close()
 
     def order(self, prompt: str = "a cat", run: str = "run 1", **changes: Any) -> Order:
-        return replace(Order(self.profile, MODEL, prompt, "1:1", "png", 1, run), **changes)
+        """`changes` may name fields of the order and of its request."""
+        asked = {name: changes.pop(name) for name in list(changes) if name in _REQUEST_FIELDS}
+        request = replace(ImageRequest(MODEL, prompt, "1:1", "png", 1), **asked)
+        return replace(Order(self.profile, request, run), **changes)
 
     def start(self, prompt: str = "a cat", run: str = "run 1", variation: int = 0, **changes: Any) -> Call:
         cancel = changes.pop("cancel", None) or CancelToken()

@@ -26,7 +26,7 @@ URL = "https://cdn.example/1.png"
 
 def request_body(image_bytes: int = 0) -> RequestBody:
     images = (EncodedImage(os.urandom(image_bytes), "image/png"),) if image_bytes else ()
-    return RequestBody(ImageRequest("NanoBananaPro-1K", "a cat", "1:1", "png", images), "documented", True)
+    return RequestBody(ImageRequest("NanoBananaPro-1K", "a cat", "1:1", "png"), images, "documented", True)
 
 
 def event(url: str = URL) -> bytes:
@@ -42,7 +42,7 @@ def event(url: str = URL) -> bytes:
 
 
 @dataclass
-class Submission:
+class RunningAsk:
     """One call, and when (monotonic seconds) it said what. Run it with `run`, or beside the test with `started`."""
 
     profile: Profile

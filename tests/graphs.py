@@ -37,7 +37,7 @@ class Sleep(ComfyNode):
         return NodeOutput(torch.zeros(1, 8, 8, 3))
 
 
-class DecodedImage(ComfyNode):
+class GivenImage(ComfyNode):
     """IMAGE tensors that a test hands over."""
 
     given: dict[int, torch.Tensor] = {}
@@ -45,14 +45,14 @@ class DecodedImage(ComfyNode):
     @classmethod
     def define_schema(cls) -> Schema:
         return Schema(
-            node_id="TestPicture",
+            node_id="TestGivenImage",
             inputs=[IntInput("which", default=0, min=0, max=2**60)],
             outputs=[IMAGE.Output("image")],
         )
 
     @classmethod
     def execute(cls, which: int) -> NodeOutput:
-        return NodeOutput(DecodedImage.given[which])
+        return NodeOutput(GivenImage.given[which])
 
 
 def generate(prompt: Any, **inputs: Any) -> dict[str, Any]:

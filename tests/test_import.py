@@ -32,7 +32,7 @@ def load(path):
     before, began = set(sys.modules), time.process_time()
     asyncio.run(load_pack(path, path.name))
     seconds, new = time.process_time() - began, sorted(set(sys.modules) - before)
-    for later in ("_editing", "web_api.settings", "web_api.history"):
+    for later in ("_runs", "web_api.settings", "web_api.history"):
         importlib.import_module(str(path).replace(".", "_x_") + ".nodes." + later)
     return {"seconds": seconds, "later": time.process_time() - began - seconds, "new": new}
 

@@ -76,7 +76,7 @@ class Wait(io.ComfyNode):
             CANCELLED.append(text)
             raise
         await ComfyAPI().execution.set_progress(1, 2)
-        PromptServer.instance.send_progress_text(f"{text} done", cls.hidden.unique_id)
+        PromptServer.instance.send_sync("test.done", {"text": f"{text} done"}, "page")
         if kind == "fail":
             raise ValueError("no luck")
         images = [torch.zeros(1, 4, 4, 3), torch.ones(1, 6, 4, 3)]
@@ -384,18 +384,18 @@ def test_classes_are_locked_while_they_run(host: StandIn) -> None:
     assert isinstance(run.failure.exception, AttributeError)
 
 
-def test_progress_and_text_are_recorded(host: StandIn) -> None:
+def test_progress_and_events_are_recorded(host: StandIn) -> None:
     host.run({"1": wait(text="hi"), "2": show("1")})
     kinds = [(event.kind, event.node_id) for event in host.events]
     assert kinds == [
         ("executing", "1"),
         ("progress", "1"),
-        ("text", "1"),
+        ("test.done", "1"),
         ("executed", "1"),
         ("executing", "2"),
         ("executed", "2"),
     ]
-    assert host.events[2].data == {"text": "hi done"}
+    assert host.events[2].data == {"data": {"text": "hi done"}, "client": "page"}
     assert (host.events[1].data["value"], host.events[1].data["max"]) == (1, 2)
 
 

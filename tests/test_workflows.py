@@ -126,8 +126,8 @@ def test_no_thumbnail_is_without_its_workflow() -> None:
 @pytest.mark.parametrize("path", WORKFLOWS, ids=NAMES)
 def test_it_makes_its_images(path: Path, stand_in: StandIn, tmp_path: Path) -> None:
     graph = to_api_graph(read_workflow(path), stand_in.object_info())
-    said: list[str] = []
-    outcome = StandInRunner(stand_in, tmp_path / "host").run(graph, lambda _, text: said.append(text))
+    said: list[object] = []
+    outcome = StandInRunner(stand_in, tmp_path / "host").run(graph, said.append)
     assert (outcome.status, outcome.message) == ("success", "")
     assert said
     rows = write_images(path.stem, graph, outcome, tmp_path / "output")
@@ -200,7 +200,7 @@ def test_a_model_file_that_is_not_there_is_named() -> None:
 
 def edited_images(stand_in: StandIn, name: str, folder: Path) -> tuple[dict[str, dict[str, Any]], Outcome]:
     graph = to_api_graph(read_workflow(ROOT / f"example_workflows/{name}.json"), stand_in.object_info())
-    return graph, StandInRunner(stand_in, folder).run(graph, lambda _id, _text: None)
+    return graph, StandInRunner(stand_in, folder).run(graph, lambda _: None)
 
 
 def test_the_upscaled_image_is_four_times_as_wide(stand_in: StandIn, tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ export async function refreshCatalog() {
   return catalog;
 }
 
-/** To be called once: the server's events, and the promise that this page shows them itself. */
+/** To be called once: the server's events. */
 export function listen() {
   api.addEventListener("nanobanana.status", ({ detail }) => took("status", detail));
   api.addEventListener("nanobanana.picture", ({ detail }) => took("picture", detail));
@@ -41,20 +41,6 @@ export function listen() {
     api.addEventListener(name, ({ detail }) => setTimeout(() => store.end(detail?.prompt_id, state).forEach(show), 2000));
   }
   api.addEventListener("nanobanana.settings", refreshCatalog);
-  api.addEventListener("reconnected", announce);
-  api.addEventListener("status", announce);
-  announce();
-}
-
-let announced = "";
-
-function announce() {
-  const id = api.clientId ?? api.initialClientId ?? "";
-  if (!id || id === announced) return;
-  announced = id;
-  request("/viewers", { method: "POST", body: { client_id: id } }).catch(() => {
-    announced = "";
-  });
 }
 
 function took(kind, event) {

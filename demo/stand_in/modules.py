@@ -96,7 +96,7 @@ def _comfy_api(state: HostState) -> type:
 
 
 class PromptServer:
-    """The host's server as nodes use it: text and events to the browser, and routes."""
+    """The host's server as nodes use it: events to the browser, and routes."""
 
     instance: PromptServer
 
@@ -107,11 +107,7 @@ class PromptServer:
 
     def send_sync(self, event: str, data: Any, sid: str | None = None) -> None:
         context = self._state.context.get()
-        self._state.record(str(event), context.node_id if context else "", data=data)
-
-    def send_progress_text(self, text: bytes | bytearray | str, node_id: str, sid: str | None = None) -> None:
-        words = text if isinstance(text, str) else bytes(text).decode()
-        self._state.record("text", str(node_id), text=words)
+        self._state.record(str(event), context.node_id if context else "", data=data, client=sid)
 
 
 def _module(name: str, members: dict[str, Any]) -> ModuleType:

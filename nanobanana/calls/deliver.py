@@ -1,4 +1,4 @@
-"""From an answer to images: download, keep on disk, then decode. A paid image is delivered whatever else fails."""
+"""From an answer to images: download, save on disk, then decode. A paid image is delivered whatever else fails."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ..gateway.answer.types import Answer, ImageData, ImageUrl
 from ..gateway.download import Downloader
 from ..gateway.retry import DOWNLOAD_TRIES
 from ..imaging.codec import DecodedImage, decode
-from ..imaging.headers import extension
+from ..imaging.headers import extension, header_size, sniff
 from ..journal import CallRecord, ImageRecord, Journal
 from ..progress import ReportProgress
 from .models import DeliveredImage, Order, Outcome, Source
 
 _log = logging.getLogger(__name__)
 
-_NOT_KEPT = "An image could not be kept on disk ({error}): save it now, it can't be had again from the history."
+_NOT_KEPT = "An image could not be saved on disk ({error}): save it yourself now, the history can't give it again."
 _CUT_OFF = (
     "The answer broke off inside the image's address, and nothing could be downloaded from the part that came"
     " ({url}): {reason}."
@@ -30,7 +30,7 @@ _TOO_MANY = "The answer holds more images than fit into memory at once; the othe
 _NOT_TRIED = "The download from {url} was not tried: the others failed before it."
 # An answer may name many addresses that all lead nowhere.
 _MOST_FAILURES = 3
-# One call makes one image. More than that come along, but not without end: these are 6 GB as levels and values.
+# One call makes one image. More may come along, but not without end: as uint8 and float32 these take 6 GB.
 _MOST_PIXELS = 400_000_000
 
 
@@ -178,19 +178,20 @@ class Delivery:
         try:
             kept = self._journal.keep(self._call_id, position, data, extension=extension(data), url=url)
         except HistoryError as error:
-            _log.warning("An image could not be kept on disk", exc_info=True)
+            _log.warning("An image could not be saved on disk", exc_info=True)
             self._warnings.append(_NOT_KEPT.format(error=error.message))
             self._unkept += 1
         self._decode(position, data, kept, url)
 
     def _decode(self, position: int, data: bytes, kept: ImageRecord | None, url: str) -> None:
-        if self._pixels > _MOST_PIXELS:
+        width, height = header_size(data, sniff(data) or "") or (0, 0)
+        if self._images and self._pixels + width * height > _MOST_PIXELS:
             self._warnings.append(_TOO_MANY)
             return
         try:
             image = decode(data, want_float=self._order.want_float)
         except ImageError as error:
-            place = f" Its bytes are kept in {kept.path}." if kept else ""
+            place = f" Its bytes are saved in {kept.path}." if kept else ""
             self._problems.append(
                 ImageError(
                     f"The image came, but can't be read: {error.message}{place}",
@@ -213,7 +214,7 @@ class Delivery:
         images = tuple(self._images[position] for position in sorted(self._images))
         for delivered in images:
             width, height = delivered.image.width, delivered.image.height
-            if warning := size_warning(self._order.model, self._order.aspect_ratio, width, height):
+            if warning := size_warning(self._order.request.model, self._order.request.aspect_ratio, width, height):
                 self._warnings.append(warning)
         error = self._problems[0] if self._problems else None
         if error is None and not images:

@@ -1,8 +1,8 @@
-"""From an order to images: claim in the journal, encode, ask, download, keep, decode.
+"""From an order to images: claim in the history, encode, send, download, save, decode.
 
 Every call has a daemon thread of its own: a host that quits isn't held up, and what had been sent is on disk by then.
 The order of the steps is what keeps paid images: nothing is sent before the journal has it, nothing is decoded
-before its bytes are kept.
+before its bytes are saved.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from ..cancel import Cancelled, CancelToken, Clock
-from ..errors import ConfigError, GatewayError, NanoBananaError
+from ..errors import ConfigError, GatewayError, InputError, NanoBananaError
 from ..gateway.backoff import Backoff
 from ..gateway.client import Gateway
 from ..gateway.download import Downloader
@@ -24,9 +24,8 @@ from ..journal import CallDetails, CallKey, CallRecord, Claim, Journal
 from ..progress import Progress
 from ..settings.store import Profile
 from .deliver import Delivery
-from .fingerprint import fingerprint
 from .limiter import RateLimiter, RateLimiters
-from .models import Order, Outcome
+from .models import Order, Outcome, fingerprint
 from .send import Submission
 
 _log = logging.getLogger(__name__)
@@ -120,44 +119,50 @@ class Engine:
 
     def _produce(self, call: Call) -> Outcome:
         order = call.order
-        digests = tuple(order.inputs.digests(call.cancel)) if order.inputs else ()
-        key = CallKey(
-            fingerprint(
-                model=order.model,
-                dialect=order.profile.dialect,
-                aspect_ratio=order.aspect_ratio,
-                output_format=order.output_format,
-                prompt=order.prompt,
-                image_digests=digests,
-                mask_digest=None,
-                seed=order.seed,
-                base_url=order.profile.base_url,
-            ),
-            call.variation,
-        )
+        digests = order.inputs.digests(call.cancel) if order.inputs else ()
+        name = fingerprint(order.request, order.profile.dialect, order.profile.base_url, digests)
         began = self._clock()
         with self.journal.claimed(
-            key,
+            CallKey(name, call.variation),
             _details(order),
             cancel=call.cancel,
-            on_wait=lambda words: call.say(Progress("pausing", text=words)),
+            on_wait=lambda reason: call.say(Progress("pausing", text=reason)),
             run=order.run,
         ) as claim:
             if claim.what == "failed":
                 record = claim.record
                 raise GatewayError(record.error, request_id=record.request_id, billed=record.billed)
-            delivery = Delivery(
-                self.journal,
-                claim.record.id,
-                order,
-                call.variation,
-                call.cancel,
-                call.say,
-                lambda: self._clock() - began,
-            )
+            delivery = self._delivery(claim, order, call, began)
             if claim.what == "kept":
                 return delivery.from_disk(claim.record)
             return self._fetch(call, claim, delivery)
+
+    def _delivery(self, claim: Claim, order: Order, call: Call, began: float) -> Delivery:
+        return Delivery(
+            self.journal, claim.record.id, order, call.variation, call.cancel, call.say, lambda: self._clock() - began
+        )
+
+    def redownload(self, call_id: int, profile: Profile, cancel: CancelToken) -> Outcome:
+        """Download the missing images of a call, at no cost. `profile`: the one that the call was made with.
+
+        Raises `InputError` when there is nothing to download, `HistoryError`, `Cancelled`; a failed download is the
+        outcome's error.
+        """
+        record = self.journal.call(call_id)
+        if record is None:
+            raise InputError("This call was cleared from the history a moment ago.")
+        if not can_be_downloaded(record):
+            raise InputError(
+                "There is nothing to download for this call.", "Run the node again to ask for a new image."
+            )
+        order = Order(profile, record.details.request, "")
+        call = Call(order, record.key.variation, cancel, lambda: None, self._clock)
+        with self.journal.claimed(record.key, record.details, cancel=cancel, on_wait=lambda _: None, run="") as claim:
+            # Whatever else a claim may find, asking anew isn't what was wanted: leaving the block lets go of it unsent.
+            if claim.what != "answered":
+                raise InputError("There is nothing to download for this call any longer.", "Look at the history again.")
+            delivery = self._delivery(claim, order, call, self._clock())
+            return delivery.remaining(claim.record, self.downloader(self.connected(profile)))
 
     def _fetch(self, call: Call, claim: Claim, delivery: Delivery) -> Outcome:
         order = call.order
@@ -199,18 +204,19 @@ def reachable(base_url: str) -> str:
     return in_process()
 
 
+def can_be_downloaded(record: CallRecord) -> bool:
+    """Whether the gateway named images of this call that aren't on disk."""
+    return record.state in ("sent", "answered") and len(record.urls) > len(record.images)
+
+
 def _details(order: Order) -> CallDetails:
     return CallDetails(
-        model=order.model,
-        prompt=order.prompt,
-        aspect_ratio=order.aspect_ratio,
-        output_format=order.output_format,
+        order.request,
         dialect=order.profile.dialect,
         profile=order.profile.name,
         base_url=order.profile.base_url,
-        seed=order.seed,
         inputs=len(order.inputs) if order.inputs else 0,
-        cost=order.profile.prices.get(order.model),
+        cost=order.profile.prices.get(order.request.model),
     )
 
 
@@ -227,6 +233,3 @@ def _about_earlier(earlier: CallRecord | None) -> tuple[str, ...]:
     which = f" (request id {earlier.request_id})" if earlier.request_id else ""
     billed = "was billed" if earlier.billed == "yes" else "may have been billed"
     return (f"An earlier call for this image, on {when}{which}, brought no image and {billed}.",)
-
-
-__all__ = ["Call", "Engine", "Order", "Outcome", "reachable"]

@@ -1,8 +1,9 @@
-"""The process-wide limit: how many calls run at once against one gateway, and when it wants quiet."""
+"""The process-wide limit: how many calls run at once against one gateway, and when it wants a pause."""
 
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -15,17 +16,18 @@ _POLL_SECONDS = 0.05
 
 
 class RateLimiter:
-    """First come, first served; at most `limit` inside. A 429 closes it for everyone and narrows it by half.
+    """First come, first served; at most `limit` inside. A 429 closes it for everyone and halves it.
 
-    Each call that succeeds afterwards widens it by one until it is as wide as its limit again: gateways limit by
-    rate, so going on at the width that was refused would only be refused again.
+    Each call that succeeds afterwards lets one more in, up to the limit: gateways limit by rate, so going on at the
+    width that was refused would only be refused again.
     """
 
     def __init__(self, limit: int, clock: Clock = time.monotonic) -> None:
         self._clock = clock
         self._changed = threading.Condition()
         self._limit = limit
-        self._width = limit
+        # How many a 429 has left room for, whatever the limit is now: profiles of one gateway may differ in theirs.
+        self._allowed: float = math.inf
         self._inside = 0
         self._waiting: list[int] = []
         self._next_ticket = 0
@@ -35,7 +37,7 @@ class RateLimiter:
         """Follow a change of the settings."""
         with self._changed:
             if limit != self._limit:
-                self._limit = self._width = limit
+                self._limit = limit
                 self._changed.notify_all()
 
     def queue(self) -> int:
@@ -66,7 +68,7 @@ class RateLimiter:
                 with self._changed:
                     place = self._waiting.index(ticket) + 1
                     closed = self._closed_until - self._clock()
-                    if closed <= 0 and place <= self._width - self._inside:
+                    if closed <= 0 and place <= min(self._limit, self._allowed) - self._inside:
                         self._inside += 1
                         return
                     now = (place, len(self._waiting), closed > 0)
@@ -85,14 +87,13 @@ class RateLimiter:
         """The gateway refused a call for now: nobody enters for `seconds`, and then half as many at once."""
         with self._changed:
             self._closed_until = max(self._closed_until, self._clock() + seconds)
-            self._width = max(1, self._width // 2)
+            self._allowed = max(1, min(self._limit, self._allowed) // 2)
 
     def succeeded(self) -> None:
         """A call was answered: let one more in at once, up to the limit."""
         with self._changed:
-            if self._width < self._limit:
-                self._width += 1
-                self._changed.notify_all()
+            self._allowed += 1
+            self._changed.notify_all()
 
 
 def _waiting_report(now: tuple[int, int, bool], until: float) -> Progress:
@@ -103,7 +104,7 @@ def _waiting_report(now: tuple[int, int, bool], until: float) -> Progress:
 
 
 class RateLimiters:
-    """One gate for each gateway that the process talks to."""
+    """One limiter for each gateway that the process talks to."""
 
     def __init__(self, make: Callable[[int], RateLimiter] = RateLimiter) -> None:
         self._make = make
@@ -111,6 +112,7 @@ class RateLimiters:
         self._limiters: dict[str, RateLimiter] = {}
 
     def of(self, base_url: str, limit: int) -> RateLimiter:
+        """The gateway's limiter, from now on with this limit."""
         with self._lock:
             limiter = self._limiters.setdefault(base_url, self._make(limit))
         limiter.set_limit(limit)

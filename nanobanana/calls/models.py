@@ -1,14 +1,22 @@
-"""What a node orders and what it gets: the values around the client."""
+"""What a node orders, what names it, and what comes of it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Literal
 
 from ..errors import Billed, NanoBananaError
+from ..image_request import ImageRequest
 from ..imaging.codec import DecodedImage
 from ..settings.store import Profile
 from .inputs import InputImages
+
+# Raise it when the meaning of a field changes: images of the older meaning are then no longer found.
+_FINGERPRINT_VERSION = "nanobanana-request-1"
+_FIRST_FIELDS = ("model", "aspect_ratio", "output_format", "prompt", "seed")
 
 
 @dataclass(frozen=True)
@@ -19,11 +27,7 @@ class Order:
     """
 
     profile: Profile
-    model: str
-    prompt: str
-    aspect_ratio: str
-    output_format: str
-    seed: int
+    request: ImageRequest
     run: str
     inputs: InputImages | None = None
     want_float: bool = False
@@ -34,7 +38,7 @@ Source = Literal["gateway", "journal"]
 
 @dataclass(frozen=True)
 class DeliveredImage:
-    """One image. `id`: its name in the history, empty when it could not be kept. `bytes`: the file's length."""
+    """One image. `id`: its name in the history, empty when it could not be saved. `bytes`: the file's length."""
 
     image: DecodedImage
     id: str
@@ -46,7 +50,7 @@ class DeliveredImage:
 class Outcome:
     """How one call ended: images, or an error, or both when an answer held several and some could not be had.
 
-    `billed`: what this run's call cost: `no` for an image from the journal. `seconds`: from claim to image.
+    `billed`: what this run's call cost: `no` for an image from the history. `seconds`: from claim to image.
     """
 
     variation: int
@@ -57,4 +61,34 @@ class Outcome:
     text: str = ""
     request_id: str = ""
     seconds: float = 0.0
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...] = ()
+
+
+def fingerprint(request: ImageRequest, dialect: str, base_url: str, image_digests: Sequence[str]) -> str:
+    """64 hexadecimal digits (SHA-256) over everything that shapes the image: equal requests give the same.
+
+    `base_url`: as `normalise_base_url` gives it. `image_digests`: one of shape and pixels for each input image, the
+    mask among them, in order. Neither the key nor the number of the variation is part of it.
+
+    The values are encoded as JSON with every non-ASCII character escaped: no two different requests have the same
+    text, whatever separators, quotes or lone surrogates a prompt holds.
+    """
+    values: list[object] = [
+        _FINGERPRINT_VERSION,
+        request.model,
+        dialect,
+        request.aspect_ratio,
+        request.output_format,
+        request.prompt,
+        list(image_digests),
+        None,
+        request.seed,
+        base_url,
+    ]
+    later = {
+        field.name: value
+        for field in fields(request)
+        if field.name not in _FIRST_FIELDS and (value := getattr(request, field.name)) != field.default
+    }
+    text = json.dumps([*values, later] if later else values, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("ascii")).hexdigest()

@@ -12,7 +12,6 @@ from ..gateway.backoff import Backoff
 from ..gateway.client import Asked, Callbacks, Gateway
 from ..gateway.request_body import RequestBody
 from ..gateway.retry import may_retry
-from ..image_request import ImageRequest
 from ..imaging.payload import FittedImages, PayloadLimits, shrunk
 from ..journal import Journal
 from ..progress import Progress, ReportProgress
@@ -92,8 +91,7 @@ class Submission:
             report(Progress("preparing"))
             fitted = order.inputs.fitted(limits, cancel)
         self.notes = fitted.notes
-        request = ImageRequest(order.model, order.prompt, order.aspect_ratio, order.output_format, fitted.images)
-        return RequestBody(request, order.profile.dialect, order.profile.stream)
+        return RequestBody(order.request, fitted.images, order.profile.dialect, order.profile.stream)
 
     def _callbacks(self, report: ReportProgress) -> Callbacks:
         return Callbacks(on_sending=self._on_sending, on_sent=self._on_whole, on_url=self._on_url, report=report)

@@ -6,6 +6,7 @@ from typing import Final
 
 from ..catalog import ASPECT_RATIOS, MODEL_NAMES, OUTPUT_FORMATS, input_limit
 from ..errors import InputError
+from ..image_request import ImageRequest
 from ..settings.store import Profile, looks_like_key
 
 # How many variations one order may ask for.
@@ -16,17 +17,18 @@ def checked_prompt(prompt: str, profile: Profile) -> str:
     """`prompt`, unless it is blank or holds a key. Raises `InputError`."""
     if not prompt.strip():
         raise InputError("The prompt is empty.", "Describe the image in the prompt, then run again.")
-    found = looks_like_key(prompt, [profile.api_key] if profile.api_key else [])
-    if found:
+    shown = looks_like_key(prompt, [profile.api_key] if profile.api_key else [])
+    if shown:
         raise InputError(
-            f"The prompt holds something that looks like a secret key ({found}); nothing was sent.",
+            f"The prompt holds something that looks like a secret key ({shown}); nothing was sent.",
             "Take it out of the prompt: prompts are saved in workflows and images, and are sent to the gateway.",
         )
     return prompt
 
 
-def check_choices(profile: Profile, model: str, aspect_ratio: str, output_format: str, count: int) -> None:
+def check_choices(profile: Profile, request: ImageRequest, count: int) -> None:
     """Raise `InputError` for a model, ratio, format or count that isn't offered."""
+    model, aspect_ratio, output_format = request.model, request.aspect_ratio, request.output_format
     known = [*MODEL_NAMES, *profile.extra_models]
     if model not in known:
         raise InputError(

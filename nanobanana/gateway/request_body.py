@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import binascii
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from typing import Final
 
-from ..catalog import DIALECTS, image_size
+from ..catalog import DIALECTS, Dialect, image_size
 from ..errors import ConfigError, InputError
 from ..image_request import EncodedImage, ImageRequest
 
@@ -15,23 +15,22 @@ PIECE_BYTES: Final = 262_144
 # Multiples of three bytes become base64 without padding, so that the pieces join to one text.
 _IMAGE_PIECE_BYTES: Final = PIECE_BYTES // 4 * 3
 
-_MIME: Final = {"image/jpg": "image/jpeg"}
-
 
 class RequestBody:
-    """The body of `request` in `dialect`, compact UTF-8 JSON.
+    """The body of `request` with the input `images` in order, in `dialect`: compact UTF-8 JSON.
 
     `len` gives its exact bytes; iterating gives pieces of at most 256 KiB, anew each time. Raises `InputError` when
     a text can't be written as UTF-8, `ConfigError` for an unknown dialect.
     """
 
-    def __init__(self, request: ImageRequest, dialect: str, stream: bool) -> None:
-        if dialect not in DIALECTS:
+    def __init__(self, request: ImageRequest, images: Sequence[EncodedImage], dialect: str, stream: bool) -> None:
+        spoken = DIALECTS.get(dialect)
+        if spoken is None:
             raise ConfigError(
                 f"The profile's dialect is {dialect!r}, which is none of {', '.join(DIALECTS)}.",
                 "Choose one in Settings > NanoBanana.",
             )
-        self._segments = tuple(_segments(request, dialect, stream))
+        self._segments = tuple(_segments(request, images, spoken, stream))
         self._size = sum(_size(segment) for segment in self._segments)
 
     def __len__(self) -> int:
@@ -56,45 +55,37 @@ def _base64(data: bytes) -> Iterator[bytes]:
         yield binascii.b2a_base64(view[start : start + _IMAGE_PIECE_BYTES], newline=False)
 
 
-def _segments(request: ImageRequest, dialect: str, stream: bool) -> Iterator[bytes | EncodedImage]:
+def _segments(
+    request: ImageRequest, images: Sequence[EncodedImage], dialect: Dialect, stream: bool
+) -> Iterator[bytes | EncodedImage]:
     before: dict[str, object] = {"model": request.model}
-    if dialect == "documented":
-        # The table of the page names them as keys of the body; its examples don't have them.
-        before["--aspect_ratio"] = request.aspect_ratio
-        before["--output_format"] = request.output_format
-    yield _json(before)[:-1] + b',"messages":[{"role":"user","content":'
-    yield from _content(request, dialect)
-    yield b"}]," + _json({**_ratio(request, dialect), "stream": stream})[1:]
-
-
-def _ratio(request: ImageRequest, dialect: str) -> Mapping[str, object]:
-    if dialect != "openrouter":
-        # A literal key, as in both examples of the page. Relays take only snake_case inside of image_config.
-        return {"extra_body": {"google": {"image_config": {"aspect_ratio": request.aspect_ratio}}}}
-    config = {"aspect_ratio": request.aspect_ratio}
-    size = image_size(request.model)
-    if size is not None:
-        config["image_size"] = size
-    return {"modalities": ["image", "text"], "image_config": config}
-
-
-def _content(request: ImageRequest, dialect: str) -> Iterator[bytes | EncodedImage]:
+    after: dict[str, object] = {}
     text = request.prompt
-    if dialect == "prompt_flags":
+    if dialect.literal_keys:
+        before |= {"--aspect_ratio": request.aspect_ratio, "--output_format": request.output_format}
+    if dialect.prompt_flags:
         text += f" --aspect_ratio {request.aspect_ratio} --output_format {request.output_format}"
-    if not request.images:
+    if dialect.extra_body:
+        # A literal key, as in both examples of the page. Relays take only snake_case inside of image_config.
+        after["extra_body"] = {"google": {"image_config": {"aspect_ratio": request.aspect_ratio}}}
+    if dialect.image_config:
+        size = image_size(request.model)
+        config = {"aspect_ratio": request.aspect_ratio, **({"image_size": size} if size else {})}
+        after |= {"modalities": ["image", "text"], "image_config": config}
+    yield _json(before)[:-1] + b',"messages":[{"role":"user","content":'
+    yield from _content(text, images)
+    yield b"}]," + _json({**after, "stream": stream})[1:]
+
+
+def _content(text: str, images: Sequence[EncodedImage]) -> Iterator[bytes | EncodedImage]:
+    if not images:
         yield _json(text)
         return
     yield b"[" + _json({"type": "text", "text": text})
-    for image in request.images:
-        yield b',{"type":"image_url","image_url":{"url":'
-        if isinstance(image, EncodedImage):
-            mime = _MIME.get(image.mime, image.mime)
-            yield _json(f"data:{mime};base64,")[:-1]
-            yield image
-            yield b'"}}'
-        else:
-            yield _json(image) + b"}}"
+    for image in images:
+        yield b',{"type":"image_url","image_url":{"url":' + _json(f"data:{image.mime};base64,")[:-1]
+        yield image
+        yield b'"}}'
     yield b"]"
 
 

@@ -124,7 +124,7 @@ def release(connection: sqlite3.Connection, call_id: int, now: float) -> None:
 def _ask(
     connection: sqlite3.Connection, files: ImageFiles, key: CallKey, details: CallDetails, claimant: Claimant
 ) -> Claim:
-    earlier = _earlier(connection, files, key)
+    earlier, request = _earlier(connection, files, key), details.request
     call_id = connection.execute(
         "INSERT INTO calls (fingerprint, variation, state, owner, run, asked_at, model, prompt, aspect_ratio,"
         " output_format, dialect, profile, base_url, seed, inputs, cost)"
@@ -135,14 +135,14 @@ def _ask(
             claimant.owner,
             plain(claimant.run),
             claimant.now,
-            plain(details.model),
-            plain(details.prompt),
-            details.aspect_ratio,
-            details.output_format,
+            plain(request.model),
+            plain(request.prompt),
+            request.aspect_ratio,
+            request.output_format,
             details.dialect,
             plain(details.profile),
             plain(details.base_url),
-            str(details.seed),
+            str(request.seed),
             details.inputs,
             details.cost,
         ),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import Billed
+from ..image_request import ImageRequest
 
 State = Literal["asked", "sent", "answered", "kept", "failed"]
 What = Literal["ask", "answered", "kept", "failed"]
@@ -23,16 +24,12 @@ class CallKey:
 
 @dataclass(frozen=True)
 class CallDetails:
-    """What was asked, for the history. `inputs`: how many images went with it. `cost`: its price where one is set."""
+    """What was asked, for the history. `inputs`: how many images went with it. `cost`: its price if one is set."""
 
-    model: str
-    prompt: str
-    aspect_ratio: str
-    output_format: str
+    request: ImageRequest
     dialect: str
     profile: str
     base_url: str
-    seed: int
     inputs: int = 0
     cost: float | None = None
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from ..image_request import ImageRequest
 from .files import ImageFiles
 from .records import CallDetails, CallKey, CallRecord, ImageRecord
 
@@ -64,14 +65,10 @@ def _call_of(row: sqlite3.Row, urls: Iterable[str], images: Iterable[ImageRecord
         id=row["id"],
         key=CallKey(row["fingerprint"], row["variation"]),
         details=CallDetails(
-            model=row["model"],
-            prompt=row["prompt"],
-            aspect_ratio=row["aspect_ratio"],
-            output_format=row["output_format"],
+            ImageRequest(row["model"], row["prompt"], row["aspect_ratio"], row["output_format"], seed=int(row["seed"])),
             dialect=row["dialect"],
             profile=row["profile"],
             base_url=row["base_url"],
-            seed=int(row["seed"]),
             inputs=row["inputs"],
             cost=row["cost"],
         ),

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import cast
 
-from ...nanobanana.calls.recovery import can_be_fetched, download_again
+from ...nanobanana.calls.engine import can_be_downloaded
 from ...nanobanana.cancel import CancelToken
 from ...nanobanana.errors import HistoryError, ImageError, InputError
 from ...nanobanana.imaging.headers import sniff
@@ -79,7 +79,7 @@ def download(asked: Asked) -> object:
     if record is None:
         raise InputError("This call isn't in the history.", "Look at the history again.")
     profile = profiles().get(record.details.profile)
-    outcome = download_again(engine(), record.id, profile, cancel=CancelToken())
+    outcome = engine().redownload(record.id, profile, CancelToken())
     after = journal().call(record.id)
     return {
         "call": _call(after, profiles().keys()) if after else None,
@@ -114,20 +114,20 @@ def _call(call: CallRecord, keys: list[str]) -> dict[str, object]:
         "state": call.state,
         "at": call.asked_at,
         "seconds": call.seconds,
-        "model": details.model,
-        "prompt": details.prompt,
-        "ratio": details.aspect_ratio,
-        "format": details.output_format,
+        "model": details.request.model,
+        "prompt": details.request.prompt,
+        "ratio": details.request.aspect_ratio,
+        "format": details.request.output_format,
         "profile": details.profile,
         # A seed may be larger than a number of JavaScript's.
-        "seed": str(details.seed),
+        "seed": str(details.request.seed),
         "inputs": details.inputs,
         "cost": details.cost,
         "billed": call.billed,
         "error": redact(call.error, keys),
         "text": redact(call.text[:2000], keys),
         "request_id": call.request_id,
-        "can_download": can_be_fetched(call),
+        "can_download": can_be_downloaded(call),
         "pictures": [_image(image) for image in call.images],
     }
 

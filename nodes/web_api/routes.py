@@ -25,7 +25,6 @@ def register() -> bool:
         return False
     for method, path, module, function, access in (
         ("GET", "/catalog", "settings", "catalog", {"shared": True}),
-        ("POST", "/viewers", "settings", "add_viewer", {"shared": True}),
         ("GET", "/profiles", "settings", "read_profiles", {"private": True}),
         ("POST", "/profiles", "settings", "add_profile", {"private": True}),
         ("PUT", "/profiles", "settings", "save_profile", {"private": True}),

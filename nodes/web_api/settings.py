@@ -15,7 +15,7 @@ from ...nanobanana.errors import ConfigError, InputError, NanoBananaError
 from ...nanobanana.settings.redaction import redact
 from ...nanobanana.settings.store import DEFAULT_NAME, SIMULATOR, Profile
 from .._host import broadcast
-from .._services import profiles, viewers
+from .._services import profiles
 from .http import Asked, Refused
 from .profile_changes import changed
 
@@ -64,12 +64,6 @@ def _outlines() -> list[dict[str, object]]:
         }
         for view in views
     ]
-
-
-def add_viewer(asked: Asked) -> object:
-    """A page says that it shows the status itself. `client_id`: its own, which the host gave it."""
-    viewers().add(_text(asked.body, "client_id", _LONGEST_ID))
-    return {}
 
 
 def read_profiles(_: Asked | None = None) -> dict[str, object]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from engines import Bench, Inputs, finished, no_thread_left_behind, png_of, wait_until
+from pack.nanobanana.calls import deliver, send
 from pack.nanobanana.calls.engine import Call
 from pack.nanobanana.calls.models import Outcome
 from pack.nanobanana.cancel import CancelToken
@@ -21,9 +22,11 @@ from pack.nanobanana.errors import (
     ImageError,
     InputError,
     NanoBananaError,
+    RateLimited,
     StreamBroken,
 )
 from pack.nanobanana.gateway.backoff import Backoff
+from pack.nanobanana.gateway.retry import MOST_POSTS_WHEN_LIMITED
 from pack.nanobanana.journal import ImageRecord, Journal
 from pack.nanobanana.simulator import Simulator
 from servers import Peer, RawServer, silent_port
@@ -354,6 +357,32 @@ def test_a_image_that_cannot_be_read_is_kept_and_its_file_named(gateway: Simulat
     assert len(gateway.ledger.posts) == 1
 
 
+def test_the_images_of_an_answer_are_decoded_up_to_a_number_of_pixels(
+    gateway: Simulator, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway.set_faults("pictures:4")
+    # Two of 512 x 512 fit, and the third would not.
+    monkeypatch.setattr(deliver, "_MOST_PIXELS", 3 * 512 * 512 - 1)
+    outcome = bench.make()
+    assert len(outcome.images) == 2
+    assert [warning for warning in outcome.warnings if "more images than fit into memory" in warning]
+    assert len(bench.journal.history().calls[0].images) == 4
+    # A single one comes, however large.
+    monkeypatch.setattr(deliver, "_MOST_PIXELS", 1)
+    assert len(bench.make(run="run 2").images) == 1
+
+
+def test_whatever_the_failures_there_is_a_ceiling_of_posts(
+    gateway: Simulator, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway.set_faults("http_429")
+    assert isinstance(bench.make().error, RateLimited)
+    assert len(gateway.ledger.posts) == MOST_POSTS_WHEN_LIMITED
+    monkeypatch.setattr(send, "_MOST_POSTS", 3)
+    assert isinstance(bench.make("another").error, RateLimited)
+    assert len(gateway.ledger.posts) == MOST_POSTS_WHEN_LIMITED + 3
+
+
 def test_size_and_ratio_are_compared_with_what_was_asked(gateway: Simulator, bench: Bench) -> None:
     gateway.set_faults("picture_other_ratio")
     outcome = bench.make()
@@ -505,7 +534,7 @@ class TestFullDisk:
         assert outcome.error is None
         assert len(outcome.images) == 1
         if step == "keep":
-            assert "could not be kept on disk" in outcome.warnings[0]
+            assert "could not be saved on disk" in outcome.warnings[0]
         disk.full = frozenset()
         again = bench.make(run="run 2")
         assert len(again.images) == 1

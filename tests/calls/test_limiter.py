@@ -151,6 +151,19 @@ def test_a_changed_limit_holds_at_once() -> None:
         one.go()
 
 
+def test_profiles_of_one_gateway_with_other_limits_do_not_undo_a_429() -> None:
+    limiters = RateLimiters()
+    limiters.of("https://a.example", 4).back_off(0)
+    limiters.of("https://a.example", 1)
+    limiter = limiters.of("https://a.example", 8)
+    visitors = arrive(limiter, 4)
+    assert inside(visitors) == [0, 1]
+    limiter.succeeded()
+    assert wait_until(lambda: inside(visitors) == [0, 1, 2])
+    for one in visitors:
+        one.go()
+
+
 def test_gateways_do_not_wait_for_each_other() -> None:
     limiters = RateLimiters()
     with ExitStack() as held:

@@ -197,7 +197,7 @@ def test_a_disk_that_fills_up_with_the_image(
     # The database fits below the limit, a bitmap of 768 KB does not.
     report = start("500000", "limit").report()
     assert report["pictures"] == 1
-    assert "could not be kept on disk" in report["warnings"][0]
+    assert "could not be saved on disk" in report["warnings"][0]
     assert "full" in report["warnings"][0]
     gateway.set_faults(None)
     again = reopen().make(run="run 2")

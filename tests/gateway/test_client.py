@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from gateway_calls import KEY, URL, Submission, event
+from gateway_calls import KEY, URL, RunningAsk, event
 from pack.nanobanana.cancel import Cancelled
 from pack.nanobanana.errors import (
     AuthFailed,
@@ -51,7 +51,7 @@ def test_the_request_as_it_goes_out() -> None:
         peer.answer("200 OK", event() + DONE, content_type="text/event-stream")
 
     with RawServer(serve) as server:
-        submission = Submission(profile(server))
+        submission = RunningAsk(profile(server))
         asked = submission.run()
     assert asked.answer.images == (ImageUrl(URL),)
     assert asked.warning == ""
@@ -77,7 +77,7 @@ def test_without_a_key_no_authorization_goes_out(tmp_path: Path) -> None:
         peer.answer("401 Unauthorized", b'{"error":{"message":"No API key"}}')
 
     with RawServer(serve) as server:
-        error = Submission(profile(server, api_key="")).fails(AuthFailed)
+        error = RunningAsk(profile(server, api_key="")).fails(AuthFailed)
     assert "authorization" not in seen[0]
     assert "no key is set" in error.message
     assert "Settings" in error.hint
@@ -96,7 +96,7 @@ def test_netrc_does_not_touch_the_key(tmp_path: Path, monkeypatch: pytest.Monkey
         peer.answer("200 OK", event() + DONE)
 
     with RawServer(serve) as server:
-        Submission(profile(server)).run()
+        RunningAsk(profile(server)).run()
     assert seen == [f"Bearer {KEY}"]
 
 
@@ -109,7 +109,7 @@ def test_the_post_follows_no_redirect(status: int) -> None:
             peer.answer(f"{status} Moved", b"", Location=f"{other.url}/v1/chat/completions")
 
         with RawServer(serve) as server:
-            error = Submission(profile(server)).fails(NotFound)
+            error = RunningAsk(profile(server)).fails(NotFound)
         assert server.connections == 1
         assert other.connections == 0
     assert error.billed == "no"
@@ -127,7 +127,7 @@ def test_nothing_is_sent_when_the_journal_cannot_note_it() -> None:
         raise HistoryError("The disk is full.")
 
     with RawServer(serve) as server:
-        submission = Submission(profile(server), on_sending=full_disk)
+        submission = RunningAsk(profile(server), on_sending=full_disk)
         submission.fails(HistoryError)
     assert received in ([b""], [])
 
@@ -149,7 +149,7 @@ def test_an_answer_cut_before_a_image_may_have_been_billed(ending: str, kind: st
             peer.reset()
 
     with RawServer(serve) as server:
-        error = Submission(profile(server)).fails(GatewayError)
+        error = RunningAsk(profile(server)).fails(GatewayError)
     assert isinstance(error, (StreamBroken, BadAnswer))
     assert error.billed == "maybe"
 
@@ -164,7 +164,7 @@ def test_a_image_that_came_before_the_cut_is_not_given_up(head: bytes) -> None:
         peer.reset()
 
     with RawServer(serve) as server:
-        submission = Submission(profile(server))
+        submission = RunningAsk(profile(server))
         asked = submission.run()
     assert asked.answer.images == (ImageUrl(URL),)
     assert "cut off" in asked.warning
@@ -173,7 +173,7 @@ def test_a_image_that_came_before_the_cut_is_not_given_up(head: bytes) -> None:
 
 def test_a_connection_that_ends_before_any_answer_may_have_been_billed() -> None:
     with RawServer(lambda peer: peer.request() and None) as server:
-        error = Submission(profile(server)).fails(StreamBroken)
+        error = RunningAsk(profile(server)).fails(StreamBroken)
     assert error.billed == "maybe"
     assert "before its answer began" in error.message
 
@@ -194,7 +194,7 @@ def test_what_is_no_http_is_said_to_be_none(answer: bytes) -> None:
         peer.wait_for_close(2)
 
     with RawServer(serve) as server:
-        error = Submission(profile(server)).fails(BadAnswer)
+        error = RunningAsk(profile(server)).fails(BadAnswer)
     assert error.billed == "maybe"
     assert "no HTTP" in error.message
 
@@ -217,7 +217,7 @@ def test_events_are_delivered_when_their_last_byte_is_there() -> None:
         peer.send(b"0\r\n\r\n")
 
     with RawServer(serve) as server:
-        submission = Submission(profile(server))
+        submission = RunningAsk(profile(server))
         asked = submission.run()
     assert len(asked.answer.images) == 5
     delays = sorted(seen - at for (seen, _), at in zip(submission.urls, sent, strict=True))
@@ -233,7 +233,7 @@ def test_a_stream_that_is_silent_behind_its_image_is_ended() -> None:
         peer.wait_for_close(10)
 
     with RawServer(serve) as server:
-        submission = Submission(profile(server, total_timeout=20.0), backoff=Backoff(after_image_seconds=0.3))
+        submission = RunningAsk(profile(server, total_timeout=20.0), backoff=Backoff(after_image_seconds=0.3))
         asked = submission.run()
         assert asked.answer.images == (ImageUrl(URL),)
         assert 0.2 < submission.seconds < 2
@@ -250,7 +250,7 @@ def test_a_stream_that_goes_on_behind_its_image_is_read_to_its_end() -> None:
         peer.chunk(data)
 
     with RawServer(serve) as server:
-        submission = Submission(profile(server), backoff=Backoff(after_image_seconds=0.4))
+        submission = RunningAsk(profile(server), backoff=Backoff(after_image_seconds=0.4))
         assert len(submission.run().answer.images) == 2
 
 
@@ -262,7 +262,7 @@ def test_the_stream_ends_at_done_even_when_the_connection_stays_open() -> None:
         assert peer.wait_for_close(3)
 
     with RawServer(serve) as server:
-        submission = Submission(profile(server))
+        submission = RunningAsk(profile(server))
         submission.run()
         assert submission.seconds < 2
     assert server.errors == []
@@ -277,7 +277,7 @@ def test_gzip_of_several_members_is_read_to_its_end() -> None:
         peer.answer("200 OK", packed, content_type="text/event-stream", Content_Encoding="gzip")
 
     with RawServer(serve) as server:
-        assert Submission(profile(server)).run().answer.images == (ImageUrl(URL),)
+        assert RunningAsk(profile(server)).run().answer.images == (ImageUrl(URL),)
 
 
 @pytest.mark.parametrize(
@@ -289,7 +289,7 @@ def test_a_compression_that_cannot_be_read_is_said(encoding: str, body: bytes, w
         peer.answer("200 OK", body, Content_Encoding=encoding)
 
     with RawServer(serve) as server:
-        error = Submission(profile(server)).fails(BadAnswer)
+        error = RunningAsk(profile(server)).fails(BadAnswer)
     assert words in error.message
     assert error.billed == "maybe"
 
@@ -301,7 +301,7 @@ def test_upload_progress_follows_what_has_left() -> None:
             time.sleep(0.003)
 
     with RawServer(serve, receive_buffer=65536) as server:
-        submission = Submission(profile(server), image_bytes=9 << 20)
+        submission = RunningAsk(profile(server), image_bytes=9 << 20)
         with submission.started():
             submission.wait_for_phase("waiting", 10)
             submission.cancel.cancel()
@@ -326,7 +326,7 @@ def test_a_status_that_comes_while_the_body_goes_out_is_read(status: str, kind: 
         peer.wait_for_close(5)
 
     with RawServer(serve) as server:
-        error = Submission(profile(server), image_bytes=8 << 20).fails(kind)
+        error = RunningAsk(profile(server), image_bytes=8 << 20).fails(kind)
     assert error.billed == "no"
     assert "no thanks" in error.message
 
@@ -339,20 +339,20 @@ def test_a_reset_during_the_upload_was_not_billed() -> None:
 
     with RawServer(serve) as server:
         # The reset may overtake the status: either is told as what it is, and neither as a bill.
-        error = Submission(profile(server), image_bytes=8 << 20).fails(GatewayError)
+        error = RunningAsk(profile(server), image_bytes=8 << 20).fails(GatewayError)
     assert isinstance(error, (TooLarge, Unreachable))
     assert error.billed == "no"
 
 
 def test_a_refused_connection_is_told_with_host_and_port() -> None:
     with closed_port() as port:
-        error = Submission(Profile(base_url=f"http://127.0.0.1:{port}", connect_timeout=2)).fails(Unreachable)
+        error = RunningAsk(Profile(base_url=f"http://127.0.0.1:{port}", connect_timeout=2)).fails(Unreachable)
     assert f"127.0.0.1:{port} refused the connection" in error.message
     assert error.billed == "no"
 
 
 def test_a_host_that_does_not_exist_is_told() -> None:
-    submission = Submission(Profile(base_url="http://nowhere.invalid", connect_timeout=2))
+    submission = RunningAsk(Profile(base_url="http://nowhere.invalid", connect_timeout=2))
     error = submission.fails(Unreachable)
     assert "no host named nowhere.invalid" in error.message
     assert submission.sent == []
@@ -412,7 +412,7 @@ def flood(peer: Peer) -> None:
 )
 def test_the_total_timeout_holds_in_every_phase(serve: Silence, phase: str, billed: str) -> None:
     with RawServer(serve, receive_buffer=4096) as server:
-        submission = Submission(profile(server, total_timeout=0.6), image_bytes=8 << 20 if phase == "uploading" else 0)
+        submission = RunningAsk(profile(server, total_timeout=0.6), image_bytes=8 << 20 if phase == "uploading" else 0)
         error = submission.fails(TimedOut)
     assert (error.phase, error.billed) == (phase, billed)
     assert "within 0.6 seconds" in error.message
@@ -443,7 +443,7 @@ def test_a_cancel_ends_every_phase_and_closes_the_connection(serve: Silence) -> 
         closed.append(time.monotonic())
 
     with RawServer(watched, receive_buffer=4096 if serve is never_read else 0) as server:
-        submission = Submission(profile(server, total_timeout=20), image_bytes=8 << 20 if serve is never_read else 0)
+        submission = RunningAsk(profile(server, total_timeout=20), image_bytes=8 << 20 if serve is never_read else 0)
         with submission.started():
             time.sleep(0.3)
             at = time.monotonic()
@@ -464,7 +464,7 @@ def test_every_good_status_may_bring_a_image(status: str) -> None:
         peer.answer(status, event() + DONE)
 
     with RawServer(serve) as server:
-        assert Submission(profile(server)).run().answer.images == (ImageUrl(URL),)
+        assert RunningAsk(profile(server)).run().answer.images == (ImageUrl(URL),)
 
 
 def test_a_status_is_told_although_its_body_never_ends() -> None:
@@ -474,7 +474,7 @@ def test_a_status_is_told_although_its_body_never_ends() -> None:
         peer.pause(20)
 
     with RawServer(serve) as server:
-        submission = Submission(profile(server, total_timeout=30))
+        submission = RunningAsk(profile(server, total_timeout=30))
         error = submission.fails(ServerFailed)
     assert error.status == 502
     assert "upstream is gone" in error.message
@@ -492,7 +492,7 @@ def test_inline_images_come_through() -> None:
         peer.answer("200 OK", body, content_type="application/json")
 
     with RawServer(serve) as server:
-        assert Submission(profile(server)).run().answer.images == (ImageData(png),)
+        assert RunningAsk(profile(server)).run().answer.images == (ImageData(png),)
 
 
 def test_a_call_leaves_no_thread_behind() -> None:
@@ -502,7 +502,7 @@ def test_a_call_leaves_no_thread_behind() -> None:
 
     with RawServer(serve) as server:
         before = set(threading.enumerate())
-        Submission(profile(server)).run()
+        RunningAsk(profile(server)).run()
         end = time.monotonic() + 2
         while (left := set(threading.enumerate()) - before) and time.monotonic() < end:
             time.sleep(0.01)
@@ -528,7 +528,7 @@ def test_calls_leave_no_connection_open(answer: bytes) -> None:
         before = open_sockets()
         for _ in range(5):
             with contextlib.suppress(GatewayError):
-                Submission(profile(server)).run()
+                RunningAsk(profile(server)).run()
         # Those of the server are closed by its threads.
         end = time.monotonic() + 2
         while open_sockets() > before and time.monotonic() < end:

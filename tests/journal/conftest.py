@@ -10,19 +10,16 @@ from pathlib import Path
 
 import pytest
 from pack.nanobanana.cancel import CancelToken
+from pack.nanobanana.image_request import ImageRequest
 from pack.nanobanana.journal import CallDetails, CallKey, Claim, Journal
 
 WORKER = Path(__file__).with_name("worker.py")
 
 DETAILS = CallDetails(
-    model="NanoBananaPro-1K",
-    prompt="a lighthouse in fog",
-    aspect_ratio="1:1",
-    output_format="png",
+    ImageRequest("NanoBananaPro-1K", "a lighthouse in fog", "1:1", "png", seed=7),
     dialect="documented",
     profile="default",
     base_url="https://gateway.example",
-    seed=7,
     inputs=2,
     cost=0.25,
 )

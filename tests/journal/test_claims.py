@@ -254,14 +254,15 @@ def test_the_context_lets_go_of_what_its_block_did_not(steps, journal, details):
 
 
 def test_any_text_can_be_stored(steps, journal, details):
-    odd = replace(details, prompt="half \ud83d of one, \0, \u732b " + "x" * 50_000, seed=2**64 - 1)
+    text = "half \ud83d of one, \0, \u732b " + "x" * 50_000
+    odd = replace(details, request=replace(details.request, prompt=text, seed=2**64 - 1))
     call = steps.ask("a", details=odd)
     journal.sent(call)
     journal.url(call, 0, "https://x/\udc80")
     journal.answered(call, request_id="\ud800", text="\udfff", usage={"a": "\ud800", "b": object})
     record = journal.call(call)
-    assert record.details.seed == 2**64 - 1
-    assert record.details.prompt == odd.prompt.replace("\ud83d", "?")
+    assert record.details.request.seed == 2**64 - 1
+    assert record.details.request.prompt == odd.request.prompt.replace("\ud83d", "?")
     assert record.text == "?"
 
 

@@ -196,7 +196,7 @@ def test_processes_killed_at_random_lose_nothing_and_ask_nothing_twice(tmp_path,
     assert len(killed) == 12
     with Journal(tmp_path / "data") as journal:
         calls = journal.history(limit=500).calls
-        kept = {call.details.prompt: call for call in calls if call.state == "kept"}
+        kept = {call.details.request.prompt: call for call in calls if call.state == "kept"}
         assert len(kept) == count
         for name, call in kept.items():
             assert [journal.read(one) for one in call.images] == [image(name)]

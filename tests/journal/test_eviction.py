@@ -134,7 +134,7 @@ def test_clearing_all_leaves_nothing_but_what_is_under_way(tmp_path, make_steps,
     assert steps.journal.stats().files == 0
     steps.journal.close()
     everything = b"".join(path.read_bytes() for path in (tmp_path / "data").glob("journal.sqlite3*"))
-    assert details.prompt.encode() not in everything
+    assert details.request.prompt.encode() not in everything
 
 
 def test_clearing_by_age(tmp_path, make_steps):
@@ -157,7 +157,10 @@ def test_an_id_is_never_used_again(tmp_path, make_steps):
 def test_clearing_gives_the_space_back_and_forgets_the_search_index(tmp_path, make_steps, details):
     steps = make_steps(tmp_path)
     for number in range(20):
-        steps.make(str(number), details=replace(details, prompt=f"secret{number} words " * 1000))
+        steps.make(
+            str(number),
+            details=replace(details, request=replace(details.request, prompt=f"secret{number} words " * 1000)),
+        )
     assert len(steps.journal.history(search="secret7 words").calls) == 1
     steps.journal.clear()
     steps.journal.close()

@@ -154,10 +154,10 @@ from pathlib import Path
 load = runpy.run_path(sys.argv[1])["load_pack"]
 package = load()
 from pack.nanobanana.cancel import CancelToken
-from pack.nanobanana.cancel import CancelToken
 from pack.nanobanana.errors import HistoryError
+from pack.nanobanana.image_request import ImageRequest
 journal = package.Journal(Path(sys.argv[2]))
-details = package.CallDetails("m", "p" * 1000, "1:1", "png", "documented", "default", "https://g", 1)
+details = package.CallDetails(ImageRequest("m", "p" * 1000, "1:1", "png", 1), "documented", "default", "https://g")
 def claim(number):
     key = package.CallKey(f"call{number}", 0)
     return journal.claim(key, details, cancel=CancelToken(), on_wait=print, run="r")

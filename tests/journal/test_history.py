@@ -14,11 +14,14 @@ from pack.nanobanana.journal import CallKey, Journal, history
 
 
 def ask_all(steps, details, prompts: list[str]) -> list[int]:
-    return [steps.ask(f"call{number}", details=replace(details, prompt=one)) for number, one in enumerate(prompts)]
+    return [
+        steps.ask(f"call{number}", details=replace(details, request=replace(details.request, prompt=one)))
+        for number, one in enumerate(prompts)
+    ]
 
 
 def prompts(journal: Journal, **arguments) -> list[str]:
-    return [call.details.prompt for call in journal.history(**arguments).calls]
+    return [call.details.request.prompt for call in journal.history(**arguments).calls]
 
 
 def test_pages_go_from_the_newest_to_the_oldest(steps, journal, details):
@@ -26,7 +29,7 @@ def test_pages_go_from_the_newest_to_the_oldest(steps, journal, details):
     first = journal.history(limit=3)
     second = journal.history(limit=3, before=first.before)
     third = journal.history(limit=3, before=second.before)
-    pages = [[call.details.prompt for call in page.calls] for page in (first, second, third)]
+    pages = [[call.details.request.prompt for call in page.calls] for page in (first, second, third)]
     assert pages == [["6", "5", "4"], ["3", "2", "1"], ["0"]]
     assert third.before is None
 
@@ -98,7 +101,7 @@ def test_search_finds_every_word_anywhere_in_prompt_and_model(steps, journal, de
 def test_search_finds_what_a_plain_comparison_finds(tmp_path_factory, details, texts, search):
     with Journal(tmp_path_factory.mktemp("data")) as journal:
         for number, text in enumerate(texts):
-            asked = replace(details, prompt=text, model="-")
+            asked = replace(details, request=replace(details.request, prompt=text, model="-"))
             journal.claim(CallKey("f", number), asked, cancel=CancelToken(), on_wait=print, run="r")
         wanted = [text for text in reversed(texts) if all(word in f"{text}\n-" for word in search.split())]
         assert prompts(journal, search=search) == wanted
@@ -107,7 +110,7 @@ def test_search_finds_what_a_plain_comparison_finds(tmp_path_factory, details, t
 def test_search_reaches_new_calls_and_forgets_cleared_ones(steps, journal, details):
     ids = ask_all(steps, details, ["a red fox", "a blue fox"])
     assert len(prompts(journal, search="fox")) == 2
-    later = steps.ask("later", details=replace(details, prompt="a green fox"))
+    later = steps.ask("later", details=replace(details, request=replace(details.request, prompt="a green fox")))
     assert prompts(journal, search="fox") == ["a green fox", "a blue fox", "a red fox"]
     for call in (*ids, later):
         journal.failed(call, error="e", billed="no")
@@ -120,7 +123,7 @@ def test_search_looks_through_what_the_index_has_not_taken_in_yet(steps, journal
     ask_all(steps, details, texts)
     for taken in (200, 400, 450):
         found = history.page(journal._database, journal._files, search="image", limit=500, index_seconds=0.0)
-        assert [call.details.prompt for call in found.calls] == texts[::-1]
+        assert [call.details.request.prompt for call in found.calls] == texts[::-1]
         with journal._reading() as connection:
             assert connection.execute("SELECT value FROM marks WHERE name = 'indexed'").fetchone()[0] == taken
 

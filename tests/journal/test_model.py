@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from pack.nanobanana.cancel import CancelToken
+from pack.nanobanana.image_request import ImageRequest
 from pack.nanobanana.journal import CallDetails, CallKey, Claim, Journal
 
 KEYS = st.sampled_from(["a", "a", "a", "b"])
@@ -47,7 +48,7 @@ class JournalMachine(RuleBasedStateMachine):
         if key in self.held:
             return
         expected = self.expected[key]
-        details = CallDetails("m", key, "1:1", "png", "documented", "default", "https://g", 1)
+        details = CallDetails(ImageRequest("m", key, "1:1", "png", 1), "documented", "default", "https://g")
         claim = self.journal.claim(
             CallKey(key, 0), details, cancel=CancelToken(), on_wait=self.unexpected, run=str(self.run)
         )

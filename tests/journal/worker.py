@@ -59,7 +59,9 @@ def main() -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
             sys.stdin.readline()
 
-        details = package.CallDetails("m", name, "1:1", "png", "documented", "default", "https://g", 1)
+        from pack.nanobanana.image_request import ImageRequest
+
+        details = package.CallDetails(ImageRequest("m", name, "1:1", "png", 1), "documented", "default", "https://g")
         claim = journal.claim(
             package.CallKey(name, 0), details, cancel=CancelToken(), on_wait=lambda words: reached("waiting"), run=run
         )

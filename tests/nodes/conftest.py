@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from graphs import DecodedImage, Sleep
+from graphs import GivenImage, Sleep
 from pack.nanobanana.simulator import Simulator
 from stand_in import StandIn
 
@@ -28,14 +28,14 @@ def open_host(
 ) -> Callable[[], StandIn]:
     """A new host over the same data folder each time, as after a restart."""
     monkeypatch.setenv("NANOBANANA_BASE_URL", gateway.base_url)
-    return lambda: StandIn({"nanobanana-gateway": ROOT}, tmp_path / "host", extra_nodes=[Sleep, DecodedImage])
+    return lambda: StandIn({"nanobanana-gateway": ROOT}, tmp_path / "host", extra_nodes=[Sleep, GivenImage])
 
 
 @pytest.fixture
 def host(open_host: Callable[[], StandIn]) -> Iterator[StandIn]:
     with open_host() as opened:
         # What a first run imports, so that the times of these tests are those of any run.
-        for module in ("requests", f"{str(ROOT).replace('.', '_x_')}.nodes._editing"):
+        for module in ("requests", f"{str(ROOT).replace('.', '_x_')}.nodes._runs"):
             importlib.import_module(module)
         yield opened
 
@@ -45,9 +45,9 @@ def hand_over() -> Iterator[Callable[[torch.Tensor], dict[str, Any]]]:
     """Makes a graph node that gives the tensor."""
 
     def node(tensor: torch.Tensor) -> dict[str, Any]:
-        number = len(DecodedImage.given)
-        DecodedImage.given[number] = tensor
-        return {"class_type": "TestPicture", "inputs": {"which": number}}
+        number = len(GivenImage.given)
+        GivenImage.given[number] = tensor
+        return {"class_type": "TestGivenImage", "inputs": {"which": number}}
 
     yield node
-    DecodedImage.given.clear()
+    GivenImage.given.clear()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import importlib
 import json
 import time
 from pathlib import Path
@@ -11,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from graphs import generate, run
+from graphs import generate, run, shown
 from pack.nanobanana.imaging.thumbnail import jpeg, thumbnail
 from pack.nanobanana.simulator import Simulator
 from stand_in import StandIn
+from stand_in.state import Event
 
 ROOT_MODULE = str(Path(__file__).resolve().parents[2]).replace(".", "_x_")
 STATUS = "nanobanana.status"
@@ -25,13 +25,7 @@ def events(host: StandIn, kind: str) -> list[dict[str, Any]]:
     return [event.data["data"] for event in host.events if event.kind == kind]
 
 
-def announce(host: StandIn) -> None:
-    """The page says that it has a panel."""
-    importlib.import_module(f"{ROOT_MODULE}.nodes._services").viewers().add(host.server.client_id)
-
-
 def test_a_run_is_told_from_its_first_phase_to_its_end(host: StandIn, gateway: Simulator) -> None:
-    announce(host)
     gateway.set_faults(["latency:0.6"])
     run(host, generate("a lighthouse", count=2))
     told = events(host, STATUS)
@@ -52,7 +46,6 @@ def test_a_run_is_told_from_its_first_phase_to_its_end(host: StandIn, gateway: S
 
 
 def test_each_image_is_sent_once_and_small(host: StandIn) -> None:
-    announce(host)
     run(host, generate("a lighthouse", count=3))
     images = events(host, IMAGE)
     assert len({one["id"] for one in images}) == 3
@@ -64,7 +57,6 @@ def test_each_image_is_sent_once_and_small(host: StandIn) -> None:
 
 
 def test_from_the_journal_is_said_to_be_free(host: StandIn) -> None:
-    announce(host)
     run(host, generate("a lighthouse", count=1))
     run(host, generate("a lighthouse", count=2))
     last = events(host, STATUS)[-1]
@@ -106,16 +98,33 @@ def test_no_key_is_in_an_event(host: StandIn, gateway: Simulator, monkeypatch: p
     assert key not in json.dumps([event.data for event in host.events], default=str)
 
 
-def test_a_page_with_a_panel_gets_no_second_text_and_preview(host: StandIn) -> None:
+def test_events_go_only_to_the_page_that_queued_the_run(host: StandIn, gateway: Simulator) -> None:
+    gateway.set_faults(["latency:0.6"])
+    host.server.client_id = "the first page"
+
+    def another_page_queues(event: Event) -> None:
+        if event.kind == STATUS:
+            host.server.client_id = "another page"
+
+    host.state.on_event = another_page_queues
     run(host, generate("a lighthouse", count=2))
-    assert [event for event in host.events if event.kind == "text"]
-    before = len(host.events)
-    announce(host)
-    run(host, generate("a lighthouse at night", count=2))
-    after = host.events[before:]
-    assert not [event for event in after if event.kind == "text"]
-    assert not [event for event in after if event.kind == "progress" and event.data.get("preview") is not None]
-    assert [event for event in after if event.kind == STATUS]
+    told = [event for event in host.events if event.kind in (STATUS, IMAGE)]
+    assert len(told) >= 4
+    assert {event.data["client"] for event in told} == {"the first page"}
+
+
+def test_a_run_that_no_page_queued_tells_no_page(host: StandIn) -> None:
+    host.server.client_id = None
+    run(host, generate("a lighthouse"))
+    assert not [event for event in host.events if event.kind in (STATUS, IMAGE)]
+
+
+def test_what_is_still_on_its_way_when_the_graph_ended_is_said(host: StandIn, gateway: Simulator) -> None:
+    gateway.set_faults(["latency:3"])
+    fails = {"class_type": "TestSleep", "inputs": {"seconds": 0.5, "fail": 1, "tag": 0}}
+    assert run(host, generate("a lighthouse"), two=fails, other=shown("two")).status == "error"
+    last = events(host, STATUS)[-1]
+    assert (last["state"], last["finished"], last["total"]) == ("background", 0, 1)
 
 
 def test_a_preview_of_a_large_image_costs_under_10_ms() -> None:

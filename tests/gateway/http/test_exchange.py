@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import trustme
-from gateway_calls import KEY, URL, Submission
+from gateway_calls import KEY, URL, RunningAsk
 from pack.nanobanana.cancel import Cancelled, CancelToken, Deadline
 from pack.nanobanana.errors import GatewayError, StreamBroken, TimedOut, Unreachable
 from pack.nanobanana.gateway.answer.types import ImageUrl
@@ -52,8 +52,8 @@ def secure_simulator(authority: trustme.CA, *names: str) -> Iterator[Simulator]:
         yield simulator
 
 
-def ask(base_url: str, **changes: float) -> Submission:
-    return Submission(
+def ask(base_url: str, **changes: float) -> RunningAsk:
+    return RunningAsk(
         Profile(base_url=base_url, api_key=KEY, **{"connect_timeout": 2.0, "total_timeout": 5.0, **changes})
     )
 
