@@ -11,7 +11,6 @@ import sqlite3
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -142,7 +141,7 @@ def filled(folder: Path, calls: int) -> None:
     with Journal(folder) as journal:
         claim = journal.claim(CallKey("first", 0), _DETAILS, cancel=CancelToken(), on_wait=lambda _: None, run="run")
         journal.sent(claim.record.id)
-        journal.answered(claim.record.id, request_id="r", text="", usage={}, urls={})
+        journal.answered(claim.record.id, request_id="r", text="", urls={})
         kept = journal.keep(claim.record.id, 0, b"\x89PNG" + bytes(1000), extension="png")
         journal.kept(claim.record.id, seconds=1.0)
     span = {"first": claim.record.id + 1, "last": claim.record.id + calls - 1}
@@ -169,13 +168,6 @@ def journal_times(calls: int, repeats: int) -> dict[str, Timing]:
                     if claim.what != "kept":
                         raise RuntimeError(f"the journal of {calls} calls lost one: {claim.what}")
 
-            # The first search fills its index, a little at each; that is not what is measured.
-            end = time.monotonic() + 60
-            while journal.history(search="zeppelin nowhere").calls or time.monotonic() < end:
-                with closing(sqlite3.connect(folder / "journal.sqlite3")) as connection:
-                    mark = connection.execute("SELECT value FROM marks WHERE name = 'indexed'").fetchone()
-                if mark is None or mark[0] >= calls:
-                    break
             times = side_by_side(
                 {
                     "first page": journal.history,

@@ -144,9 +144,7 @@ class Delivery:
     def _note(self, answer: Answer, urls: Mapping[int, str]) -> None:
         self._noted = True
         try:
-            self._journal.answered(
-                self._call_id, request_id=answer.request_id, text=answer.text, usage=dict(answer.usage), urls=urls
-            )
+            self._journal.answered(self._call_id, request_id=answer.request_id, text=answer.text, urls=urls)
         except HistoryError as error:
             _log.warning("An answer could not be written to the journal", exc_info=True)
             self._warnings.append(error.message)

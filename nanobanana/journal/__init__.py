@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from .archive import DEFAULT_CAP
-from .journal import Journal
+from .journal import DEFAULT_CAP, Journal
 from .records import (
     CallDetails,
     CallKey,

@@ -81,18 +81,6 @@ def decide(
     return _ask(connection, files, key, details, claimant)
 
 
-def reopen(connection: sqlite3.Connection, files: ImageFiles, call_id: int, claimant: Claimant) -> Claim | None:
-    """Take up a call whose images can be fetched again; None when it has no URL or someone is at work on it."""
-    row: sqlite3.Row | None = connection.execute("SELECT * FROM calls WHERE id = ?", (call_id,)).fetchone()
-    record = load_call(connection, files, call_id)
-    if row is None or record is None or is_taken(row, claimant.is_worked_on):
-        return None
-    _forget_lost_images(connection, files, record)
-    if not record.urls:
-        return None
-    return _take_over(connection, files, record.key, record, "answered", claimant)
-
-
 def fail(
     connection: sqlite3.Connection, call_id: int, *, error: str, billed: Billed, request_id: str, now: float
 ) -> int:
@@ -147,7 +135,8 @@ def _ask(
             details.cost,
         ),
     ).lastrowid
-    return Claim("ask", _loaded(connection, files, call_id or 0), earlier)
+    record = CallRecord(call_id or 0, key, details, "asked", claimant.run, claimant.now)
+    return Claim("ask", record, earlier)
 
 
 def _take_over(

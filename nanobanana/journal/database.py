@@ -1,8 +1,9 @@
-"""The SQLite file: opening, checking, putting aside when damaged, transactions."""
+"""The SQLite file: its tables, opening and checking it, putting it aside when damaged, transactions, its errors."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import sqlite3
@@ -12,9 +13,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 from ..errors import HistoryError
-from .failures import database_error, disk_error, is_corrupt, was_moved
 from .locks import exclusive
-from .schema import migrate, require_known
 
 _log = logging.getLogger(__name__)
 
@@ -27,8 +26,50 @@ _LOG_BYTES_IDLE = 32 << 20
 _LOG_BYTES_MOST = 256 << 20
 _ALWAYS_CHECKED_BYTES = 16 << 20
 
-# A forked child must neither use nor close its parent's connections: they are kept here, unused, for its lifetime.
-_inherited: list[sqlite3.Connection] = []
+
+_FULL = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)})
+_RETRY = "Then run again: what the gateway has answered is fetched at no cost."
+
+# A seed may be 2**64 - 1, more than SQLite's integers hold: it is stored as text.
+# A call has an owner while it is being worked on: the name of its lock file. AUTOINCREMENT never reuses an id.
+_CREATE = (
+    """
+    CREATE TABLE calls (
+      id INTEGER PRIMARY KEY AUTOINCREMENT,
+      fingerprint TEXT NOT NULL, variation INTEGER NOT NULL,
+      state TEXT NOT NULL, owner TEXT, run TEXT NOT NULL,
+      asked_at REAL NOT NULL, sent_at REAL, answered_at REAL, finished_at REAL,
+      billed TEXT NOT NULL DEFAULT 'no', request_id TEXT NOT NULL DEFAULT '', seconds REAL, cost REAL,
+      model TEXT NOT NULL, aspect_ratio TEXT NOT NULL, output_format TEXT NOT NULL, dialect TEXT NOT NULL,
+      profile TEXT NOT NULL, base_url TEXT NOT NULL, seed TEXT NOT NULL, inputs INTEGER NOT NULL,
+      error TEXT NOT NULL DEFAULT '', usage TEXT NOT NULL DEFAULT '{}',
+      prompt TEXT NOT NULL, text TEXT NOT NULL DEFAULT ''
+    )
+    """,
+    "CREATE INDEX calls_by_key ON calls (fingerprint, variation, id)",
+    "CREATE INDEX calls_by_day ON calls (asked_at)",
+    "CREATE INDEX calls_owned ON calls (owner) WHERE owner IS NOT NULL",
+    """
+    CREATE TABLE urls (
+      call_id INTEGER NOT NULL, position INTEGER NOT NULL, url TEXT NOT NULL,
+      PRIMARY KEY (call_id, position)
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE pictures (
+      id TEXT PRIMARY KEY,
+      call_id INTEGER NOT NULL, position INTEGER NOT NULL, url TEXT NOT NULL,
+      sha256 TEXT NOT NULL, extension TEXT NOT NULL, width INTEGER, height INTEGER,
+      bytes INTEGER NOT NULL, kept_at REAL NOT NULL,
+      UNIQUE (call_id, position)
+    )
+    """,
+    "CREATE INDEX pictures_by_file ON pictures (sha256)",
+    "CREATE TABLE marks (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
+)
+
+# MIGRATIONS[n] are the statements that turn version n into version n + 1; version 0 is an empty file.
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_CREATE,)
 
 
 class Database:
@@ -54,7 +95,6 @@ class Database:
         self._open_lock = threading.RLock()  # always the last to be taken
         self._writer: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
-        self._pid = os.getpid()
         self._file: os.stat_result | None = None
         self._damaged = False
 
@@ -128,10 +168,6 @@ class Database:
 
     def _open_writer(self) -> sqlite3.Connection:
         with self._open_lock:
-            if self._pid != os.getpid():
-                _inherited.extend(one for one in (self._writer, self._reader) if one is not None)
-                self._writer = self._reader = None
-                self._pid = os.getpid()
             if self._damaged:
                 self._drop()
             if self._writer is None:
@@ -191,6 +227,7 @@ class Database:
                 if found != "ok":
                     raise sqlite3.DatabaseError(f"database disk image is malformed: {found}")
             migrate(connection, self.path)
+            _drop_search_index(connection)
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
         except BaseException:
             connection.close()
@@ -214,16 +251,114 @@ class Database:
             with contextlib.suppress(FileNotFoundError):
                 Path(f"{self.path}{ending}").replace(f"{aside}{ending}")
         _log.warning(
-            "The journal %s was damaged (%s). It was kept as %s, and a new one was begun; the images are untouched.",
+            "The history %s was damaged (%s). It was put aside as %s, and a new one begun; the images are untouched.",
             self.path,
             error,
             aside.name,
         )
 
 
+def _drop_search_index(connection: sqlite3.Connection) -> None:
+    """Take out the index of earlier versions, which no search keeps up any more: it holds deleted prompts too."""
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'prompt_index'").fetchone():
+        # This SQLite may have been built without the index's module.
+        with contextlib.suppress(sqlite3.OperationalError):
+            connection.execute("DROP TABLE prompt_index")
+            connection.execute("DELETE FROM marks WHERE name = 'indexed'")
+
+
 def require_row(changed: int, call_id: int) -> None:
     """Raise `HistoryError` when a step changed no row: the call was cleared away."""
     if not changed:
         raise HistoryError(
-            f"The journal has lost call {call_id}: it was cleared, or its file was replaced.", "Run again."
+            f"The history has lost call {call_id}: it was cleared, or its file was replaced.", "Run again."
         )
+
+
+def migrate(connection: sqlite3.Connection, path: Path, migrations: tuple[tuple[str, ...], ...] = MIGRATIONS) -> None:
+    """Bring the database up to the newest version, in one transaction."""
+    require_known(connection, path, migrations)
+    if version_of(connection) == len(migrations):
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        # Another process may have done it between the look and the lock.
+        for statements in migrations[version_of(connection) :]:
+            for statement in statements:
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {len(migrations)}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def require_known(
+    connection: sqlite3.Connection, path: Path, migrations: tuple[tuple[str, ...], ...] = MIGRATIONS
+) -> None:
+    """Raise `HistoryError` when a newer version of this pack wrote the database."""
+    if version_of(connection) > len(migrations):
+        raise HistoryError(
+            f"The history {path} was written by a newer version of this pack.",
+            "Update the pack, or set NANOBANANA_HOME to another folder.",
+        )
+
+
+def version_of(connection: sqlite3.Connection) -> int:
+    """The version that the database says it has; 0 for an empty one."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def disk_error(error: OSError, path: Path) -> HistoryError:
+    """The `HistoryError` for an `OSError` at `path`."""
+    if error.errno in _FULL:
+        return _full(path.parent)
+    if isinstance(error, PermissionError):
+        return HistoryError(
+            f"{path} can't be written: permission denied.",
+            f"Give yourself write access to it, or set NANOBANANA_HOME to another folder. {_RETRY}",
+        )
+    return HistoryError(
+        f"{path} can't be read or written: {error.strerror or error}.",
+        f"Check the disk, or set NANOBANANA_HOME to another folder. {_RETRY}",
+    )
+
+
+def is_corrupt(error: sqlite3.Error) -> bool:
+    """Whether `error` says that the file is no database any more (by its message: Python 3.10 has no error names)."""
+    return any(text in str(error) for text in ("malformed", "not a database"))
+
+
+def was_moved(error: sqlite3.Error) -> bool:
+    """Whether `error` may come from the file having been moved away under the open connection."""
+    return any(text in str(error) for text in ("readonly", "disk I/O error"))
+
+
+def database_error(error: sqlite3.Error, path: Path) -> HistoryError:
+    """The `HistoryError` for an error of SQLite on the database at `path`."""
+    message = str(error)
+    if "full" in message:
+        return _full(path.parent)
+    if "locked" in message or "busy" in message:
+        return HistoryError(
+            f"The history {path} is locked by another program.",
+            "Close what else has it open (a database browser, a backup), then run again.",
+        )
+    if "readonly" in message or "unable to open" in message:
+        return HistoryError(
+            f"The history {path} can't be written.",
+            "Give yourself write access to it and its folder, or set NANOBANANA_HOME to another folder.",
+        )
+    if is_corrupt(error):
+        return HistoryError(
+            f"The history {path} is damaged ({message}).",
+            "Run again: the damaged file is put aside, and a new one is begun. The images stay on disk.",
+        )
+    return HistoryError(f"The history {path} failed: {message}.", "Check that its disk is not full, then run again.")
+
+
+def _full(folder: Path) -> HistoryError:
+    return HistoryError(
+        f"The disk that holds {folder} is full.",
+        f"Free some space, or set NANOBANANA_HOME to a folder on another disk. {_RETRY}",
+    )

@@ -1,4 +1,4 @@
-"""Keeping the data folder small: the cap, and clearing on demand."""
+"""Removing images and calls: the oldest ones over the cap, and what the person clears."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from ..cancel import Clock
 from ..errors import HistoryError
 from .database import Database
 from .files import ImageFiles, StoredFile
-from .history import drop_index
 from .records import Cleared
 
 _log = logging.getLogger(__name__)
@@ -34,7 +33,7 @@ class Evictor:
         self.cap_bytes = cap_bytes
         self._database = database
         self._files = files
-        self._works_on = is_worked_on
+        self._is_worked_on = is_worked_on
         self._clock = clock
         self._room: int | None = None
         self._added = 0
@@ -84,8 +83,6 @@ class Evictor:
         ]
         freed = self._remove_unreferenced(files)
         if ids:
-            with self._database.writing() as connection:
-                drop_index(connection)
             self._database.shrink()
         self._room = None
         return Cleared(len(ids), images, freed)
@@ -99,7 +96,7 @@ class Evictor:
             row["id"]
             for row in rows
             if (wanted is None or row["id"] in wanted)
-            and not (row["owner"] is not None and self._works_on(row["owner"], row["id"]))
+            and not (row["owner"] is not None and self._is_worked_on(row["owner"], row["id"]))
         ]
 
     def _remove_oldest(self, listing: Iterable[StoredFile], total: int) -> Cleared:
@@ -146,7 +143,7 @@ class Evictor:
                 "SELECT p.sha256, c.owner, c.id FROM calls AS c JOIN pictures AS p ON p.call_id = c.id"
                 " WHERE c.owner IS NOT NULL"
             ).fetchall()
-        return {row["sha256"] for row in rows if self._works_on(row["owner"], row["id"])}
+        return {row["sha256"] for row in rows if self._is_worked_on(row["owner"], row["id"])}
 
     @staticmethod
     def _forget(connection: sqlite3.Connection, file: StoredFile) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import HistoryError
-from .failures import disk_error
+from .database import disk_error
 from .records import ImageRecord
 
 # A file's name is its hash and one of these endings, whatever the gateway called it.

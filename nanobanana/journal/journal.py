@@ -1,39 +1,87 @@
-"""The way of a call: asked, sent, answered, kept; each step is on disk before the next begins."""
+"""The history: the way of each call, step by step on disk, and looking back at them."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import secrets
 import sqlite3
+import threading
+import time
 from collections.abc import Callable, Generator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
 from typing import Final
 
-from ..cancel import CancelToken
+from ..cancel import CancelToken, Clock
 from ..errors import Billed, HistoryError
-from . import claims
-from .archive import Archive
-from .database import require_row
-from .files import safe_extension
-from .records import CallDetails, CallKey, Claim, ImageRecord
-from .rows import image_of, plain
+from . import claims, history
+from .database import Database, disk_error, require_row
+from .eviction import Evictor
+from .files import ImageFiles, Writer, safe_extension, write_all
+from .locks import Leases, remove_dead
+from .records import (
+    CallDetails,
+    CallKey,
+    CallRecord,
+    Claim,
+    Cleared,
+    DayTotal,
+    HistoryPage,
+    ImageRecord,
+    JournalStats,
+)
+from .rows import image_of, load_call, plain
 
 _log = logging.getLogger(__name__)
 
+DEFAULT_CAP: Final = 2 << 30
 _POLL_SECONDS: Final = 0.1
 _WAITING: Final = "Waiting for the same image, which is being made already."
 _MOST_TEXT: Final = 200_000  # characters of the model's words
 
 
-class Journal(Archive):
-    """The journal in `folder`: claim, sent, url, answered, keep, kept; or failed, or release.
+class Journal:
+    """The history in `folder`: `journal.sqlite3`, `pictures/` and `locks/`. Opened when first used.
 
-    What a method writes is on disk before it returns. Some 0.5 ms a step on an SSD.
+    A call goes: claim, sent, url, answered, keep, kept; or failed, or release. What a method writes is on disk before
+    it returns, some 0.5 ms a step on an SSD. Safe for threads, and several processes may share a folder; a process
+    forked while one is open must not use it. Every method raises `HistoryError` when the folder can't be read or
+    written. `clock` gives Unix seconds; `cap_bytes`: how many bytes of images stay; `write` puts an image's bytes into
+    its open file.
     """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        clock: Clock = time.time,
+        cap_bytes: int = DEFAULT_CAP,
+        write: Writer = write_all,
+    ) -> None:
+        self.folder = folder
+        self._clock = clock
+        self._locks = folder / "locks"
+        self._database = Database(folder / "journal.sqlite3", self._locks / "journal.lock")
+        self._files = ImageFiles(folder / "pictures", write)
+        self._leases = Leases(self._locks)
+        is_worked_on = self._leases.is_worked_on
+        self._evictor = Evictor(self._database, self._files, is_worked_on, cap_bytes=cap_bytes, clock=clock)
+        self._prepare_lock = threading.Lock()
+        self._prepared = False
 
     def __enter__(self) -> Journal:
         return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the database and end the sign of life; calls still held look abandoned from now on."""
+        self._database.close()
+        self._leases.close()
 
     def claim(
         self,
@@ -86,16 +134,9 @@ class Journal(Archive):
                     # The call is let go of all the same, and what left the block matters more.
                     _log.warning("Call %d could not be released: %s", claim.record.id, error)
 
-    def reopen(self, call_id: int, *, run: str) -> Claim | None:
-        """Take up a call by its id, to fetch its images again at no cost; None where there is nothing to fetch.
-
-        For an answered or failed call that has a URL and that nobody is at work on. Owned, like `claim`'s.
-        """
-        return self._owning(lambda connection: claims.reopen(connection, self._files, call_id, self._claimant(run)))
-
     def holds(self, call_id: int) -> bool:
         """Whether the call was claimed here and not let go of yet."""
-        return self._ownership.holds(call_id)
+        return self._leases.holds(call_id)
 
     def sent(self, call_id: int) -> None:
         """The request is about to leave: from here on it may be billed. To be called before its first byte goes."""
@@ -121,23 +162,17 @@ class Journal(Archive):
         *,
         request_id: str = "",
         text: str = "",
-        usage: Mapping[str, object],
         urls: Mapping[int, str] | None = None,
     ) -> None:
-        """The answer is complete: billed. `text`: the model's words. `usage`: the gateway's own account of it.
+        """The answer is complete: billed. `text`: what the model said.
 
         `urls`: the addresses by position, in place of those that `url` noted while the answer came; None leaves them.
         """
-        values = (
-            self._clock(),
-            plain(request_id),
-            plain(text)[:_MOST_TEXT],
-            plain(json.dumps(dict(usage), default=str, ensure_ascii=True)),
-        )
+        values = (self._clock(), plain(request_id), plain(text)[:_MOST_TEXT])
         with self._writing() as connection:
             changed = connection.execute(
-                "UPDATE calls SET state = 'answered', billed = 'yes', answered_at = ?, request_id = ?, text = ?,"
-                " usage = ? WHERE id = ?",
+                "UPDATE calls SET state = 'answered', billed = 'yes', answered_at = ?, request_id = ?, text = ?"
+                " WHERE id = ?",
                 (*values, call_id),
             ).rowcount
             require_row(changed, call_id)
@@ -156,8 +191,6 @@ class Journal(Archive):
         *,
         extension: str,
         url: str = "",
-        width: int | None = None,
-        height: int | None = None,
     ) -> ImageRecord:
         """Put an image's original bytes on disk, synced, then its row; at any time after `sent`.
 
@@ -173,10 +206,10 @@ class Journal(Archive):
                 if not path.exists():
                     continue
                 changed = connection.execute(
-                    "INSERT INTO pictures (id, call_id, position, url, sha256, extension, width, height, bytes,"
-                    " kept_at) SELECT ?, id, ?, ?, ?, ?, ?, ?, ?, ? FROM calls WHERE id = ?"
+                    "INSERT INTO pictures (id, call_id, position, url, sha256, extension, bytes,"
+                    " kept_at) SELECT ?, id, ?, ?, ?, ?, ?, ? FROM calls WHERE id = ?"
                     " ON CONFLICT (call_id, position) DO UPDATE SET url = excluded.url, sha256 = excluded.sha256,"
-                    " extension = excluded.extension, width = excluded.width, height = excluded.height,"
+                    " extension = excluded.extension, width = NULL, height = NULL,"
                     " bytes = excluded.bytes, kept_at = excluded.kept_at",
                     (
                         secrets.token_urlsafe(12),
@@ -184,8 +217,6 @@ class Journal(Archive):
                         plain(url),
                         sha256,
                         extension,
-                        width,
-                        height,
                         len(data),
                         self._clock(),
                         call_id,
@@ -198,7 +229,7 @@ class Journal(Archive):
                     ).fetchone(),
                     self._files,
                 )
-            self._trimmer.added(len(data))
+            self._evictor.added(len(data))
             return record
 
     def kept(self, call_id: int, *, seconds: float | None = None) -> None:
@@ -236,11 +267,91 @@ class Journal(Archive):
         with self._releasing(call_id) as connection:
             claims.release(connection, call_id, self._clock())
 
+    def call(self, call_id: int) -> CallRecord | None:
+        """The call, or None when it was released or cleared."""
+        with self._reading() as connection:
+            return load_call(connection, self._files, call_id)
+
+    def image(self, image_id: str) -> ImageRecord:
+        """The image with this id. Raises `HistoryError` when it isn't in the journal."""
+        with self._reading() as connection:
+            row = connection.execute("SELECT * FROM pictures WHERE id = ?", (plain(image_id),)).fetchone()
+        if row is None:
+            raise HistoryError(
+                "This image isn't in the history of this computer.",
+                "It may have been cleared or trimmed, or was made elsewhere: choose another from the history.",
+            )
+        return image_of(row, self._files)
+
+    def read(self, record: ImageRecord) -> bytes:
+        """The image's original bytes, checked. Raises `HistoryError` when they are gone or were changed."""
+        return self._files.read(record)
+
+    def set_size(self, image_id: str, width: int, height: int) -> None:
+        """Note an image's size in pixels, once it was decoded."""
+        with self._writing() as connection:
+            connection.execute("UPDATE pictures SET width = ?, height = ? WHERE id = ?", (width, height, image_id))
+
+    def history(self, *, before: int | None = None, limit: int = 50, search: str = "") -> HistoryPage:
+        """Calls, newest first. `before`: the last page's cursor. `limit`: 1 to 500. `search`: see `history.page`."""
+        self._prepare()
+        return history.page(self._database, self._files, before=before, limit=limit, search=search)
+
+    def totals_by_day(self, days: int = 30) -> tuple[DayTotal, ...]:
+        """Calls, images and cost of each of the last `days` days, newest first."""
+        self._prepare()
+        return history.totals_by_day(self._database, days, self._clock())
+
+    def stats(self) -> JournalStats:
+        """How much there is."""
+        with self._reading() as connection:
+            calls = dict(map(tuple, connection.execute("SELECT state, count(*) FROM calls GROUP BY state")))
+            images = connection.execute("SELECT count(*) FROM pictures").fetchone()[0]
+        size = sum(one.bytes for one in self._files.listing())
+        return JournalStats(calls, images, size, self._evictor.cap_bytes)
+
+    def trim(self) -> Cleared:
+        """Remove the oldest images until the rest is below the cap; `keep` does it by itself."""
+        self._prepare()
+        return self._evictor.trim()
+
+    def clear(self, *, older_than: float | None = None, calls: Sequence[int] | None = None) -> Cleared:
+        """Remove calls with their images: asked before `older_than` (Unix seconds), those in `calls`, or all.
+
+        What is under way stays. A cleared image is asked for, and billed, again.
+        """
+        self._prepare()
+        return self._evictor.clear(older_than=older_than, calls=calls)
+
+    def _prepare(self) -> None:
+        with self._prepare_lock:
+            if self._prepared:
+                return
+            try:
+                self._locks.mkdir(parents=True, exist_ok=True)
+                self._files.prepare()
+                remove_dead(self._locks)
+            except OSError as error:
+                raise disk_error(error, self.folder) from error
+            self._prepared = True
+
+    @contextlib.contextmanager
+    def _writing(self) -> Generator[sqlite3.Connection]:
+        self._prepare()
+        with self._database.writing() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def _reading(self) -> Generator[sqlite3.Connection]:
+        self._prepare()
+        with self._database.reading() as connection:
+            yield connection
+
     @contextlib.contextmanager
     def _releasing(self, call_id: int) -> Generator[sqlite3.Connection]:
-        with self._ownership.releasing(call_id), self._writing() as connection:
+        with self._leases.releasing(call_id), self._writing() as connection:
             yield connection
-        self._database.tidy(idle=self._ownership.idle)
+        self._database.tidy(idle=self._leases.idle)
 
     def _step(self, call_id: int, assignments: str, values: Sequence[object]) -> None:
         with self._writing() as connection:
@@ -248,28 +359,21 @@ class Journal(Archive):
             require_row(connection.execute(statement, (*values, call_id)).rowcount, call_id)
 
     def _decide(self, key: CallKey, details: CallDetails, run: str) -> Claim | None:
-        return self._owning(
-            lambda connection: claims.decide(connection, self._files, key, details, self._claimant(run))
-        )
-
-    def _claimant(self, run: str) -> claims.Claimant:
-        return claims.Claimant(self._ownership.id, run, self._clock(), self._ownership.is_worked_on)
-
-    def _owning(self, take: Callable[[sqlite3.Connection], Claim | None]) -> Claim | None:
-        """Run `take` in a transaction, and hold the call that it claims."""
+        """What becomes of the claim, in one transaction; holds the call that it takes."""
         claim: Claim | None = None
         try:
             with self._writing() as connection:
-                claim = take(connection)
+                claimant = claims.Claimant(self._leases.id, run, self._clock(), self._leases.is_worked_on)
+                claim = claims.decide(connection, self._files, key, details, claimant)
                 if claim is not None and claim.owned:
                     # Before the commit: whoever sees the row must see that it is being worked on.
-                    self._ownership.hold(claim.record.id)
+                    self._leases.hold(claim.record.id)
         except BaseException:
             if claim is not None and claim.owned:
-                self._ownership.drop(claim.record.id)
+                self._leases.drop(claim.record.id)
             raise
         return claim
 
     def _is_taken(self, key: CallKey) -> bool:
         with self._reading() as connection:
-            return claims.is_taken(claims.newest(connection, key), self._ownership.is_worked_on)
+            return claims.is_taken(claims.newest(connection, key), self._leases.is_worked_on)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import threading
 import time
 import uuid
-import weakref
 from collections.abc import Generator
 from pathlib import Path
 
@@ -86,7 +86,6 @@ class Owner:
             if self._lock.held and self._lock.is_at_its_path():
                 break
             self._lock.close()
-        _owners.add(self)
 
     def close(self) -> None:
         """End the sign of life and remove its file."""
@@ -95,30 +94,6 @@ class Owner:
                 self._lock.close()  # Windows removes no open file
             self._lock.path.unlink(missing_ok=True)
         self._lock.close()
-
-    def forget(self) -> None:
-        """In a forked child: close the inherited descriptor, or the parent would seem alive as long as the child."""
-        self._lock.close()
-
-
-_owners: weakref.WeakSet[Owner] = weakref.WeakSet()
-
-
-def _forget_owners() -> None:
-    for owner in list(_owners):
-        owner.forget()
-    _owners.clear()
-
-
-_fork_handled = False
-
-
-def handle_forks() -> None:
-    """Once a process: see to it that a forked child doesn't hold its parent's locks."""
-    global _fork_handled
-    if sys.platform != "win32" and not _fork_handled:
-        os.register_at_fork(after_in_child=_forget_owners)
-        _fork_handled = True
 
 
 def is_alive(folder: Path, owner: str) -> bool:
@@ -158,7 +133,7 @@ def exclusive(path: Path) -> Generator[None]:
             break
         if time.monotonic() > end:
             raise HistoryError(
-                "Another process has kept the journal locked for a minute.",
+                "Another process has held the history locked for a minute.",
                 "End the other ComfyUI that uses the same data folder, or start this one again.",
             )
         time.sleep(0.02)
@@ -166,3 +141,78 @@ def exclusive(path: Path) -> Generator[None]:
         yield
     finally:
         lock.close()
+
+
+class Leases:
+    """The calls held here, and this journal's sign of life for other processes. Safe for threads."""
+
+    def __init__(self, locks: Path) -> None:
+        self._locks = locks
+        self._lock = threading.RLock()
+        self._owner: Owner | None = None
+        self._held: set[int] = set()
+        self._outdated = False
+
+    @property
+    def id(self) -> str:
+        """The name to write beside a call that is taken."""
+        with self._lock:
+            if self._owner is None:
+                self._owner = Owner(self._locks)
+            return self._owner.id
+
+    @property
+    def idle(self) -> bool:
+        """Whether no call is held here."""
+        with self._lock:
+            return not self._held
+
+    def hold(self, call_id: int) -> None:
+        """The call is ours from now on."""
+        with self._lock:
+            self._held.add(call_id)
+
+    def drop(self, call_id: int) -> None:
+        """The call is not ours after all: its claim was not written down."""
+        with self._lock:
+            self._held.discard(call_id)
+
+    def holds(self, call_id: int) -> bool:
+        """Whether the call is held here."""
+        with self._lock:
+            return call_id in self._held
+
+    def is_worked_on(self, owner: str, call_id: int) -> bool:
+        """Whether `owner` lives and is at work on the call: here that is known exactly, elsewhere by its lock."""
+        with self._lock:
+            if self._owner is not None and owner == self._owner.id:
+                return call_id in self._held
+        return is_alive(self._locks, owner)
+
+    @contextlib.contextmanager
+    def releasing(self, call_id: int) -> Generator[None]:
+        """The call is no longer held when the block is left, also when it raises.
+
+        When it raises (a full disk), the database still names us as the owner, and other processes would wait for as
+        long as we live: we take another name as soon as nothing else is held under this one.
+        """
+        try:
+            yield
+        except BaseException:
+            with self._lock:
+                self._outdated = True
+            raise
+        finally:
+            with self._lock:
+                self._held.discard(call_id)
+                if self._outdated and not self._held:
+                    self.close()
+
+    def close(self) -> None:
+        """Hold nothing, and end the sign of life; the next call held begins another."""
+        with self._lock:
+            self._held.clear()
+            self._outdated = False
+            if self._owner is not None:
+                self._owner.close()
+                self._owner = None

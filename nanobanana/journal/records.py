@@ -1,9 +1,9 @@
-"""What the journal holds, as values."""
+"""What the history holds, as values."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -40,7 +40,7 @@ class ImageRecord:
 
     `id`: opaque, safe in a URL, never reused. `position`: the image's place in its answer, 0 and up. `url`: where it
     came from, empty for an image that came inline. `bytes`: the file's length. `width`, `height`: pixels, None until
-    it was decoded. `kept_at`: Unix seconds.
+    it was decoded.
     """
 
     id: str
@@ -53,7 +53,6 @@ class ImageRecord:
     height: int | None
     bytes: int
     path: Path
-    kept_at: float
 
 
 @dataclass(frozen=True)
@@ -70,8 +69,6 @@ class CallRecord:
     run: str
     asked_at: float
     sent_at: float | None = None
-    answered_at: float | None = None
-    finished_at: float | None = None
     request_id: str = ""
     billed: Billed = "no"
     error: str = ""
@@ -79,7 +76,6 @@ class CallRecord:
     urls: tuple[str, ...] = ()
     images: tuple[ImageRecord, ...] = ()
     seconds: float | None = None
-    usage: Mapping[str, object] = field(default_factory=dict[str, object])
 
 
 @dataclass(frozen=True)
@@ -131,7 +127,6 @@ class JournalStats:
 
     calls: Mapping[str, int]
     images: int
-    files: int
     bytes: int
     cap_bytes: int
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, cast
+from collections.abc import Iterable, Sequence
 
 from ..image_request import ImageRequest
 from .files import ImageFiles
@@ -35,7 +32,7 @@ def load_calls(
 
 
 def image_of(row: sqlite3.Row, files: ImageFiles) -> ImageRecord:
-    """A row of `images` as a record."""
+    """A row of `pictures` as a record."""
     return ImageRecord(
         id=row["id"],
         call_id=row["call_id"],
@@ -46,18 +43,13 @@ def image_of(row: sqlite3.Row, files: ImageFiles) -> ImageRecord:
         width=row["width"],
         height=row["height"],
         bytes=row["bytes"],
-        path=_path(row, files),
-        kept_at=row["kept_at"],
+        path=files.path(row["sha256"], row["extension"]),
     )
 
 
 def plain(text: str) -> str:
     """`text` as the database can hold it: half of a character (a lone surrogate) becomes a question mark."""
     return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _path(row: sqlite3.Row, files: ImageFiles) -> Path:
-    return files.path(row["sha256"], row["extension"])
 
 
 def _call_of(row: sqlite3.Row, urls: Iterable[str], images: Iterable[ImageRecord]) -> CallRecord:
@@ -76,8 +68,6 @@ def _call_of(row: sqlite3.Row, urls: Iterable[str], images: Iterable[ImageRecord
         run=row["run"],
         asked_at=row["asked_at"],
         sent_at=row["sent_at"],
-        answered_at=row["answered_at"],
-        finished_at=row["finished_at"],
         request_id=row["request_id"],
         billed=row["billed"],
         error=row["error"],
@@ -85,13 +75,4 @@ def _call_of(row: sqlite3.Row, urls: Iterable[str], images: Iterable[ImageRecord
         urls=tuple(urls),
         images=tuple(images),
         seconds=row["seconds"],
-        usage=_usage(row["usage"]),
     )
-
-
-def _usage(text: str) -> Mapping[str, object]:
-    try:
-        value: Any = json.loads(text)
-    except ValueError:
-        return {}
-    return cast("dict[str, object]", value) if isinstance(value, dict) else {}

@@ -63,7 +63,7 @@ class Steps:
         call = self.send(name)
         if url:
             self.journal.url(call, 0, url)
-        self.journal.answered(call, request_id="req-1", text="Here it is.", usage={"total_tokens": 12})
+        self.journal.answered(call, request_id="req-1", text="Here it is.")
         return call
 
     def make(self, name: str = "a", data: bytes = b"picture", *, details: CallDetails = DETAILS, url: str = "u") -> int:
@@ -71,8 +71,8 @@ class Steps:
         self.journal.sent(call)
         if url:
             self.journal.url(call, 0, url)
-        self.journal.answered(call, request_id="req-1", usage={})
-        self.journal.keep(call, 0, data, extension="png", url=url, width=2, height=3)
+        self.journal.answered(call, request_id="req-1")
+        self.journal.keep(call, 0, data, extension="png", url=url)
         self.journal.kept(call, seconds=1.5)
         return call
 

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 from pack.nanobanana.errors import HistoryError
-from pack.nanobanana.journal.database import Database
-from pack.nanobanana.journal.schema import MIGRATIONS, migrate, version_of
+from pack.nanobanana.journal.database import MIGRATIONS, Database, migrate, version_of
 
 
 def database_of(folder: Path) -> Path:

@@ -63,7 +63,7 @@ def test_a_torn_file_of_the_right_name_is_written_anew(steps, journal):
 def test_keeping_a_position_again_keeps_its_id(steps, journal):
     call = steps.answer("a")
     first = journal.keep(call, 0, b"one", extension="png")
-    second = journal.keep(call, 0, b"two", extension="jpg", width=1, height=2)
+    second = journal.keep(call, 0, b"two", extension="jpg")
     assert first.id == second.id
     assert journal.call(call).images == (second,)
     assert journal.read(second) == b"two"
@@ -219,3 +219,20 @@ def test_a_disk_that_takes_no_more_fails_clearly_and_keeps_nobody_waiting(tmp_pa
     finally:
         process.communicate("\n", timeout=20)
     assert process.returncode == 0
+
+
+def test_a_file_that_a_clearing_took_away_before_its_row_was_written_is_saved_anew(steps, journal, monkeypatch):
+    call = steps.answer("a")
+    save, taken = journal._files.save, []
+
+    def save_and_lose(data: bytes, extension: str):
+        sha256, path = save(data, extension)
+        if not taken:
+            path.unlink()
+            taken.append(path)
+        return sha256, path
+
+    monkeypatch.setattr(journal._files, "save", save_and_lose)
+    record = journal.keep(call, 0, b"bytes", extension="png")
+    assert taken == [record.path]
+    assert journal.read(record) == b"bytes"

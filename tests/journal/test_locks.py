@@ -1,13 +1,10 @@
 from __future__ import annotations
 
-import multiprocessing
-import os
 import threading
 from pathlib import Path
 
 import pytest
-from pack.nanobanana.journal.leases import Leases
-from pack.nanobanana.journal.locks import FileLock, Owner, exclusive, handle_forks, is_alive, remove_dead
+from pack.nanobanana.journal.locks import FileLock, Leases, Owner, exclusive, is_alive, remove_dead
 
 
 def test_an_owner_is_alive_until_it_is_closed(tmp_path):
@@ -61,32 +58,6 @@ def test_owners_made_while_the_dead_are_removed_live(tmp_path):
     assert dead == []
     for owner in owners:
         owner.close()
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="a fork is a POSIX thing")
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_forked_child_does_not_keep_its_parents_calls_alive(tmp_path):
-    handle_forks()
-    owner = Owner(tmp_path)
-    context = multiprocessing.get_context("fork")
-    begun, go = context.Event(), context.Event()
-
-    def wait() -> None:
-        begun.set()
-        go.wait(20)
-
-    child = context.Process(target=wait)
-    child.start()
-    try:
-        assert begun.wait(20)
-        assert is_alive(tmp_path, owner.id)
-        os.close(owner._lock._descriptor)  # what the kernel does when the parent is killed
-        assert child.is_alive()
-        assert not is_alive(tmp_path, owner.id)
-    finally:
-        owner._lock._descriptor = -1
-        go.set()
-        child.join()
 
 
 def test_a_lock_is_exclusive_and_can_be_had_again(tmp_path):

@@ -101,7 +101,7 @@ class JournalMachine(RuleBasedStateMachine):
     @rule(key=KEYS)
     def answered(self, key: str) -> None:
         if self.sending(key):
-            self.journal.answered(self.held[key].record.id, usage={})
+            self.journal.answered(self.held[key].record.id)
             self.expected[key].state = "answered"
 
     @rule(key=KEYS, position=st.integers(0, 2), data=st.binary(max_size=3))

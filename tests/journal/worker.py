@@ -75,7 +75,7 @@ def main() -> None:
             journal.url(call, 0, f"https://cdn/{name}")
             gateway.note("URL", name, os.getpid())
             reached("url")
-            journal.answered(call, request_id="r", text="", usage={})
+            journal.answered(call, request_id="r", text="")
             reached("answered")
         if claim.owned:
             journal.keep(call, 0, image(name), extension="png", url=f"https://cdn/{name}")

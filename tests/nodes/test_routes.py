@@ -303,7 +303,7 @@ def keep(data: Path, prompt: str, image: bytes, urls: tuple[str, ...] = ()) -> i
             journal.sent(claim.record.id)
             for position, url in enumerate(urls):
                 journal.url(claim.record.id, position, url)
-            journal.answered(claim.record.id, request_id="req-1", text="words", usage={})
+            journal.answered(claim.record.id, request_id="req-1", text="words")
             if not urls:
                 journal.keep(claim.record.id, 0, image, extension="png")
                 journal.kept(claim.record.id, seconds=1.5)
