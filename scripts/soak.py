@@ -116,7 +116,7 @@ def work(folder: str, base_url: str, run: str, order: int, count: int, seed: int
     """One process: ask for everything, and print a JSON line with what came and what is left behind."""
     load()
     bench: Any = importlib.import_module("engines")
-    backoff: Any = importlib.import_module("pack.nanobanana.gateway.backoff").Backoff(scale=0.02, idle_seconds=2.0)
+    backoff: Any = importlib.import_module("pack.nanobanana.gateway.retry").Backoff(scale=0.02, idle_seconds=2.0)
     wanted = prompts(count, seed)
     random.Random(order).shuffle(wanted)
     endings: dict[str, str] = {}

@@ -16,7 +16,7 @@ from typing import Any
 from pack.nanobanana.calls.engine import Call, Engine
 from pack.nanobanana.calls.models import Order, Outcome
 from pack.nanobanana.cancel import CancelToken
-from pack.nanobanana.gateway.backoff import Backoff
+from pack.nanobanana.gateway.retry import Backoff
 from pack.nanobanana.image_request import EncodedImage, ImageRequest
 from pack.nanobanana.imaging.payload import FittedImages, PayloadLimits
 from pack.nanobanana.journal import Journal

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 from pack.nanobanana.cancel import Cancelled, CancelToken
-from pack.nanobanana.gateway.backoff import Backoff
-from pack.nanobanana.gateway.client import Asked, Callbacks, Gateway
+from pack.nanobanana.gateway.answer.types import Answer
+from pack.nanobanana.gateway.client import Callbacks, Gateway
 from pack.nanobanana.gateway.request_body import RequestBody
+from pack.nanobanana.gateway.retry import Backoff
 from pack.nanobanana.image_request import EncodedImage, ImageRequest
 from pack.nanobanana.progress import Progress
 from pack.nanobanana.settings.store import Profile
@@ -53,12 +54,12 @@ class RunningAsk:
     sent: list[float] = field(default_factory=list)
     on_sending: Callable[[], None] = lambda: None
     backoff: Backoff = field(default_factory=Backoff)
-    result: Asked | None = None
+    result: Answer | None = None
     error: BaseException | None = None
     began: float = 0.0
     ended: float = 0.0
 
-    def run(self) -> Asked:
+    def run(self) -> Answer:
         self.began = time.monotonic()
         try:
             return Gateway(self.profile, self.backoff).ask(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from ..cancel import CancelToken, Deadline
 from ..catalog import size_warning
 from ..errors import BadAnswer, Billed, DownloadFailed, HistoryError, ImageError, NanoBananaError, StreamBroken
+from ..gateway.answer.no_image import without_image
 from ..gateway.answer.types import Answer, ImageData, ImageUrl
 from ..gateway.download import Downloader
 from ..gateway.retry import DOWNLOAD_TRIES
@@ -27,6 +28,7 @@ _CUT_OFF = (
 )
 _CUT_OFF_TOO = "The answer broke off inside the address of one more image: {url}"
 _TOO_MANY = "The answer holds more images than fit into memory at once; the others are on disk, see the history."
+_TRUNCATED = "The gateway's answer was cut off after the image had come."
 _NOT_TRIED = "The download from {url} was not tried: the others failed before it."
 # An answer may name many addresses that all lead nowhere.
 _MOST_FAILURES = 3
@@ -93,6 +95,8 @@ class Delivery:
         Raises `StreamBroken`, which is in the journal by then, when nothing else came.
         """
         self._warnings.extend(warnings)
+        if answer.truncated:
+            self._warnings.append(_TRUNCATED)
         items = list(enumerate(answer.images))
         for position, item in items:
             if isinstance(item, ImageData):
@@ -118,7 +122,7 @@ class Delivery:
         self, position: int, url: str, downloader: Downloader, answer: Answer, urls: dict[int, str]
     ) -> None:
         # A link that nothing calls an image gets one try: what isn't there at once is most likely a page.
-        tries = DOWNLOAD_TRIES if answer.fallback_error is None else 1
+        tries = 1 if answer.guessed else DOWNLOAD_TRIES
         try:
             data = self._fetched(url, downloader, tries)
         except DownloadFailed as failure:
@@ -131,10 +135,10 @@ class Delivery:
     def _fail_if_only_partial_urls(self, answer: Answer) -> None:
         """Nothing but parts of addresses came: the next run must ask anew instead of trying them for ever."""
         if self._noted:
-            if answer.fallback_error is None:
+            if not answer.guessed:
                 self._warnings.extend(_CUT_OFF_TOO.format(url=failure.url[:500]) for failure in self._cut_off)
             return
-        error = answer.fallback_error or _cut_off_error(self._cut_off[0], answer.request_id)
+        error = without_image(answer) if answer.guessed else _cut_off_error(self._cut_off[0], answer.request_id)
         try:
             self._journal.failed(self._call_id, error=error.message, billed=error.billed, request_id=error.request_id)
         except HistoryError:

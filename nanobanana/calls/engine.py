@@ -15,10 +15,10 @@ from dataclasses import replace
 
 from ..cancel import Cancelled, CancelToken, Clock
 from ..errors import ConfigError, GatewayError, InputError, NanoBananaError
-from ..gateway.backoff import Backoff
 from ..gateway.client import Gateway
 from ..gateway.download import Downloader
 from ..gateway.http.url_policy import DownloadPolicy
+from ..gateway.retry import Backoff
 from ..imaging.headers import is_cut_short, sniff
 from ..journal import CallDetails, CallKey, CallRecord, Claim, Journal
 from ..progress import Progress
@@ -172,9 +172,8 @@ class Engine:
             return delivery.remaining(claim.record, downloader)
         submission = Submission(self.journal, claim.record.id, order, Gateway(profile, self._backoff), self._backoff)
         limiter = self._limiters.of(profile.base_url, profile.concurrency)
-        asked = submission.ask(limiter, call.cancel, call.say)
-        warnings = (*_about_earlier(claim.earlier), *submission.notes, *((asked.warning,) if asked.warning else ()))
-        return delivery.answered(asked.answer, downloader, warnings)
+        answer = submission.ask(limiter, call.cancel, call.say)
+        return delivery.answered(answer, downloader, (*_about_earlier(claim.earlier), *submission.notes))
 
     def connected(self, profile: Profile) -> Profile:
         """`profile` with its base URL as an address. Raises `ConfigError` when none is set."""

@@ -8,10 +8,10 @@ from collections import Counter
 
 from ..cancel import Cancelled, CancelToken
 from ..errors import GatewayError, HistoryError, RateLimited, TooLarge
-from ..gateway.backoff import Backoff
-from ..gateway.client import Asked, Callbacks, Gateway
+from ..gateway.answer.types import Answer
+from ..gateway.client import Callbacks, Gateway
 from ..gateway.request_body import RequestBody
-from ..gateway.retry import may_retry
+from ..gateway.retry import Backoff, may_retry
 from ..imaging.payload import FittedImages, PayloadLimits, shrunk
 from ..journal import Journal
 from ..progress import Progress, ReportProgress
@@ -37,7 +37,7 @@ class Submission:
         self._urls = 0
         self.notes: tuple[str, ...] = ()
 
-    def ask(self, limiter: RateLimiter, cancel: CancelToken, report: ReportProgress) -> Asked:
+    def ask(self, limiter: RateLimiter, cancel: CancelToken, report: ReportProgress) -> Answer:
         """The answer. A failure is in the journal, with whether it was billed, before it is raised.
 
         What isn't a gateway's failure (a cancel, an image that can't be encoded) leaves the call to whoever claimed
@@ -54,7 +54,7 @@ class Submission:
                 self._revert_to_asked()
             raise
 
-    def _ask(self, limiter: RateLimiter, cancel: CancelToken, report: ReportProgress) -> Asked:
+    def _ask(self, limiter: RateLimiter, cancel: CancelToken, report: ReportProgress) -> Answer:
         limits = PayloadLimits(self._order.profile.picture_limit, self._order.profile.body_limit)
         ticket = limiter.queue()
         attempts = 0
@@ -65,9 +65,9 @@ class Submission:
             try:
                 with limiter.entered(ticket, cancel, report):
                     attempts += 1
-                    asked = self._gateway.ask(body, cancel=cancel, callbacks=self._callbacks(report))
+                    answer = self._gateway.ask(body, cancel=cancel, callbacks=self._callbacks(report))
                 limiter.succeeded()
-                return asked
+                return answer
             except TooLarge as error:
                 error.attempts = attempts
                 if shrunk_already or not self._order.inputs:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,26 +14,18 @@ from ..progress import Progress, ReportProgress
 from ..settings.store import Profile, endpoint, redact, without_keys
 from .answer.reader import AnswerReader
 from .answer.types import Answer, AnswerEvent, ImageData, ImageUrl, Reasoning
-from .backoff import Backoff
 from .error_table import status_error
 from .http.errors import network_error, network_exceptions
 from .http.exchange import Exchange, authorization
 from .http.inflate import plain_headers
 from .request_body import RequestBody
+from .retry import Backoff
 from .text import header_request_id
 
 _ERROR_BODY_LIMIT = 65536
 _ERROR_BODY_SECONDS = 2.0
 # Requests that cost nothing are answered at once, or not at all.
 _FREE_SECONDS = 20.0
-
-
-@dataclass(frozen=True)
-class Asked:
-    """`answer`, and in `warning` what was wrong with how it came, although its images were whole."""
-
-    answer: Answer
-    warning: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,7 +82,7 @@ class Gateway:
         """`url` as it may be shown and written down: without the key, should the gateway have put it there."""
         return without_keys(url, [self.profile.api_key])
 
-    def ask(self, body: RequestBody, *, cancel: CancelToken, callbacks: Callbacks) -> Asked:
+    def ask(self, body: RequestBody, *, cancel: CancelToken, callbacks: Callbacks) -> Answer:
         """Send `body` once and read the answer. Raises `GatewayError` or `Cancelled`."""
         deadline = Deadline(self.profile.total_timeout)
         upload = _Upload(body, callbacks)
@@ -105,7 +96,7 @@ class Gateway:
                     headers=self._headers(),
                     auth=authorization(self.profile.api_key),
                 )
-                # 201 and 202 are no failures: whether there is an image, the answer tells.
+                # 201 and 202 are successes too: the body shows whether there is an image.
                 if not 200 <= response.status_code < 300:
                     raise self._status_error(response, exchange)
                 return self._read(response, exchange, upload, callbacks)
@@ -156,7 +147,7 @@ class Gateway:
         accept = "text/event-stream, application/json" if self.profile.stream else "application/json"
         return {"Content-Type": "application/json", "Accept": accept, "Accept-Encoding": "identity"}
 
-    def _read(self, response: Any, exchange: Exchange, upload: _Upload, callbacks: Callbacks) -> Asked:
+    def _read(self, response: Any, exchange: Exchange, upload: _Upload, callbacks: Callbacks) -> Answer:
         upload.stage = "streaming"
         reader = AnswerReader(
             request_id=header_request_id(plain_headers(response), self.redact),
@@ -168,25 +159,17 @@ class Gateway:
                 for event in reader.feed(piece):
                     self._deliver(event, callbacks)
                     if isinstance(event, ImageData) or (isinstance(event, ImageUrl) and event.certain):
-                        # The image is there: an end that is never told is not waited for.
+                        # We have the image: don't wait forever for an end marker that some relays never send.
                         exchange.end_when_silent(self._backoff.after_image_seconds)
                 if reader.done:
                     break
-            answer = reader.finish()
+            return reader.finish()
         except (GatewayError, *network_exceptions()) as error:
-            # Whatever broke the stream: an image that had come is paid for, and is not given up.
+            # Whatever broke the stream: an image that had come is paid for and must not be lost.
             salvaged = None if isinstance(error, StatusError) and error.billed == "no" else reader.salvage()
             if salvaged is None:
                 raise
-            return Asked(self._clean(salvaged), "The gateway's answer was cut off after the image had come.")
-        return Asked(self._clean(answer))
-
-    def _clean(self, answer: Answer) -> Answer:
-        """`answer` without the key in what is written down of it; the addresses are needed as they are."""
-        if answer.fallback_error is not None:
-            answer.fallback_error.request_id = self.redact(answer.fallback_error.request_id)
-        usage = json.loads(self.redact(json.dumps(dict(answer.usage), default=str)))
-        return replace(answer, request_id=self.redact(answer.request_id), usage=usage)
+            return salvaged
 
     def _deliver(self, event: AnswerEvent, callbacks: Callbacks) -> None:
         if isinstance(event, ImageUrl):

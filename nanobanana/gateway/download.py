@@ -9,13 +9,12 @@ from urllib.parse import urljoin, urlsplit
 from ..cancel import CancelToken, Deadline
 from ..errors import DownloadFailed, GatewayError
 from ..progress import Progress, ReportProgress
-from .backoff import Backoff
 from .http.errors import describe, find, is_no_http, network_exceptions
 from .http.exchange import Exchange, authorization
 from .http.inflate import ends_with_connection
 from .http.resolver import LookUp, system_look_up
 from .http.url_policy import DownloadPolicy, RefusedAddress, origin
-from .retry import DOWNLOAD_TRIES
+from .retry import DOWNLOAD_TRIES, Backoff
 
 MOST_BYTES = 128 * 1024 * 1024
 _MOST_REDIRECTS = 5

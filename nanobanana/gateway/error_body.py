@@ -1,4 +1,4 @@
-"""Reads the error out of a gateway's body: code, type, words and request id, wherever the relay put them."""
+"""Reads the error out of a gateway's body: code, type, message and request id, wherever the relay put them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final, cast
 
 from .answer.payload import as_list, as_mapping, as_text
 from .answer.types import Redact
-from .text import clean, looks_like_page, page_words, safe_id, without_request_id
+from .text import clean, looks_like_page, page_text, safe_id, without_request_id
 
 _MOST_READ: Final = 262_144
 _NO_JSON: Final = object()
@@ -23,15 +23,15 @@ _GOOD_CODES: Final = frozenset({"", "ok", "success", "null", "none"})
 
 @dataclass(frozen=True)
 class ErrorBody:
-    """`code` and `type` in lower case, as words; `number`: the code where it is an HTTP status, else 0.
+    """`code` and `type` in lower case; `number`: the code where it is an HTTP status, else 0.
 
-    `words`: the gateway's own, cleaned, without the request id. `is_page`: they come from a web page.
+    `message`: what the gateway says, cleaned, without the request id. `is_page`: it comes from a web page.
     """
 
     code: str = ""
     type: str = ""
     number: int = 0
-    words: str = ""
+    message: str = ""
     request_id: str = ""
     is_page: bool = False
 
@@ -52,17 +52,17 @@ def read_body(body: bytes, redact: Redact) -> ErrorBody:
         payload = items[0]
     mapping = as_mapping(payload)
     if mapping is not None:
-        return read_payload(mapping, redact)
+        return read_error_body(mapping, redact)
     if isinstance(payload, str):
         text = payload
     elif payload is not _NO_JSON:
         return ErrorBody()
     is_page = looks_like_page(text)
-    words, request_id = without_request_id(page_words(text) if is_page else text)
-    return ErrorBody(words=clean(words, redact), request_id=redact(request_id), is_page=is_page)
+    message, request_id = without_request_id(page_text(text) if is_page else text)
+    return ErrorBody(message=clean(message, redact), request_id=redact(request_id), is_page=is_page)
 
 
-def read_payload(payload: Mapping[str, object], redact: Redact) -> ErrorBody:
+def read_error_body(payload: Mapping[str, object], redact: Redact) -> ErrorBody:
     """The error of a JSON object."""
     code = kind = request_id = message = ""
     number = 0
@@ -73,15 +73,15 @@ def read_payload(payload: Mapping[str, object], redact: Redact) -> ErrorBody:
         number = number or found_number
         kind = kind or as_text(place.get("type")).strip().lower()
         request_id = request_id or next((found for key in _ID_KEYS if (found := safe_id(place.get(key)))), "")
-    words, id_in_words = without_request_id(message)
-    if looks_like_page(words):
-        words = page_words(words)
+    message, id_in_message = without_request_id(message)
+    if looks_like_page(message):
+        message = page_text(message)
     return ErrorBody(
         code=clean(code, redact, 100),
         type=clean(kind, redact, 100),
         number=number,
-        words=clean(words, redact),
-        request_id=redact(id_in_words or request_id),
+        message=clean(message, redact),
+        request_id=redact(id_in_message or request_id),
     )
 
 
@@ -94,7 +94,7 @@ def is_error(payload: Mapping[str, object]) -> bool:
         return True
     if any(payload.get(key) for key in ("choices", "media")):
         return False
-    # `status` and words alone may as well be news of the work: {"status": "processing", "message": ...}.
+    # `status` and `message` alone may as well be about the work in progress: {"status": "processing", "message": ...}.
     code, number = _code({key: value for key, value in payload.items() if key not in ("status", "http_status")})
     if number or payload.get("success") is False:
         return True
@@ -143,9 +143,9 @@ def _message(place: Mapping[str, object]) -> str:
             return _unwrapped(value.strip())
         for item in as_list(value)[:1]:
             nested = as_mapping(item)
-            words = as_text(item) or (as_text(nested.get("msg")) if nested is not None else "")
-            if words:
-                return words
+            text = as_text(item) or (as_text(nested.get("msg")) if nested is not None else "")
+            if text:
+                return text
         nested = as_mapping(value)
         if nested is not None and as_text(nested.get("message")):
             return as_text(nested.get("message"))
@@ -160,8 +160,8 @@ def _unwrapped(message: str) -> str:
             return message
         if inner is not None:
             error = as_mapping(inner.get("error"))
-            words = as_text((error or inner).get("message")).strip()
-            return words or message
+            text = as_text((error or inner).get("message")).strip()
+            return text or message
     return message
 
 

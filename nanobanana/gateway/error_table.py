@@ -1,18 +1,301 @@
-"""Turns the gateway's errors into ours: what an answer other than 200, or an error inside an answer, means."""
+"""What an error of the gateway means, in an answer's status or inside its stream: one table, read from the top.
+
+Codes and messages stand before statuses, since administrators remap statuses. Each row says whether such a call was
+billed and what to do about it; whether it is sent again is decided in `retry`.
+"""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import timezone
 from email.utils import parsedate_to_datetime
+from typing import Final
 
-from ..errors import RateLimited, StatusError
+from ..errors import (
+    AuthFailed,
+    BadRequest,
+    Billed,
+    ContentRefused,
+    NotFound,
+    OutOfCredit,
+    RateLimited,
+    ServerFailed,
+    StatusError,
+    TooLarge,
+)
 from .answer.types import Redact, keep_as_is
-from .error_body import is_error, read_body, read_payload
-from .fault_table import ROWS, TIMED_OUT, Fault, Row
+from .error_body import ErrorBody, is_error, read_body, read_error_body
 from .text import header_request_id, lowered
+
+# A call that timed out on the way may have been finished behind it: 408, and Cloudflare's and the proxies' 5xx.
+TIMED_OUT: Final = frozenset({408, 504, 520, 524})
+_UPSTREAM_FAILED: Final = frozenset({500, 502, 521, 522, 523})
+_NEVER_ARRIVED: Final = frozenset({525, 526, 530})
+
+_OUT_OF_CREDIT: Final = frozenset(
+    {
+        "insufficient_user_quota",
+        "pre_consume_token_quota_failed",
+        "insufficient_quota",
+        "insufficient_balance",
+        "billing_hard_limit_reached",
+    }
+)
+_REFUSED: Final = frozenset(
+    {
+        "sensitive_words_detected",
+        "prompt_blocked",
+        "content_filter",
+        "content_policy_violation",
+        "moderation_blocked",
+        "image_safety",
+        "prohibited_content",
+        "safety",
+    }
+)
+_DETERMINISTIC: Final = frozenset(
+    {"invalid_request", "convert_request_failed", "model_price_error", "count_token_failed", "bad_request_body"}
+)
+_BAD_KEY: Final = frozenset({"invalid_api_key", "invalid_token", "token_expired"})
+_LIMITED: Final = frozenset({"rate_limit_exceeded", "rate_limit_error", "too_many_requests"})
+_TOO_LARGE: Final = frozenset({"request_too_large", "payload_too_large", "request_entity_too_large"})
+
+_CREDIT_TEXT: Final = re.compile(
+    "\u4f59\u989d\u4e0d\u8db3|\u989d\u5ea6\u4e0d\u8db3|\u9884\u6263\u8d39\u989d\u5ea6\u5931\u8d25"
+    "|\u989d\u5ea6\u5df2\u7528\u5c3d|insufficient[ _]user[ _]quota|insufficient (?:balance|credits?|funds)"
+    "|quota is not enough",
+    re.IGNORECASE,
+)
+_TIMEOUT_TEXT: Final = re.compile("timed? ?out|deadline exceeded|\u8d85\u65f6", re.IGNORECASE)
+_LARGE_TEXT: Final = re.compile("(?:entity|payload|request|body) (?:is )?too large", re.IGNORECASE)
+
+_SETTINGS: Final = "Settings > NanoBanana"
+
+
+@dataclass(frozen=True)
+class ErrorReply:
+    """One error as it came. `status`: the one that counts; `http_status`: that of the answer (200 in a stream)."""
+
+    body: ErrorBody
+    status: int
+    http_status: int
+    key_is_set: bool = True
+    location: str = ""
+
+    def named(self, names: frozenset[str]) -> bool:
+        """Whether the code or the type is one of `names`."""
+        return self.body.code in names or self.body.type in names
+
+    @property
+    def in_stream(self) -> bool:
+        """Whether the gateway had taken the call before it named the error."""
+        return 200 <= self.http_status < 300
+
+
+@dataclass(frozen=True)
+class ErrorRow:
+    """A row of the table. `happened`: a sentence for the person at the canvas. `reason`: why the row is so."""
+
+    name: str
+    fits: Callable[[ErrorReply], bool]
+    error: type[StatusError]
+    billed: Billed
+    happened: str
+    hint: str
+    reason: str
+
+
+def _status(*statuses: int) -> Callable[[ErrorReply], bool]:
+    return lambda reply: reply.status in statuses
+
+
+def _code(names: frozenset[str]) -> Callable[[ErrorReply], bool]:
+    return lambda reply: reply.named(names)
+
+
+ROWS: Final = (
+    ErrorRow(
+        "no credit",
+        lambda reply: (
+            reply.status == 402 or reply.named(_OUT_OF_CREDIT) or bool(_CREDIT_TEXT.search(reply.body.message))
+        ),
+        OutOfCredit,
+        "no",
+        "The balance at the gateway is used up",
+        "Top up the account, or set another key in " + _SETTINGS + ".",
+        "named by code before the status: relays send it as 402, 403 and 429",
+    ),
+    ErrorRow(
+        "refused",
+        _code(_REFUSED),
+        ContentRefused,
+        "no",
+        "The gateway refused the prompt or an image",
+        "Change the prompt or the input images.",
+        "moderation before the model: deterministic, often behind a default 500",
+    ),
+    ErrorRow(
+        "no such model",
+        _code(frozenset({"model_not_found"})),
+        NotFound,
+        "no",
+        "The gateway has no channel for this model right now",
+        "Choose another model, or check with Test connection which ones this key may use.",
+        "no channel took the call",
+    ),
+    ErrorRow(
+        "bad request by code",
+        _code(_DETERMINISTIC),
+        BadRequest,
+        "no",
+        "The gateway can't work with this request",
+        "Change what the message names. If it names nothing, try another dialect in " + _SETTINGS + ".",
+        "deterministic, behind a default 500: sending it again changes nothing",
+    ),
+    ErrorRow(
+        "too large",
+        lambda reply: reply.status == 413 or reply.named(_TOO_LARGE) or bool(_LARGE_TEXT.search(reply.body.message)),
+        TooLarge,
+        "no",
+        "The request is larger than the gateway takes",
+        "Use fewer or smaller input images, or lower the limits in " + _SETTINGS + ".",
+        "refused before the model",
+    ),
+    ErrorRow(
+        "no key",
+        lambda reply: not reply.key_is_set and (reply.status == 401 or reply.named(_BAD_KEY)),
+        AuthFailed,
+        "no",
+        "The gateway asks for a key, and no key is set",
+        "Set one in " + _SETTINGS + ", or in the environment variable NANOBANANA_API_KEY.",
+        "the page doesn't require a key, so that none may have been configured",
+    ),
+    ErrorRow(
+        "bad key",
+        lambda reply: reply.status == 401 or reply.named(_BAD_KEY),
+        AuthFailed,
+        "no",
+        "The gateway doesn't accept the key",
+        "Check the key in " + _SETTINGS + ", or NANOBANANA_API_KEY.",
+        "refused before the model",
+    ),
+    ErrorRow(
+        "rate limit",
+        lambda reply: reply.status == 429 or reply.named(_LIMITED),
+        RateLimited,
+        "no",
+        "The gateway accepts no more calls for now",
+        "Wait a minute, or lower the concurrency in " + _SETTINGS + ".",
+        "refused before the model, or upstream has no capacity",
+    ),
+    ErrorRow(
+        "not allowed",
+        _status(403),
+        AuthFailed,
+        "no",
+        "The gateway doesn't allow this call",
+        "Check that the key may use this model, and that your address isn't blocked.",
+        "refused before the model",
+    ),
+    ErrorRow(
+        "elsewhere",
+        lambda reply: 300 <= reply.status < 400,
+        NotFound,
+        "no",
+        "The gateway's address has moved",
+        "Set the base URL in " + _SETTINGS + " to that address; a redirect isn't followed with a key.",
+        "nothing was done there",
+    ),
+    ErrorRow(
+        "not found",
+        _status(404, 405, 410),
+        NotFound,
+        "no",
+        "There is nothing at this address, or the model is unknown",
+        "Check the base URL in " + _SETTINGS + " and the model.",
+        "no relay took the call",
+    ),
+    ErrorRow(
+        "legal",
+        _status(451),
+        ContentRefused,
+        "no",
+        "The gateway refused the prompt or an image",
+        "Change the prompt or the input images.",
+        "refused before the model",
+    ),
+    ErrorRow(
+        "timed out behind",
+        lambda reply: (
+            reply.status in TIMED_OUT
+            or reply.http_status in TIMED_OUT
+            # 522's own page says "Connection timed out" and means that nothing was submitted.
+            or (reply.status in (500, 502) and bool(_TIMEOUT_TEXT.search(reply.body.message)))
+        ),
+        ServerFailed,
+        "maybe",
+        "The gateway waited too long for the model",
+        "Look at the gateway's own log before you run it again: the image may have been made and billed.",
+        "the work may have finished behind the timeout",
+    ),
+    ErrorRow(
+        "failed in the stream",
+        lambda reply: reply.in_stream and (reply.status < 400 or reply.status >= 500),
+        ServerFailed,
+        "maybe",
+        "The gateway broke off its answer with an error",
+        "Run it again if the message gives no reason; the gateway's log shows whether it was billed.",
+        "the call had been taken when it failed",
+    ),
+    ErrorRow(
+        "overloaded",
+        _status(503),
+        RateLimited,
+        "no",
+        "The gateway is overloaded",
+        "Try again in a few minutes.",
+        "not submitted",
+    ),
+    ErrorRow(
+        "upstream failed",
+        lambda reply: reply.status in _UPSTREAM_FAILED,
+        ServerFailed,
+        "no",
+        "The gateway or the model behind it failed",
+        "Run it again. If it keeps failing, try another model.",
+        "upstream failures are usually not billed",
+    ),
+    ErrorRow(
+        "never arrived",
+        lambda reply: reply.status in _NEVER_ARRIVED,
+        ServerFailed,
+        "no",
+        "The gateway's own server can't be reached behind its proxy",
+        "Try again later, or tell the gateway's support.",
+        "TLS or DNS failed between the proxy and the gateway",
+    ),
+    ErrorRow(
+        "bad request",
+        lambda reply: 400 <= reply.status < 500,
+        BadRequest,
+        "no",
+        "The gateway doesn't accept this request",
+        "Change what the message names. If it names nothing, try another dialect in " + _SETTINGS + ".",
+        "refused before the model",
+    ),
+    ErrorRow(
+        "unknown",
+        lambda _: True,
+        ServerFailed,
+        "maybe",
+        "The gateway answered with a status that says nothing about the call",
+        "Check the base URL in " + _SETTINGS + ".",
+        "nothing is known, so the worst is assumed",
+    ),
+)
 
 
 def status_error(
@@ -27,16 +310,16 @@ def status_error(
     """The error that an answer other than 200 means.
 
     `body`: its first bytes, 256 KiB are read. `now`: unix seconds, for a Retry-After that is a date. `redact` takes
-    keys out of the gateway's words.
+    keys out of what the gateway says.
     """
     known = lowered(headers)
-    found = read_body(body, redact)
-    # A timeout stays one whatever number the body holds: only a code in words can say that nothing was done.
-    counts = status if status in TIMED_OUT else found.number or status
-    fault = Fault(found, counts, status, key_is_set, redact(known.get("location", ""))[:200])
+    error = read_body(body, redact)
+    # A timeout stays one whatever number the body holds: only a code by name can say that nothing was done.
+    counts = status if status in TIMED_OUT else error.number or status
+    reply = ErrorReply(error, counts, status, key_is_set, redact(known.get("location", ""))[:200])
     return _error(
-        fault,
-        request_id=header_request_id(headers, redact) or found.request_id,
+        reply,
+        request_id=header_request_id(headers, redact) or error.request_id,
         retry_after=retry_after(known.get("retry-after", ""), now),
     )
 
@@ -47,9 +330,9 @@ def error_event(
     """The error that a payload of a 200 answer holds, or None. `request_id`: that of the answer's headers."""
     if not is_error(payload):
         return None
-    found = read_payload(payload, redact)
-    fault = Fault(found, found.number or 200, 200, key_is_set)
-    return _error(fault, request_id=request_id or found.request_id, retry_after=None)
+    error = read_error_body(payload, redact)
+    reply = ErrorReply(error, error.number or 200, 200, key_is_set)
+    return _error(reply, request_id=request_id or error.request_id, retry_after=None)
 
 
 def retry_after(value: str, now: float) -> float | None:
@@ -67,30 +350,30 @@ def retry_after(value: str, now: float) -> float | None:
     return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
-def _error(fault: Fault, *, request_id: str, retry_after: float | None) -> StatusError:
-    row = next(row for row in ROWS if row.fits(fault))
-    message = _message(fault, row)
-    code = fault.body.code or (str(fault.body.number) if fault.body.number else fault.body.type)
+def _error(reply: ErrorReply, *, request_id: str, retry_after: float | None) -> StatusError:
+    row = next(row for row in ROWS if row.fits(reply))
+    message = _message(reply, row)
+    code = reply.body.code or (str(reply.body.number) if reply.body.number else reply.body.type)
     if row.error is RateLimited:
         return RateLimited(
             message,
             row.hint,
-            status=fault.http_status,
+            status=reply.http_status,
             code=code,
             retry_after=retry_after,
             request_id=request_id,
             billed=row.billed,
         )
-    return row.error(message, row.hint, status=fault.http_status, code=code, request_id=request_id, billed=row.billed)
+    return row.error(message, row.hint, status=reply.http_status, code=code, request_id=request_id, billed=row.billed)
 
 
-def _message(fault: Fault, row: Row) -> str:
-    where = "in its answer" if fault.in_stream else f"HTTP {fault.http_status}"
-    code = fault.body.code
+def _message(reply: ErrorReply, row: ErrorRow) -> str:
+    where = "in its answer" if reply.in_stream else f"HTTP {reply.http_status}"
+    code = reply.body.code
     happened = f"{row.happened} ({where}{f', {code}' if code else ''})."
-    if fault.location and 300 <= fault.http_status < 400:
-        return f"{happened} It names: {fault.location}"
-    if not fault.body.words:
+    if reply.location and 300 <= reply.http_status < 400:
+        return f"{happened} It leads to {reply.location}"
+    if not reply.body.message:
         return f"{happened} It gave no reason."
-    says = "Its page says" if fault.body.is_page else "It says"
-    return f'{happened} {says}: "{fault.body.words}"'
+    says = "Its page says" if reply.body.is_page else "It says"
+    return f'{happened} {says}: "{reply.body.message}"'

@@ -1,4 +1,4 @@
-"""When a call may be sent again, and after how long. Pure: the error and the count decide.
+"""When a call may be sent again, and after how long: the error and the count decide.
 
 A POST that may have been billed is never sent again. No relay of this kind honours an Idempotency-Key, so that the
 error alone can say whether a second POST is a second bill.
@@ -6,7 +6,9 @@ error alone can say whether a second POST is a second bill.
 
 from __future__ import annotations
 
+import random as random_module
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from ..errors import GatewayError, NotFound, RateLimited, ServerFailed, TimedOut, Unreachable
@@ -63,3 +65,27 @@ def delay(error: GatewayError, attempt: int, random: Callable[[], float]) -> flo
 def download_delay(attempt: int, random: Callable[[], float]) -> float:
     """Seconds to wait before download number `attempt` + 1; 27 to 33 s over the four waits."""
     return _FIRST_DOWNLOAD_DELAY * 2.0 ** min(max(attempt, 1) - 1, DOWNLOAD_TRIES - 2) * (0.9 + 0.2 * random())
+
+
+@dataclass(frozen=True)
+class Backoff:
+    """How long to pause; given to everything that waits before it tries again.
+
+    `random` gives 0.0 up to 1.0. `idle_seconds`: the longest silence of a download before it is tried again.
+    `after_image_seconds`: how long a stream may be silent that has brought an image and doesn't end. `scale` shortens
+    what we choose ourselves, for tests; what a gateway asks for is waited for as it is.
+    """
+
+    random: Callable[[], float] = random_module.random
+    scale: float = 1.0
+    idle_seconds: float = 60.0
+    after_image_seconds: float = 20.0
+
+    def before_post(self, error: GatewayError, attempt: int) -> float:
+        """Seconds before POST number `attempt` + 1, after `error`."""
+        asked = getattr(error, "retry_after", None)
+        return delay(error, attempt, self.random) * (1.0 if asked else self.scale)
+
+    def before_download(self, attempt: int) -> float:
+        """Seconds before download number `attempt` + 1."""
+        return download_delay(attempt, self.random) * self.scale

@@ -1,4 +1,4 @@
-"""The gateway's own words, made fit to be shown: short, one line, no control characters, no markup, no key."""
+"""What the gateway says, made fit to be shown: short, one line, no control characters, no markup, no key."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ID: Final = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
 _ID_HEADERS: Final = ("x-oneapi-request-id", "x-request-id", "request-id", "cf-ray")
 
 
-def clean(text: str, redact: Redact, limit: int = MOST_CHARACTERS) -> str:
+def clean(text: str, redact: Redact = keep_as_is, limit: int = MOST_CHARACTERS) -> str:
     """`text` as one line of at most `limit` characters, `...` where it was cut.
 
     Keys are taken out before it is cut: half a key would no longer be recognised.
@@ -73,7 +73,7 @@ def header_request_id(headers: Mapping[str, str], redact: Redact = keep_as_is) -
     return next((found for name in _ID_HEADERS if (found := redact(safe_id(known.get(name, "").strip())))), "")
 
 
-def page_words(page: str) -> str:
+def page_text(page: str) -> str:
     """What an HTML page says: its title, else its text."""
     page = page[:_MOST_READ]
     lower = page.translate(_LOWER)

@@ -25,8 +25,7 @@ from pack.nanobanana.errors import (
     RateLimited,
     StreamBroken,
 )
-from pack.nanobanana.gateway.backoff import Backoff
-from pack.nanobanana.gateway.retry import MOST_POSTS_WHEN_LIMITED
+from pack.nanobanana.gateway.retry import MOST_POSTS_WHEN_LIMITED, Backoff
 from pack.nanobanana.journal import ImageRecord, Journal
 from pack.nanobanana.simulator import Simulator
 from servers import Peer, RawServer, silent_port
@@ -227,7 +226,7 @@ def test_retry_after_is_capped_and_the_text_says_what_is_waited_for(gateway: Sim
     call = bench.start()
     assert phase_is(call, "pausing")
     assert 119 < call.report.until - time.monotonic() <= 120
-    assert "takes no more calls at present" in call.report.text
+    assert "accepts no more calls for now" in call.report.text
     call.cancel.cancel()
     finished(call)
 

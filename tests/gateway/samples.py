@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 from pack.nanobanana.errors import GatewayError
-from pack.nanobanana.gateway.answer.reader import Answer, AnswerEvent, AnswerReader
+from pack.nanobanana.gateway.answer.reader import AnswerReader
+from pack.nanobanana.gateway.answer.types import Answer, AnswerEvent
 
 
 def png(seed: int = 0) -> bytes:

@@ -28,7 +28,7 @@ from pack.nanobanana.errors import (
     Unreachable,
 )
 from pack.nanobanana.gateway.answer.types import ImageData, ImageUrl
-from pack.nanobanana.gateway.backoff import Backoff
+from pack.nanobanana.gateway.retry import Backoff
 from pack.nanobanana.settings.store import Profile
 from servers import Peer, RawServer, closed_port
 
@@ -52,9 +52,9 @@ def test_the_request_as_it_goes_out() -> None:
 
     with RawServer(serve) as server:
         submission = RunningAsk(profile(server))
-        asked = submission.run()
-    assert asked.answer.images == (ImageUrl(URL),)
-    assert asked.warning == ""
+        answer = submission.run()
+    assert answer.images == (ImageUrl(URL),)
+    assert not answer.truncated
     line, headers, body = requests[0]
     assert line == "POST /v1/chat/completions HTTP/1.1"
     assert headers["authorization"] == f"Bearer {KEY}"
@@ -165,9 +165,9 @@ def test_a_image_that_came_before_the_cut_is_not_given_up(head: bytes) -> None:
 
     with RawServer(serve) as server:
         submission = RunningAsk(profile(server))
-        asked = submission.run()
-    assert asked.answer.images == (ImageUrl(URL),)
-    assert "cut off" in asked.warning
+        answer = submission.run()
+    assert answer.images == (ImageUrl(URL),)
+    assert answer.truncated
     assert [url for _, url in submission.urls] == [URL]
 
 
@@ -218,8 +218,8 @@ def test_events_are_delivered_when_their_last_byte_is_there() -> None:
 
     with RawServer(serve) as server:
         submission = RunningAsk(profile(server))
-        asked = submission.run()
-    assert len(asked.answer.images) == 5
+        answer = submission.run()
+    assert len(answer.images) == 5
     delays = sorted(seen - at for (seen, _), at in zip(submission.urls, sent, strict=True))
     # The median: a machine under load delays one or the other.
     assert delays[len(delays) // 2] < 0.02, delays
@@ -234,8 +234,8 @@ def test_a_stream_that_is_silent_behind_its_image_is_ended() -> None:
 
     with RawServer(serve) as server:
         submission = RunningAsk(profile(server, total_timeout=20.0), backoff=Backoff(after_image_seconds=0.3))
-        asked = submission.run()
-        assert asked.answer.images == (ImageUrl(URL),)
+        answer = submission.run()
+        assert answer.images == (ImageUrl(URL),)
         assert 0.2 < submission.seconds < 2
 
 
@@ -251,7 +251,7 @@ def test_a_stream_that_goes_on_behind_its_image_is_read_to_its_end() -> None:
 
     with RawServer(serve) as server:
         submission = RunningAsk(profile(server), backoff=Backoff(after_image_seconds=0.4))
-        assert len(submission.run().answer.images) == 2
+        assert len(submission.run().images) == 2
 
 
 def test_the_stream_ends_at_done_even_when_the_connection_stays_open() -> None:
@@ -277,7 +277,7 @@ def test_gzip_of_several_members_is_read_to_its_end() -> None:
         peer.answer("200 OK", packed, content_type="text/event-stream", Content_Encoding="gzip")
 
     with RawServer(serve) as server:
-        assert RunningAsk(profile(server)).run().answer.images == (ImageUrl(URL),)
+        assert RunningAsk(profile(server)).run().images == (ImageUrl(URL),)
 
 
 @pytest.mark.parametrize(
@@ -464,7 +464,7 @@ def test_every_good_status_may_bring_a_image(status: str) -> None:
         peer.answer(status, event() + DONE)
 
     with RawServer(serve) as server:
-        assert RunningAsk(profile(server)).run().answer.images == (ImageUrl(URL),)
+        assert RunningAsk(profile(server)).run().images == (ImageUrl(URL),)
 
 
 def test_a_status_is_told_although_its_body_never_ends() -> None:
@@ -492,7 +492,7 @@ def test_inline_images_come_through() -> None:
         peer.answer("200 OK", body, content_type="application/json")
 
     with RawServer(serve) as server:
-        assert RunningAsk(profile(server)).run().answer.images == (ImageData(png),)
+        assert RunningAsk(profile(server)).run().images == (ImageData(png),)
 
 
 def test_a_call_leaves_no_thread_behind() -> None:
@@ -510,7 +510,7 @@ def test_a_call_leaves_no_thread_behind() -> None:
 
 
 def open_sockets() -> int:
-    # By type: `isinstance` would ask every object for its class, and some of other libraries warn when asked.
+    # By type: `isinstance` would ask every object for its class, and some of other libraries warn when answer.
     return sum(type(one) is socket.socket and one.fileno() >= 0 for one in gc.get_objects())
 
 

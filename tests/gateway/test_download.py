@@ -15,10 +15,10 @@ import pytest
 import trustme
 from pack.nanobanana.cancel import Cancelled, CancelToken
 from pack.nanobanana.errors import DownloadFailed
-from pack.nanobanana.gateway.backoff import Backoff
 from pack.nanobanana.gateway.download import Downloader
 from pack.nanobanana.gateway.http.resolver import LookUp, Resolved, system_look_up
 from pack.nanobanana.gateway.http.url_policy import DownloadPolicy
+from pack.nanobanana.gateway.retry import Backoff
 from pack.nanobanana.imaging.headers import is_cut_short, sniff
 from pack.nanobanana.progress import Progress
 from PIL import Image

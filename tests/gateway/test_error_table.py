@@ -20,8 +20,7 @@ from pack.nanobanana.errors import (
     StatusError,
     TooLarge,
 )
-from pack.nanobanana.gateway.error_table import error_event, retry_after, status_error
-from pack.nanobanana.gateway.fault_table import ROWS
+from pack.nanobanana.gateway.error_table import ROWS, error_event, retry_after, status_error
 from pack.nanobanana.gateway.retry import may_retry
 
 NOW = 1_800_000_000.0
@@ -47,7 +46,7 @@ TABLE: list[tuple[int, Any, type[StatusError], str, int, str, str]] = [
         RateLimited,
         "no",
         5,
-        'no more calls at present (HTTP 429). It says: "slow down"',
+        'no more calls for now (HTTP 429). It says: "slow down"',
         "concurrency",
     ),
     (429, body("x", "insufficient_user_quota"), OutOfCredit, "no", 1, "balance at the gateway is used up", "Top up"),
@@ -74,13 +73,13 @@ TABLE: list[tuple[int, Any, type[StatusError], str, int, str, str]] = [
     (500, body("x", "convert_request_failed"), BadRequest, "no", 1, "can't work with this request", "dialect"),
     (500, body("x", "model_price_error"), BadRequest, "no", 1, "can't work with this request", "dialect"),
     (500, body("x", "count_token_failed"), BadRequest, "no", 1, "can't work with this request", "dialect"),
-    (504, b"", ServerFailed, "maybe", 1, "waited too long for the model (HTTP 504)", "before running it again"),
-    (520, b"", ServerFailed, "maybe", 1, "(HTTP 520)", "before running it again"),
-    (524, b"<title>A timeout occurred</title>", ServerFailed, "maybe", 1, "A timeout occurred", "before running"),
-    (408, b"", ServerFailed, "maybe", 1, "(HTTP 408)", "before running it again"),
-    (504, body("x", 500), ServerFailed, "maybe", 1, "waited too long", "before running it again"),
-    (500, body("x", 524), ServerFailed, "maybe", 1, "waited too long", "before running it again"),
-    (500, body("context deadline exceeded"), ServerFailed, "maybe", 1, "waited too long", "before running it again"),
+    (504, b"", ServerFailed, "maybe", 1, "waited too long for the model (HTTP 504)", "before you run it again"),
+    (520, b"", ServerFailed, "maybe", 1, "(HTTP 520)", "before you run it again"),
+    (524, b"<title>A timeout occurred</title>", ServerFailed, "maybe", 1, "A timeout occurred", "before you run"),
+    (408, b"", ServerFailed, "maybe", 1, "(HTTP 408)", "before you run it again"),
+    (504, body("x", 500), ServerFailed, "maybe", 1, "waited too long", "before you run it again"),
+    (500, body("x", 524), ServerFailed, "maybe", 1, "waited too long", "before you run it again"),
+    (500, body("context deadline exceeded"), ServerFailed, "maybe", 1, "waited too long", "before you run it again"),
     (
         400,
         body("bad ratio"),
@@ -284,7 +283,7 @@ def test_no_key_set_says_where_to_set_one() -> None:
 def test_a_redirect_says_where_to() -> None:
     found = error(301, b"", location="https://new.example.com/v1/chat/completions")
     assert type(found) is NotFound
-    assert "has moved (HTTP 301). It names: https://new.example.com/v1/chat/completions" in found.message
+    assert "has moved (HTTP 301). It leads to https://new.example.com/v1/chat/completions" in found.message
     assert "base URL" in found.hint
 
 

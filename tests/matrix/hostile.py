@@ -80,7 +80,7 @@ HOSTILE = (
     no_image("hostile_wrong_types", "BadAnswer", "ended without an image"),
     no_image("hostile_not_json", "BadAnswer", "ended without an image"),
     given_up("hostile_html", "BadAnswer", "a web page"),
-    given_up("hostile_binary", "BadAnswer", "Instead of an answer came"),
+    given_up("hostile_binary", "BadAnswer", "instead of an answer"),
     given_up("hostile_not_http", "BadAnswer", "no HTTP answer"),
     given_up("hostile_status_line", "BadAnswer", "no HTTP answer"),
     given_up("hostile_long_header", "BadAnswer", "no HTTP answer"),

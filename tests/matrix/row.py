@@ -12,7 +12,7 @@ from typing import Any
 from engines import Bench, Inputs
 from pack.nanobanana.calls.models import Outcome
 from pack.nanobanana.errors import NanoBananaError
-from pack.nanobanana.gateway.backoff import Backoff
+from pack.nanobanana.gateway.retry import Backoff
 from pack.nanobanana.simulator import Simulator
 from servers import RawServer, closed_port, silent_port
 

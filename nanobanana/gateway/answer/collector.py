@@ -1,43 +1,36 @@
-"""Gathers what the payloads of one answer hold: images, words, progress, errors, and what the answer is called."""
+"""Gathers what the payloads of one answer hold: images and which of them count, text, progress, errors."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Final
 
 from ...errors import StatusError
-from ..error_body import read_payload
+from ..error_body import read_error_body
 from ..error_table import error_event
-from ..text import clean, safe_id
-from .candidates import FoundImages, image_of
-from .payload import (
-    FieldPiece,
-    FinishPiece,
-    MediaPiece,
-    Piece,
-    ReasoningPiece,
-    RefusalPiece,
-    TextPiece,
-    as_list,
-    as_mapping,
-    as_text,
-    counts,
-    pieces,
-)
-from .reasoning import ReasoningText, progress_line
+from ..text import clean, one_line, safe_id
+from .links import Link, LinkKind
+from .payload import as_list, as_mapping, as_text, read_payload
 from .text_scanner import TextScanner
 from .types import Answer, AnswerEvent, AnswerImage, AnswerLimits, ImageData, ImageUrl, Reasoning, Redact
 
-KEPT_WORDS: Final = 2_000
+# Characters of what a model or a relay says that is quoted when no image comes.
+MOST_QUOTED: Final = 2_000
 _MOST_TEXTS: Final = 64
+_MOST_FALLBACK_LINKS: Final = 3
 # Before the path there are two: a host alone is no image.
 _LEAST_SLASHES: Final = 3
+_MOST_PROGRESS: Final = 200
+# Interim drafts come as links and data URLs: a line is shown up to there.
+_LINK: Final = re.compile(r"!?\[[^\[\]]{0,200}\]\(|https?:|data:|<", re.IGNORECASE)
 
 
 class AnswerCollector:
-    """The state of one answer, fed with JSON values. `request_id`: that of the answer's headers.
+    """The state of one answer, fed with JSON values; a `PayloadSink`. `request_id`: that of the answer's headers.
 
-    `payloads`: the JSON objects read. `found`: the images. `error`: the last one that an event named. `odd`: words
-    that stand outside of any answer.
+    `payloads`: how many JSON objects were read. `candidates`: what may be an image. `error`: the last one that an
+    event named.
     """
 
     def __init__(self, limits: AnswerLimits, *, request_id: str, key_is_set: bool, redact: Redact) -> None:
@@ -45,136 +38,264 @@ class AnswerCollector:
         self._header_id = request_id
         self._key_is_set = key_is_set
         self._redact = redact
-        self.found = FoundImages(limits.images)
+        self.candidates = Candidates(limits.images)
         self.error: StatusError | None = None
         self.payloads = 0
-        self.refusal = ""
-        self.odd = ""
-        self.finish_reason = ""
-        self.native_reason = ""
+        self._refusal = ""
+        self._unparsed = ""
+        self._finish_reason = ""
+        self._native_reason = ""
         self._given: set[tuple[str | bytes, bool]] = set()
-        self._reasoning = ReasoningText()
+        self._progress = _ProgressLines()
         self._id = ""
-        self._model = ""
-        self._usage: dict[str, object] = {}
+        self._certain = True
+        self._events: list[AnswerEvent] = []
 
     @property
     def request_id(self) -> str:
         """The gateway's name for this answer: of its headers, else of its body; empty when none was seen."""
         return self._header_id or self._id
 
-    def answer(self, images: tuple[AnswerImage, ...]) -> Answer:
+    def answer(self, images: tuple[AnswerImage, ...], *, guessed: bool = False) -> Answer:
         """The answer with these images."""
         return Answer(
             images,
-            self._redact(self.found.words()),
-            self.finish_reason,
-            self._usage,
-            self.request_id,
-            self._model,
+            self._redact(self.candidates.text()),
+            self._redact(self.request_id),
+            guessed,
+            self._finish_reason,
+            self._native_reason,
+            self._redact(self._refusal),
+            self._redact(self._unparsed),
         )
 
-    def add_unparsed(self, words: str) -> None:
-        """Keep words that stand outside of any answer, to be quoted when no image comes."""
-        self.odd = f"{self.odd} {words}".strip()[:KEPT_WORDS]
+    def add_unparsed(self, text: str) -> None:
+        """Note text that stands outside of any answer, to be quoted when no image comes."""
+        self._unparsed = f"{self._unparsed} {text}".strip()[:MOST_QUOTED]
 
     def read_value(self, value: object, *, certain: bool = True) -> list[AnswerEvent]:
         """Take a JSON value; what is new in it.
 
         `certain` is False for a value that was cut off. Raises `StatusError` for an error, unless an image is there.
         """
-        events: list[AnswerEvent] = []
+        self._certain = certain
+        self._events = []
         for item in as_list(value) or (value,):
             payload = as_mapping(item)
             if payload is None:
                 self.add_unparsed(as_text(item))
-                continue
-            self.payloads += 1
-            self._id = self._id or self._redact(safe_id(payload.get("id")))
-            self._model = self._model or clean(as_text(payload.get("model")), self._redact, 200)
-            usage = as_mapping(payload.get("usage"))
-            if usage:
-                self._usage = counts(usage)
-            for piece in pieces(payload):
-                events.extend(self._read_piece(piece, certain=certain))
-            error = error_event(payload, key_is_set=self._key_is_set, request_id=self.request_id, redact=self._redact)
-            if error is not None:
-                self.error = error
-                if not self.found.selected():
-                    raise error
-            elif not any(key in payload for key in ("choices", "media", "data")):
-                events.extend(self._news(read_payload(payload, self._redact).words))
-        return events
+            else:
+                self._read_payload(payload)
+        return self._events
 
-    def _news(self, words: str) -> list[AnswerEvent]:
-        """Words outside of any answer: shown as progress, and quoted when no image comes."""
-        if words:
-            self.odd = words[:KEPT_WORDS]
-        line = self._reasoning.say(progress_line(words))
-        return [Reasoning(line)] if line else []
+    def _read_payload(self, payload: Mapping[str, object]) -> None:
+        self.payloads += 1
+        self._id = self._id or self._redact(safe_id(payload.get("id")))
+        read_payload(payload, self)
+        error = error_event(payload, key_is_set=self._key_is_set, request_id=self.request_id, redact=self._redact)
+        if error is not None:
+            self.error = error
+            if not self.candidates.selected():
+                raise error
+        elif not any(key in payload for key in ("choices", "media", "data")):
+            message = read_error_body(payload, self._redact).message
+            if message:
+                self._unparsed = message[:MOST_QUOTED]
+            self._report(self._progress.say(_progress_line(message)))
 
-    def _read_piece(self, piece: Piece, *, certain: bool) -> list[AnswerEvent]:
-        if isinstance(piece, TextPiece):
-            return self._read_text(piece)
-        if isinstance(piece, MediaPiece):
-            image = piece.image if certain else _uncertain(piece.image)
-            return self._give(image) if self.found.media.add(image) else []
-        if isinstance(piece, FieldPiece):
-            image = piece.image if certain else _uncertain(piece.image)
-            new = self.found.fields.add(image)
-            return self._give(image) if new and not self.found.media.items else []
-        if isinstance(piece, ReasoningPiece):
-            line = self._reasoning.feed(piece.text)
-            return [Reasoning(line)] if line else []
-        if isinstance(piece, RefusalPiece):
-            self.refusal = (self.refusal + piece.text)[:KEPT_WORDS]
-            return []
-        return self._read_finish(piece)
-
-    def _read_text(self, piece: TextPiece) -> list[AnswerEvent]:
-        texts = self.found.texts
-        scanner = texts.get(piece.choice)
+    def text(self, choice: tuple[int, str], text: str) -> None:
+        texts = self.candidates.texts
+        scanner = texts.get(choice)
         if scanner is None:
             if len(texts) >= _MOST_TEXTS:
-                return []
-            scanner = texts[piece.choice] = TextScanner(
-                words_limit=self._limits.text_characters, links_limit=4 * self._limits.images
+                return
+            scanner = texts[choice] = TextScanner(
+                text_limit=self._limits.text_characters, links_limit=4 * self._limits.images
             )
-        events: list[AnswerEvent] = []
-        for link in scanner.feed(piece.text):
-            sure = link.is_sure if self.found.fields.items else link.is_image
-            if sure and not self.found.media.items:
-                events.extend(self._give(image_of(link)))
-        if scanner.may_end_with(piece.text):
-            events.extend(self._give_open(scanner))
-        return events
+        for link in scanner.feed(text):
+            sure = link.is_sure if self.candidates.fields.items else link.is_image
+            if sure and not self.candidates.outputs.items:
+                self._give(image_of(link))
+        if scanner.may_end_with(text):
+            self._give_open(scanner)
 
-    def _read_finish(self, piece: FinishPiece) -> list[AnswerEvent]:
-        self.finish_reason = clean(piece.reason, self._redact, 100)
-        self.native_reason = clean(piece.native, self._redact, 100)
-        events: list[AnswerEvent] = []
-        for choice, scanner in self.found.texts.items():
-            if choice[0] == piece.choice:
-                events.extend(self._give_open(scanner))
-        return events
+    def output(self, image: AnswerImage) -> None:
+        image = self._as_certain(image)
+        if self.candidates.outputs.add(image):
+            self._give(image)
 
-    def _give_open(self, scanner: TextScanner) -> list[AnswerEvent]:
-        link = self.found.open_image(scanner)
-        if link is None or link.url.count("/") < _LEAST_SLASHES:
+    def image(self, image: AnswerImage) -> None:
+        image = self._as_certain(image)
+        if self.candidates.fields.add(image) and not self.candidates.outputs.items:
+            self._give(image)
+
+    def reasoning(self, text: str) -> None:
+        self._report(self._progress.feed(text))
+
+    def refusal(self, text: str) -> None:
+        self._refusal = (self._refusal + text)[:MOST_QUOTED]
+
+    def finish(self, choice: int, reason: str, native: str) -> None:
+        self._finish_reason = clean(reason, self._redact, 100)
+        self._native_reason = clean(native, self._redact, 100)
+        for (number, _), scanner in self.candidates.texts.items():
+            if number == choice:
+                self._give_open(scanner)
+
+    def _report(self, line: str | None) -> None:
+        if line:
+            self._events.append(Reasoning(line))
+
+    def _as_certain(self, image: AnswerImage) -> AnswerImage:
+        return ImageUrl(image.url, certain=False) if isinstance(image, ImageUrl) and not self._certain else image
+
+    def _give_open(self, scanner: TextScanner) -> None:
+        link = self.candidates.open_image(scanner)
+        if link is not None and link.url.count("/") >= _LEAST_SLASHES:
+            self._give(image_of(link, certain=False))
+
+    def _give(self, image: AnswerImage) -> None:
+        """Report an image, unless it was reported before."""
+        certain = isinstance(image, ImageData) or image.certain
+        key = (image.data if isinstance(image, ImageData) else image.url, certain)
+        known = key in self._given or (key[0], True) in self._given
+        if not known and len(self._given) < 4 * self._limits.images:
+            self._given.add(key)
+            self._events.append(image)
+
+
+class ImageList:
+    """Images in the order they came, each once, `limit` at most."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._known: dict[str | bytes, int] = {}
+        self.items: list[AnswerImage] = []
+
+    def add(self, image: AnswerImage) -> bool:
+        """Whether the image is a new one and was taken in. A certain URL takes the place of the uncertain same."""
+        key = image.url if isinstance(image, ImageUrl) else image.data
+        place = self._known.get(key)
+        if place is not None:
+            if isinstance(image, ImageUrl) and image.certain:
+                self.items[place] = image
+            return False
+        if len(self.items) >= self._limit:
+            return False
+        self._known[key] = len(self.items)
+        self.items.append(image)
+        return True
+
+
+def image_of(link: Link, *, certain: bool = True) -> AnswerImage:
+    """A link of a text as an image."""
+    return ImageData(link.data) if link.kind is LinkKind.DATA else ImageUrl(link.url, certain)
+
+
+class Candidates:
+    """What may be an image, by place.
+
+    `outputs`: the top-level `media.outputs`. `fields`: fields meant for images (`images`, `image`, `b64_json`, ...).
+    `texts`: the scanners of the choices' texts, by choice.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.outputs = ImageList(limit)
+        self.fields = ImageList(limit)
+        self.texts: dict[tuple[int, str], TextScanner] = {}
+
+    def image_links(self, scanner: TextScanner) -> list[Link]:
+        """The links of a text that count as images.
+
+        With `media.outputs` present the text is only text. Beside other image fields only those count that the
+        text itself marks as images. Plain URLs count where the text is nothing but URLs.
+        """
+        if self.outputs.items:
             return []
-        return self._give(image_of(link, certain=False))
+        if self.fields.items:
+            return [link for link in scanner.links if link.is_sure]
+        if scanner.only_links:
+            return [link for link in scanner.links if link.may_be_image]
+        return [link for link in scanner.links if link.is_image]
 
-    def _give(self, image: AnswerImage) -> list[AnswerEvent]:
-        """The event of an image, unless it was given before."""
-        if isinstance(image, ImageData):
-            key: tuple[str | bytes, bool] = (image.data, True)
-        else:
-            key = (image.url, image.certain)
-        if key in self._given or (key[0], True) in self._given or len(self._given) >= 4 * self._limits.images:
-            return []
-        self._given.add(key)
-        return [image]
+    def open_image(self, scanner: TextScanner) -> Link | None:
+        """The URL at the very end of a text, which may go on, where it would count as an image if it ended here."""
+        last = None if self.outputs.items else scanner.open_link
+        if last is None:
+            return None
+        if self.fields.items:
+            return last if last.is_sure else None
+        return last if last.is_image or (scanner.only_links and last.may_be_image) else None
+
+    def selected(self, *, with_open: bool = False) -> tuple[AnswerImage, ...]:
+        """The images that count. `with_open`: also URLs at the very end of a text, as uncertain ones."""
+        if self.outputs.items:
+            return tuple(self.outputs.items)
+        result = ImageList(self._limit)
+        for image in self.fields.items:
+            result.add(image)
+        for scanner in self.texts.values():
+            for link in self.image_links(scanner):
+                result.add(image_of(link))
+            last = self.open_image(scanner) if with_open else None
+            if last is not None:
+                result.add(image_of(last, certain=False))
+        return tuple(result.items)
+
+    def fallback_links(self) -> tuple[ImageUrl, ...]:
+        """Links that nothing calls an image: tried when nothing else came, since the image is paid for."""
+        result = ImageList(_MOST_FALLBACK_LINKS)
+        for scanner in self.texts.values():
+            for link in scanner.links:
+                if link.leads_anywhere:
+                    result.add(ImageUrl(link.url, certain=False))
+        return tuple(item for item in result.items if isinstance(item, ImageUrl))
+
+    def text(self) -> str:
+        """The texts without the images that count; a message that repeats the deltas counts once."""
+        texts: list[str] = []
+        known = frozenset(item.url for item in self.selected() if isinstance(item, ImageUrl))
+        for scanner in self.texts.values():
+            images = frozenset(link for link in scanner.links if link.kind is not LinkKind.DATA and link.url in known)
+            text = scanner.text(images)
+            if text and text not in texts:
+                texts.append(text)
+        return "\n".join(texts)
 
 
-def _uncertain(image: AnswerImage) -> AnswerImage:
-    return ImageUrl(image.url, certain=False) if isinstance(image, ImageUrl) else image
+def _progress_line(text: str) -> str:
+    """`text` as one line of at most 200 characters, without links and control characters."""
+    text = text[: _MOST_PROGRESS * 2]
+    link = _LINK.search(text)
+    if link:
+        text = text[: link.start()]
+    return one_line(text)[:_MOST_PROGRESS]
+
+
+class _ProgressLines:
+    """Keeps the beginning of the last line; `feed` gives that line when it says something new."""
+
+    def __init__(self) -> None:
+        self._line = ""
+        self._said = ""
+
+    def feed(self, text: str) -> str | None:
+        """Take the next piece; the line to show, or None when nothing new is to be shown."""
+        before, line_break, after = text.rpartition("\n")
+        shown = ""
+        if line_break:
+            # Of the lines that end in this piece the last one counts, unless another has begun.
+            _, inner_break, last = before.rpartition("\n")
+            ended = last if inner_break else self._line + last[: _MOST_PROGRESS * 2]
+            shown = _progress_line(ended)
+            self._line = ""
+        self._line = (self._line + after[: _MOST_PROGRESS * 2])[: _MOST_PROGRESS * 2]
+        return self.say(_progress_line(self._line) or shown)
+
+    def say(self, line: str) -> str | None:
+        """`line` if it is new, else None."""
+        if not line or line == self._said:
+            return None
+        self._said = line
+        return line

@@ -7,25 +7,12 @@ from dataclasses import replace
 from typing import Final
 
 from ...errors import BadAnswer, GatewayError
-from .collector import KEPT_WORDS, AnswerCollector
+from .collector import MOST_QUOTED, AnswerCollector
 from .no_image import cut_off, is_refusal, not_an_answer, without_image
 from .partial_json import load, load_partial
 from .payload import as_mapping
 from .sse import SseDecoder, SseEvent
-from .types import (
-    MIB,
-    Answer,
-    AnswerEvent,
-    AnswerImage,
-    AnswerLimits,
-    ImageData,
-    ImageUrl,
-    Reasoning,
-    Redact,
-    keep_as_is,
-)
-
-__all__ = ["Answer", "AnswerEvent", "AnswerImage", "AnswerLimits", "AnswerReader", "ImageData", "ImageUrl", "Reasoning"]
+from .types import MIB, Answer, AnswerEvent, AnswerLimits, Redact, keep_as_is
 
 _log = logging.getLogger(__name__)
 
@@ -33,7 +20,7 @@ _BOM: Final = b"\xef\xbb\xbf"
 _WHITESPACE: Final = b" \t\r\n"
 _SSE_FIELDS: Final = (b"data:", b"event:", b"id:", b"retry:", b":")
 _DONE: Final = b"[DONE]"
-_KEPT_OF_NO_ANSWER: Final = 65_536
+_READ_OF_NO_ANSWER: Final = 65_536
 
 
 class AnswerReader:
@@ -42,7 +29,7 @@ class AnswerReader:
     `feed` gives what is new the moment its last byte is there: a stream's images and progress; the images of a
     plain JSON answer come with `finish`. It raises `StatusError` for an error inside the answer (unless an image
     came before it) and `BadAnswer` past a limit; `salvage` may be asked after either. `request_id`: that of the
-    answer's headers. `redact` takes keys out of the gateway's words.
+    answer's headers. `redact` takes keys out of what the gateway says.
 
     A URL that ends a piece of text is given as an uncertain one when it looks whole; `Answer.images` decides.
     """
@@ -101,31 +88,21 @@ class AnswerReader:
                 raise not_an_answer(self._body[0], request_id=self.request_id, redact=self._redact)
         elif self._body:
             raise not_an_answer(b"".join(self._body), request_id=self.request_id, redact=self._redact)
-        for scanner in self._collector.found.texts.values():
+        candidates = self._collector.candidates
+        for scanner in candidates.texts.values():
             if not self._cut:
                 scanner.finish()
-        images = self._collector.found.selected(with_open=self._cut)
-        if images:
-            return self._collector.answer(images)
+        answer = self._collector.answer(candidates.selected(with_open=self._cut))
+        if answer.images:
+            return answer
         if self._collector.error is not None:
             raise self._collector.error
-        words = self._collector.found.words()
         if self._cut:
-            raise cut_off(words=words, request_id=self.request_id, redact=self._redact)
-        error = without_image(
-            words=words,
-            refusal=self._collector.refusal,
-            finish_reason=self._collector.finish_reason,
-            native_reason=self._collector.native_reason,
-            odd=self._collector.odd,
-            request_id=self.request_id,
-            redact=self._redact,
-        )
-        refusal = is_refusal(self._collector.refusal, self._collector.finish_reason, self._collector.native_reason)
-        fallback_links = () if refusal else self._collector.found.fallback_links()
-        if not fallback_links:
-            raise error
-        return replace(self._collector.answer(fallback_links), fallback_error=error)
+            raise cut_off(answer)
+        guessed = () if is_refusal(answer) else candidates.fallback_links()
+        if not guessed:
+            raise without_image(answer)
+        return self._collector.answer(guessed, guessed=True)
 
     def salvage(self) -> Answer | None:
         """What is there of an answer that broke off, or None. Nothing may be fed after it.
@@ -139,10 +116,10 @@ class AnswerReader:
                 self._read_broken(b"".join(self._body))
         except GatewayError as error:
             _log.debug("the rest of a broken answer says: %s", type(error).__name__)
-        for scanner in self._collector.found.texts.values() if self.done else ():
+        for scanner in self._collector.candidates.texts.values() if self.done else ():
             scanner.finish()
-        images = self._collector.found.selected(with_open=True)
-        return self._collector.answer(images) if images else None
+        images = self._collector.candidates.selected(with_open=True)
+        return replace(self._collector.answer(images), truncated=True) if images else None
 
     def _choose(self, data: bytes, *, ended: bool) -> bytes:
         """Choose the reader by the first bytes; the bytes to read, empty while the choice is open."""
@@ -174,9 +151,9 @@ class AnswerReader:
         if self._kind == "json":
             self._body.append(data)
         elif data and not self._body:
-            self._body.append(data[:_KEPT_OF_NO_ANSWER])
-        elif data and len(self._body[0]) < _KEPT_OF_NO_ANSWER:
-            self._body[0] = (self._body[0] + data)[:_KEPT_OF_NO_ANSWER]
+            self._body.append(data[:_READ_OF_NO_ANSWER])
+        elif data and len(self._body[0]) < _READ_OF_NO_ANSWER:
+            self._body[0] = (self._body[0] + data)[:_READ_OF_NO_ANSWER]
         return []
 
     def _read_event(self, event: SseEvent, *, last: bool = False) -> list[AnswerEvent]:
@@ -195,13 +172,13 @@ class AnswerReader:
         try:
             value = load(data, self._limits)
         except ValueError:
-            return self._read_odd(event, data, last=last)
+            return self._read_unparsed(event, data, last=last)
         if event.event == "error" and as_mapping(value) is not None:
             value = {"error": value} if "error" not in (as_mapping(value) or {}) else value
         return self._collector.read_value(value)
 
-    def _read_odd(self, event: SseEvent, data: bytes, *, last: bool) -> list[AnswerEvent]:
-        """An event that is no JSON: words of an error, several values in one event, or one that was cut."""
+    def _read_unparsed(self, event: SseEvent, data: bytes, *, last: bool) -> list[AnswerEvent]:
+        """An event that is no JSON: the text of an error, several values in one event, or one that was cut off."""
         lines = [line for line in data.split(b"\n") if line.strip()]
         if len(lines) > 1 and any(
             line.startswith((b"{", b"[")) and line.rstrip().endswith((b"}", b"]")) for line in lines
@@ -215,10 +192,10 @@ class AnswerReader:
             if value is not None:
                 self._cut = self._cut or last
                 return self._collector.read_value(value, certain=False)
-        words = data[:KEPT_WORDS].decode("utf-8", "replace")
+        text = data[:MOST_QUOTED].decode("utf-8", "replace")
         if event.event == "error":
-            return self._collector.read_value({"error": {"message": words}})
-        self._collector.add_unparsed(words)
+            return self._collector.read_value({"error": {"message": text}})
+        self._collector.add_unparsed(text)
         return []
 
     def _read_json(self, body: bytes) -> None:

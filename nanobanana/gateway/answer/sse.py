@@ -1,6 +1,7 @@
 """Server-sent events: bytes in, events out. No I/O, time linear in the bytes, in any split.
 
-Follows the WHATWG specification ("Interpreting an event stream"), with three liberties that relays of this kind need:
+Follows the WHATWG specification ("Interpreting an event stream") behind a byte-order mark, which the reader takes off,
+with three liberties that relays of this kind need:
 
 - an event without its closing blank line is delivered by `finish` (the specification drops it);
 - two `data:` lines that can't be parts of one JSON value (`...}` followed by `{...` or `[DONE]`) are two events: some
@@ -16,7 +17,6 @@ from typing import Final
 from ...errors import BadAnswer
 from .types import MIB
 
-_BOM: Final = b"\xef\xbb\xbf"
 # A JSON value that ends in } can't go on with { or [ : between two values of one array or object stands a comma.
 _VALUE_ENDS: Final = b"}"
 _VALUE_BEGINS: Final = (b"{", b"[")
@@ -28,7 +28,6 @@ class SseEvent:
 
     event: str
     data: bytes
-    id: str = ""
 
 
 class SseDecoder:
@@ -40,12 +39,10 @@ class SseDecoder:
     def __init__(self, *, line_bytes: int = 160 * MIB, event_bytes: int = 192 * MIB) -> None:
         self._line_limit = line_bytes
         self._event_limit = event_bytes
-        self._head: bytes | None = b""  # the first bytes, until it is known whether they are a byte-order mark
         self._line: list[bytes] = []
         self._line_size = 0
         self._after_cr = False
         self._event = ""
-        self._id = ""
         self._data: list[bytes] = []
         self._data_size = 0
         self._failure: BadAnswer | None = None
@@ -71,9 +68,6 @@ class SseDecoder:
         if self._failure is not None:
             raise self._failure
         events: list[SseEvent] = []
-        if self._head:
-            self._hold(self._head)
-        self._head = None
         if self._line_size:
             self._end_line(events)
         self._dispatch(events)
@@ -91,13 +85,6 @@ class SseDecoder:
         return b"\n".join(parts)
 
     def _take(self, data: bytes, events: list[SseEvent]) -> None:
-        if self._head is not None:
-            data = self._head + data
-            if len(data) < len(_BOM) and _BOM.startswith(data):
-                self._head = data
-                return
-            self._head = None
-            data = data.removeprefix(_BOM)
         if self._after_cr and data:
             self._after_cr = False
             data = data.removeprefix(b"\n")
@@ -137,9 +124,7 @@ class SseDecoder:
             self._dispatch(events)
         elif line.startswith(b"event:"):
             self._event = _value(line[6:]).decode("utf-8", "replace")[:200]
-        elif line.startswith(b"id:"):
-            self._id = _value(line[3:]).decode("utf-8", "replace")[:200]
-        # Comments, retry: and unknown fields say nothing about the answer.
+        # Comments, id:, retry: and unknown fields say nothing about the answer.
 
     def _add(self, value: bytes, events: list[SseEvent]) -> None:
         if value.startswith(_VALUE_BEGINS) and self._data and self._data[-1].rstrip().endswith(_VALUE_ENDS):
@@ -153,7 +138,7 @@ class SseDecoder:
         data = b"\n".join(self._data) if len(self._data) != 1 else self._data[0]
         # An empty `data:` is a keep-alive; so is an event without data, unless its type says that something failed.
         if data.strip() or self._event == "error":
-            events.append(SseEvent(self._event, data, self._id))
+            events.append(SseEvent(self._event, data))
         self._event = ""
         self._data.clear()
         self._data_size = 0

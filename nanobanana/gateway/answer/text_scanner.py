@@ -1,6 +1,6 @@
 """Finds the images in a text that arrives in pieces: a state machine, time linear in the text, in any split.
 
-A data URL of many megabytes is collected in pieces and never looked at twice; words are kept up to a limit.
+A data URL of many megabytes is collected in pieces and never looked at twice; text is kept up to a limit.
 """
 
 from __future__ import annotations
@@ -9,8 +9,16 @@ import re
 from typing import Final
 
 from ..text import join_surrogates
-from .data_urls import MOST_URL_CHARACTERS, decode_base64, may_be_image
-from .links import Link, LinkKind, cut_bare, ends_as_image, unescape
+from .links import (
+    MOST_URL_CHARACTERS,
+    Link,
+    LinkKind,
+    cut_bare,
+    decode_base64,
+    ends_as_image,
+    may_be_image,
+    unescape,
+)
 from .types import MIB
 
 _START: Final = re.compile(r"[hH][tT][tT][pP][sS]?://|[dD][aA][tT][aA]:[A-Za-z0-9.+/;=_-]{0,200},")
@@ -46,7 +54,7 @@ _LAST_STEP: Final = 262_144
 _IPV6_HOST: Final = re.compile(r"https?://(?:\[[0-9a-f:.%]*)?\Z", re.IGNORECASE)
 
 _MOST_BRACKETS: Final = 16
-# Stands in the kept words where a link was.
+# Stands in the kept text in place of a link.
 _MARK: Final = "\x01"
 _MARKED_IMAGE: Final = re.compile(r"!?\[[^\[\]\n\x01]{0,500}\]\(\s{0,8}<?\x01>?[^()\n\x01]{0,200}\)")
 _MARKED_TAG: Final = re.compile(r"<img\b[^<>\x01]{0,500}\x01[^<>\x01]{0,500}>", re.IGNORECASE)
@@ -56,14 +64,14 @@ _CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 class TextScanner:
     """One text. `feed` gives the links that ended in this piece; `links` holds all of them, in order.
 
-    `words_limit`: characters of words that are kept. `links_limit`: links that are kept; further ones are words.
+    `text_limit`: characters of text that are kept. `links_limit`: links that are kept; further ones are text.
     """
 
-    def __init__(self, *, words_limit: int = MIB, links_limit: int = 256) -> None:
+    def __init__(self, *, text_limit: int = MIB, links_limit: int = 256) -> None:
         self.links: list[Link] = []
         # Whether the text has no letter outside its links.
         self.only_links = True
-        self._words_left = words_limit
+        self._text_left = text_limit
         self._links_limit = links_limit
         self._parts: list[str | Link] = []
         self._held = ""
@@ -96,7 +104,7 @@ class TextScanner:
     def finish(self) -> list[Link]:
         """The text is whole: what is open at its end ends here."""
         seen = len(self.links)
-        self._say(self._held)
+        self._add_text(self._held)
         self._held = ""
         self._close()
         return self.links[seen:]
@@ -112,16 +120,16 @@ class TextScanner:
 
     @property
     def open_link(self) -> Link | None:
-        """The URL at the very end of the text, which may go on; None for words and for data URLs."""
+        """The URL at the very end of the text, which may go on; None for text and for data URLs."""
         if self._kind is None or self._kind is LinkKind.DATA:
             return None
         url = "".join(self._pieces)
         if self._kind is LinkKind.BARE:
             url, _ = cut_bare(url)
-        return Link(self._kind, unescape(url), closed=False) if url.partition("://")[2] else None
+        return Link(self._kind, unescape(url)) if url.partition("://")[2] else None
 
-    def words(self, without: frozenset[Link] = frozenset()) -> str:
-        """The words. Links stay in them as they were, data URLs and the links of `without` don't."""
+    def text(self, without: frozenset[Link] = frozenset()) -> str:
+        """The text. Links stay in it as they were, data URLs and the links of `without` don't."""
         pieces: list[str] = []
         for part in self._parts:
             if isinstance(part, str):
@@ -133,13 +141,13 @@ class TextScanner:
             text = _MARKED_TAG.sub("", _MARKED_IMAGE.sub("", text)).replace(_MARK, "")
         return join_surrogates(text).strip()
 
-    def _say(self, text: str) -> None:
+    def _add_text(self, text: str) -> None:
         if not text:
             return
         self._before = (self._before + text[-_BEFORE:])[-_BEFORE:]
         self.only_links = self.only_links and not any(map(str.isalpha, text))
-        kept = text[: self._words_left]
-        self._words_left -= len(kept)
+        kept = text[: self._text_left]
+        self._text_left -= len(kept)
         if kept:
             self._parts.append(kept)
 
@@ -149,9 +157,9 @@ class TextScanner:
             tail = text[max(position, len(text) - _MOST_HELD) :]
             held = _HELD.search(tail)
             self._held = held.group() if held else ""
-            self._say(text[position : len(text) - len(self._held)])
+            self._add_text(text[position : len(text) - len(self._held)])
             return len(text)
-        self._say(text[position : match.start()])
+        self._add_text(text[position : match.start()])
         token = match.group()
         if token.endswith(","):
             self._open_data(token)
@@ -162,7 +170,7 @@ class TextScanner:
     def _open_data(self, header: str) -> None:
         media_type = header[5:-1]
         if ";base64" not in media_type.lower():
-            self._say(header)
+            self._add_text(header)
             return
         self._kind = LinkKind.DATA
         self._alphabet = _DELIMITED_DATA if _PAREN_BEFORE.search(self._before[-_JUST_BEFORE:]) else _DATA
@@ -231,9 +239,9 @@ class TextScanner:
         return False
 
     def _give_up(self) -> int:
-        """Too long for a URL: its first characters are words. Returns how many of the last piece are left over."""
+        """Too long for a URL: its first characters are text. Returns how many of the last piece are left over."""
         self._kind = None
-        self._say("".join(self._pieces)[:MOST_URL_CHARACTERS])
+        self._add_text("".join(self._pieces)[:MOST_URL_CHARACTERS])
         self._pieces = []
         return self._size - MOST_URL_CHARACTERS
 
@@ -247,7 +255,7 @@ class TextScanner:
             data = decode_base64(b"".join(self._data)) if is_image else None
             self._data = []
             if data is None:
-                self._say(pieces[0] + "...")
+                self._add_text(pieces[0] + "...")
             else:
                 self._add(Link(kind, data=data))
             return
@@ -260,19 +268,19 @@ class TextScanner:
             self._add(Link(kind, unescape(url)))
             glued = rest[:8].lower().startswith(("http://", "https://"))
             if not glued or len(self.links) >= self._links_limit:
-                self._say(rest)
+                self._add_text(rest)
                 return
             url = rest
 
     def _add(self, link: Link) -> None:
         if link.kind is not LinkKind.DATA and not link.url.partition("://")[2]:
-            self._say(link.url)
+            self._add_text(link.url)
         elif len(self.links) < self._links_limit:
             self.links.append(link)
             self._parts.append(link)
             self._before = ""
         else:
-            self._say(link.url)
+            self._add_text(link.url)
 
 
 def _opens_image(before: str) -> bool:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
-
-from ...errors import GatewayError
 
 Redact = Callable[[str], str]
 
@@ -49,22 +47,24 @@ AnswerEvent = ImageUrl | ImageData | Reasoning
 
 @dataclass(frozen=True)
 class Answer:
-    """A whole answer.
+    """What came, without the key in anything but the addresses.
 
-    `images`: in the order they came, without duplicates, at least one. `text`: the model's words, without the
-    images in them, at most `AnswerLimits.text_characters`. `finish_reason`: as sent, empty when none was.
-    `usage`: the gateway's own token counts. `request_id`: what the gateway calls this answer. `model`: what the
-    gateway says it used; never one of the documented names for sure. `fallback_error`: where the text held plain
-    links and no image, those are given as uncertain ones, and this is the error that holds if none of them is an image.
+    `images`: in the order they came, without duplicates. `guessed`: nothing says that they are images; they are links
+    of a text that brought no other, and if none of them leads to an image the answer held none. `text`: what the model
+    said, without the images in it, at most `AnswerLimits.text_characters`. `request_id`: what the gateway calls this
+    answer. `finish_reason`, and the same as the model's maker names it: as sent, empty when there was none. `refusal`:
+    what stood in the field for it. `unparsed`: what stood outside of any answer. `truncated`: it broke off.
     """
 
     images: tuple[ImageUrl | ImageData, ...]
     text: str = ""
-    finish_reason: str = ""
-    usage: Mapping[str, object] = field(default_factory=dict[str, object])
     request_id: str = ""
-    model: str = ""
-    fallback_error: GatewayError | None = None
+    guessed: bool = False
+    finish_reason: str = ""
+    native_reason: str = ""
+    refusal: str = ""
+    unparsed: str = ""
+    truncated: bool = False
 
 
 @dataclass(frozen=True)

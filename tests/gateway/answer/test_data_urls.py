@@ -9,7 +9,7 @@ import pytest
 from gateway.samples import b64, data_url, png
 from hypothesis import given
 from hypothesis import strategies as st
-from pack.nanobanana.gateway.answer.data_urls import decode_base64, decode_data_url, read_image
+from pack.nanobanana.gateway.answer.links import decode_base64, decode_data_url, read_image
 from pack.nanobanana.gateway.answer.types import ImageData, ImageUrl
 
 IMAGE = png(3) + b"\xfb\xff\xfe"  # holds + and / in base64

@@ -13,7 +13,8 @@ import pytest
 from gateway.samples import b64, chunk, delta, outcome, read, stream
 from pack.nanobanana.errors import BadAnswer
 from pack.nanobanana.gateway.answer.partial_json import load
-from pack.nanobanana.gateway.answer.reader import AnswerLimits, AnswerReader, ImageData, ImageUrl
+from pack.nanobanana.gateway.answer.reader import AnswerReader
+from pack.nanobanana.gateway.answer.types import AnswerLimits, ImageData, ImageUrl
 
 U = "https://x.cn/a.png"
 MIB = 1024 * 1024

@@ -17,7 +17,9 @@ from pack.nanobanana.errors import (
     ServerFailed,
     StreamBroken,
 )
-from pack.nanobanana.gateway.answer.reader import Answer, AnswerReader, ImageUrl
+from pack.nanobanana.gateway.answer.no_image import without_image
+from pack.nanobanana.gateway.answer.reader import AnswerReader
+from pack.nanobanana.gateway.answer.types import Answer, ImageUrl
 
 U = "https://x.cn/a.png"
 
@@ -35,13 +37,13 @@ def failure(data: bytes, reader: AnswerReader | None = None) -> GatewayError:
             stream(chunk("I can't draw that.", finish="stop")),
             ContentRefused,
             "yes",
-            'words and no image (finish_reason: stop). It says: "I can\'t draw that."',
+            'text and no image (finish_reason: stop). It says: "I can\'t draw that."',
         ),
         (
             stream(chunk("", finish="content_filter")),
             ContentRefused,
             "yes",
-            "refused to make this image (finish_reason: content_filter). It gave no reason in words.",
+            "refused to make this image (finish_reason: content_filter). It gave no reason.",
         ),
         (
             stream(chunk("Sorry", finish="CONTENT_FILTER")),
@@ -66,33 +68,43 @@ def failure(data: bytes, reader: AnswerReader | None = None) -> GatewayError:
             stream(chunk("half a thou", finish="length")),
             BadAnswer,
             "yes",
-            'without an image (finish_reason: length). What came is: "half a thou"',
+            'without an image (finish_reason: length). The answer was: "half a thou"',
         ),
-        (stream(chunk("")), BadAnswer, "yes", "ended without an image. Nothing at all came."),
-        (stream(), BadAnswer, "yes", "Nothing at all came."),
-        (b"", BadAnswer, "yes", "Nothing at all came."),
-        (b" \n\n", BadAnswer, "yes", "Nothing at all came."),
-        (b": PING\n\ndata:\n\n", BadAnswer, "yes", "Nothing at all came."),
-        (b"{}", BadAnswer, "yes", "Nothing at all came."),
-        (b"data: upstream said no\n\n", BadAnswer, "yes", 'What came is: "upstream said no"'),
+        (stream(chunk("")), BadAnswer, "yes", "ended without an image. It was empty."),
+        (stream(), BadAnswer, "yes", "It was empty."),
+        (b"", BadAnswer, "yes", "It was empty."),
+        (b" \n\n", BadAnswer, "yes", "It was empty."),
+        (b": PING\n\ndata:\n\n", BadAnswer, "yes", "It was empty."),
+        (b"{}", BadAnswer, "yes", "It was empty."),
+        (b"data: upstream said no\n\n", BadAnswer, "yes", 'The answer was: "upstream said no"'),
         (b"event: error\ndata: upstream said no\n\n", ServerFailed, "maybe", 'It says: "upstream said no"'),
         (b'event: error\ndata: {"message": "no", "code": 401}\n\n', AuthFailed, "no", 'It says: "no"'),
         (b'{"error": {"message": "no", "code": "429"}}', RateLimited, "no", 'It says: "no"'),
         (b"data: 1\n\n" + b'{"error": {"message": "raw"}}\n', ServerFailed, "maybe", 'It says: "raw"'),
-        (b"<!DOCTYPE html><title>Sign in</title>", BadAnswer, "maybe", 'came a web page: "Sign in"'),
-        (b"\xef\xbb\xbf<html></html>", BadAnswer, "maybe", "came an empty web page"),
-        (b"upstream connect error", BadAnswer, "maybe", 'came this text: "upstream connect error"'),
-        (b"dat", BadAnswer, "maybe", 'came this text: "dat"'),
+        (
+            b"<!DOCTYPE html><title>Sign in</title>",
+            BadAnswer,
+            "maybe",
+            'sent a web page instead of an answer: "Sign',
+        ),
+        (b"\xef\xbb\xbf<html></html>", BadAnswer, "maybe", "sent an empty web page"),
+        (
+            b"upstream connect error",
+            BadAnswer,
+            "maybe",
+            'instead of an answer: "upstream connect error"',
+        ),
+        (b"dat", BadAnswer, "maybe", 'sent this text instead of an answer: "dat"'),
         (b"\x00\x01", BadAnswer, "maybe", "nothing that can be read"),
-        (b"{nonsense}", BadAnswer, "maybe", 'came this text: "{nonsense}"'),
-        (b'["words"]', BadAnswer, "maybe", "came this text"),
+        (b"{nonsense}", BadAnswer, "maybe", 'sent this text instead of an answer: "{nonsense}"'),
+        (b'["words"]', BadAnswer, "maybe", "sent this text"),
         (
             b'{"choices": [{"message": {"content": "half a',
             StreamBroken,
             "maybe",
-            'breaks off in the middle, before an image came. Up to there it says: "half a"',
+            'broke off before an image came. So far it said: "half a"',
         ),
-        (b'data: {"choices": [{"delta": {"content": "half a', StreamBroken, "maybe", "breaks off in the middle"),
+        (b'data: {"choices": [{"delta": {"content": "half a', StreamBroken, "maybe", "broke off before an image came"),
         (
             stream(chunk("see https://x.cn/help.html", finish="stop")),
             ContentRefused,
@@ -100,7 +112,7 @@ def failure(data: bytes, reader: AnswerReader | None = None) -> GatewayError:
             "see https://x.cn/help.html",
         ),
         (stream(chunk("see https://x.cn/help", finish="SAFETY")), ContentRefused, "yes", "see https://x.cn/help"),
-        (stream(delta(reasoning_content="thinking")), BadAnswer, "yes", "Nothing at all came."),
+        (stream(delta(reasoning_content="thinking")), BadAnswer, "yes", "It was empty."),
     ],
 )
 def test_what_came_instead(data: bytes, kind: type[GatewayError], billed: str, message_: str) -> None:
@@ -279,8 +291,10 @@ def test_a_plain_link_is_a_last_resort_and_the_refusal_is_kept_beside_it() -> No
     reader.feed(stream(chunk(words, finish="stop")))
     answer = reader.finish()
     assert answer.images == (ImageUrl("https://x.cn/p/8f3a", certain=False),)
-    assert isinstance(answer.fallback_error, ContentRefused)
-    assert "Here it is" in answer.fallback_error.message
+    assert answer.guessed
+    error = without_image(answer)
+    assert isinstance(error, ContentRefused)
+    assert "Here it is" in error.message
 
 
 def test_a_link_beside_a_image_is_none() -> None:
@@ -288,4 +302,4 @@ def test_a_link_beside_a_image_is_none() -> None:
     reader.feed(stream(chunk("![a](https://x.cn/a.png) more at https://x.cn/p/8f3a", finish="stop")))
     answer = reader.finish()
     assert answer.images == (ImageUrl("https://x.cn/a.png"),)
-    assert answer.fallback_error is None
+    assert not answer.guessed

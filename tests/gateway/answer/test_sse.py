@@ -19,7 +19,6 @@ CASES = [
     ("mixed line ends", b"data: 1\r\n\ndata: 2\r\r\ndata: 3\n\r", [("", b"1"), ("", b"2"), ("", b"3")]),
     ("no space", b"data:{}\n\n", [("", b"{}")]),
     ("two spaces: one is dropped", b"data:  x\n\n", [("", b" x")]),
-    ("byte-order mark", b"\xef\xbb\xbfdata: {}\n\n", [("", b"{}")]),
     ("no last blank line", b"data: {}\n", [("", b"{}")]),
     ("no last line end", b"data: {}", [("", b"{}")]),
     ("comments", b": PING\n\n: OPENROUTER PROCESSING\n\ndata: 1\n:x\n\n", [("", b"1")]),
@@ -57,9 +56,7 @@ def test_every_split_gives_the_same_events(data: bytes, events: list[tuple[str, 
 
 
 @given(
-    st.lists(
-        st.sampled_from([b"data:", b" ", b"{", b"}", b"\n", b"\r", b"[", b"x", b"event: e", b":", b"\xef\xbb\xbf"])
-    ),
+    st.lists(st.sampled_from([b"data:", b" ", b"{", b"}", b"\n", b"\r", b"[", b"x", b"event: e", b":"])),
     st.lists(st.integers(0, 1000)),
 )
 def test_any_bytes_in_any_split(parts: list[bytes], places: list[int]) -> None:
@@ -81,11 +78,6 @@ def test_a_value_is_given_when_the_next_line_shows_that_it_ended() -> None:
     assert decoder.feed(b'data: {"a":1}\n') == []
     assert decoder.feed(b'data: {"b":2}\n') == [SseEvent("", b'{"a":1}')]
     assert decoder.finish() == [SseEvent("", b'{"b":2}')]
-
-
-def test_an_id_stays_until_another_comes() -> None:
-    decoder = SseDecoder()
-    assert [event.id for event in decoder.feed(b"id: 1\ndata: a\n\ndata: b\n\nid: 2\ndata: c\n\n")] == ["1", "1", "2"]
 
 
 def test_a_line_over_the_limit_is_refused_while_it_arrives() -> None:
@@ -117,7 +109,6 @@ def test_what_is_unfinished_can_be_seen() -> None:
     decoder = SseDecoder()
     decoder.feed(b'data: 1\n\n{"error')
     assert decoder.unfinished == b'{"error'
-    assert decoded([b"\xef\xbb"]) == []
 
 
 def seconds(megabytes: int, piece: int = 65_536) -> float:

@@ -22,7 +22,7 @@ def scanned(pieces: list[str]) -> tuple[list[Link], bool, str]:
     for piece in pieces:
         scanner.feed(piece)
     scanner.finish()
-    return scanner.links, scanner.only_links, scanner.words()
+    return scanner.links, scanner.only_links, scanner.text()
 
 
 def image(url: str) -> Link:
@@ -160,9 +160,9 @@ def test_links_come_with_the_piece_that_closes_them() -> None:
 def test_the_open_link_may_go_on() -> None:
     scanner = TextScanner()
     scanner.feed("see https://x.cn/a.png")
-    assert scanner.open_link == Link(LinkKind.BARE, "https://x.cn/a.png", closed=False)
+    assert scanner.open_link == Link(LinkKind.BARE, "https://x.cn/a.png")
     scanner.feed("?x=1")
-    assert scanner.open_link == Link(LinkKind.BARE, "https://x.cn/a.png?x=1", closed=False)
+    assert scanner.open_link == Link(LinkKind.BARE, "https://x.cn/a.png?x=1")
     scanner.feed(" ")
     assert scanner.open_link is None
     assert scanner.links == [bare("https://x.cn/a.png?x=1")]
@@ -216,15 +216,15 @@ def test_words_leave_out_the_images_that_count() -> None:
     scanner.feed("One ![a](https://x.cn/a), two [p](https://x.cn/p), three https://x.cn/c.png")
     scanner.finish()
     images = frozenset(item for item in scanner.links if item.is_image)
-    assert scanner.words(images) == "One , two [p](https://x.cn/p), three"
+    assert scanner.text(images) == "One , two [p](https://x.cn/p), three"
 
 
 def test_words_and_links_are_bounded() -> None:
-    scanner = TextScanner(words_limit=100, links_limit=3)
+    scanner = TextScanner(text_limit=100, links_limit=3)
     for number in range(1000):
         scanner.feed(f"words https://x.cn/{number}.png ")
     assert len(scanner.links) == 3
-    assert len(scanner.words()) < 200
+    assert len(scanner.text()) < 200
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_hostile_texts_take_linear_time(part: str) -> None:
             for start in range(0, characters, 5_000):
                 scanner.feed(text[start : start + 5_000])
             scanner.finish()
-            scanner.words(frozenset(scanner.links))
+            scanner.text(frozenset(scanner.links))
             best = min(best, time.thread_time() - started)
         return best
 

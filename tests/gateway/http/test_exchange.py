@@ -129,7 +129,7 @@ def test_a_gateway_by_its_address(host: str) -> None:
         peer.answer("200 OK", b'{"data":[{"url":"https://cdn.example/1.png"}]}')
 
     with RawServer(serve, host=host) as server:
-        assert ask(server.url).run().answer.images == (ImageUrl(URL),)
+        assert ask(server.url).run().images == (ImageUrl(URL),)
 
 
 def test_the_connect_timeout_holds_in_a_black_hole() -> None:
@@ -167,9 +167,9 @@ def test_the_connect_timeout_holds_in_a_tls_handshake_that_hangs(serve: Callable
 
 def test_https_with_a_certificate_of_the_environments_authority(authority: trustme.CA, trusted: None) -> None:
     with secure_simulator(authority) as simulator:
-        asked = ask(simulator.base_url).run()
+        answer = ask(simulator.base_url).run()
         assert simulator.ledger.posts[0].header("Authorization") == f"Bearer {KEY}"
-    assert len(asked.answer.images) == 1
+    assert len(answer.images) == 1
 
 
 def test_a_certificate_nobody_vouches_for_is_refused_in_words(authority: trustme.CA) -> None:
@@ -242,8 +242,8 @@ def port_of(simulator: Simulator) -> int:
 def test_http_goes_through_the_environments_proxy(gateway: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
     with Proxy({"gateway.example": port_of(gateway)}) as proxy:
         monkeypatch.setenv("http_proxy", proxy.url)
-        asked = ask("http://gateway.example").run()
-    assert len(asked.answer.images) == 1
+        answer = ask("http://gateway.example").run()
+    assert len(answer.images) == 1
     assert proxy.seen == ["POST http://gateway.example/v1/chat/completions"]
 
 
@@ -282,7 +282,7 @@ def test_no_proxy_is_honoured(gateway: Simulator, monkeypatch: pytest.MonkeyPatc
     with closed_port() as nobody:
         monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{nobody}")
         monkeypatch.setenv("no_proxy", "127.0.0.1")
-        assert len(ask(gateway.base_url).run().answer.images) == 1
+        assert len(ask(gateway.base_url).run().images) == 1
 
 
 def test_a_proxy_that_is_down_is_said(gateway: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -334,7 +334,7 @@ def test_a_malformed_proxy_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_socks_proxy(gateway: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
     with SocksProxy({"gateway.example": port_of(gateway)}) as proxy:
         monkeypatch.setenv("all_proxy", proxy.url)
-        assert len(ask("http://gateway.example").run().answer.images) == 1
+        assert len(ask("http://gateway.example").run().images) == 1
         assert proxy.seen == ["gateway.example:80"]
 
 
