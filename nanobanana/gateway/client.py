@@ -16,8 +16,7 @@ from .answer.reader import AnswerReader
 from .answer.types import Answer, AnswerEvent, ImageData, ImageUrl, Reasoning
 from .error_table import status_error
 from .http.errors import network_error, network_exceptions
-from .http.exchange import Exchange, authorization
-from .http.inflate import plain_headers
+from .http.exchange import Exchange, authorization, plain_headers
 from .request_body import RequestBody
 from .retry import Backoff
 from .text import header_request_id

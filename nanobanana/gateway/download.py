@@ -9,21 +9,20 @@ from urllib.parse import urljoin, urlsplit
 from ..cancel import CancelToken, Deadline
 from ..errors import DownloadFailed, GatewayError
 from ..progress import Progress, ReportProgress
+from .http.connect import LookUp, system_look_up
 from .http.errors import describe, find, is_no_http, network_exceptions
-from .http.exchange import Exchange, authorization
-from .http.inflate import ends_with_connection
-from .http.resolver import LookUp, system_look_up
-from .http.url_policy import DownloadPolicy, RefusedAddress, origin
+from .http.exchange import Exchange, authorization, ends_with_connection
+from .http.url_policy import BlockedAddress, DownloadPolicy, origin
 from .retry import DOWNLOAD_TRIES, Backoff
 
 MOST_BYTES = 128 * 1024 * 1024
 _MOST_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
 _WORTH_ANOTHER_TRY = (403, 404, 408, 425, 429)
-_RUN_AGAIN = "Run again: the image is downloaded again without being paid again."
+_RUN_AGAIN = "Run again: the download is tried again, at no cost."
 _ALLOW = (
     "If that is a machine of yours, add its host to the private hosts of the profile in Settings > NanoBanana and"
-    " run again: it is not paid again."
+    " run again: it costs nothing."
 )
 _BY_HAND = "Open that address in a browser to save the image; it is paid for."
 _TELL = "Tell the gateway's support about this address, and change the seed to ask, and pay, for a new image."
@@ -38,7 +37,7 @@ class _Unfetched(Exception):
         self.hint = hint
 
     @classmethod
-    def refused(cls, error: RefusedAddress) -> _Unfetched:
+    def blocked(cls, error: BlockedAddress) -> _Unfetched:
         """Our own rules forbid to ask."""
         return cls(f"that is not allowed, since {error}", again=False, hint=_ALLOW if error.private else _TELL)
 
@@ -47,8 +46,8 @@ class Downloader:
     """Downloads of one gateway's results. `seconds` bounds one try in all, `most_bytes` is the largest image taken.
 
     `redact_url` takes the key out of a URL that is to be shown. `is_image` sniffs bytes. `is_whole` tells whether a
-    image's own end is there; it is asked where the server gave no length, so that a connection cut early looks like
-    an image's end.
+    image's own end is there; it is asked when the server gave no length, because a connection cut early then looks like
+    the end of the image.
     """
 
     def __init__(
@@ -128,9 +127,9 @@ class Downloader:
             self._policy.check_url(url, came_from=came_from)
             target = origin(url)
             if target != self._policy.home and self.redact_url(url) != url:
-                raise RefusedAddress("it would send the key to another server")
-        except RefusedAddress as refused:
-            raise _Unfetched.refused(refused) from None
+                raise BlockedAddress("it would send the key to another server")
+        except BlockedAddress as blocked:
+            raise _Unfetched.blocked(blocked) from None
 
         def check(host: str, port: int, addresses: list[str]) -> None:
             # What is connected to counts, not how we read the URL.
@@ -150,13 +149,13 @@ class Downloader:
                 if response.status_code in _REDIRECTS and response.headers.get("Location"):
                     return response.headers["Location"]
                 return self._body(response, exchange, report)
-            except RefusedAddress as refused:
-                raise _Unfetched.refused(refused) from None
+            except BlockedAddress as blocked:
+                raise _Unfetched.blocked(blocked) from None
             except GatewayError as error:
                 raise _Unfetched(error.message, again=True) from None
             except network_exceptions() as error:
                 cancel.check()
-                raise _Unfetched(self._words(error, url, exchange), again=not exchange.expired) from None
+                raise _Unfetched(self._reason(error, url, exchange), again=not exchange.expired) from None
 
     def _body(self, response: Any, exchange: Exchange, report: ReportProgress) -> bytes:
         status = response.status_code
@@ -183,7 +182,7 @@ class Downloader:
             raise _Unfetched("the connection was closed before the image was whole", again=True)
         return data
 
-    def _words(self, error: Exception, url: str, exchange: Exchange) -> str:
+    def _reason(self, error: Exception, url: str, exchange: Exchange) -> str:
         host = urlsplit(url).netloc
         if exchange.expired:
             return f"{host} took longer than {round(exchange.seconds, 1):g} seconds"
@@ -193,5 +192,5 @@ class Downloader:
         if not exchange.connected:
             return describe(error, host)[0].rstrip(".")
         if is_no_http(error):
-            return f"what {host} sent is no HTTP answer"
+            return f"{host} did not send an HTTP answer"
         return f"{host} closed the connection before the image was whole"

@@ -305,7 +305,7 @@ def test_an_address_that_has_expired_says_the_way_out(gateway: Simulator, bench:
     first = bench.make()
     assert isinstance(first.error, DownloadFailed)
     assert first.error.request_id == gateway.ledger.posts[0].request_id
-    assert "without being paid again" in first.error.hint
+    assert "at no cost" in first.error.hint
     second = bench.make(run="run 2")
     assert isinstance(second.error, DownloadFailed)
     assert "change the seed" in second.error.hint

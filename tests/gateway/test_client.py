@@ -196,7 +196,7 @@ def test_what_is_no_http_is_said_to_be_none(answer: bytes) -> None:
     with RawServer(serve) as server:
         error = RunningAsk(profile(server)).fails(BadAnswer)
     assert error.billed == "maybe"
-    assert "no HTTP" in error.message
+    assert "not send an HTTP" in error.message
 
 
 def test_events_are_delivered_when_their_last_byte_is_there() -> None:

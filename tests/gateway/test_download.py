@@ -16,7 +16,7 @@ import trustme
 from pack.nanobanana.cancel import Cancelled, CancelToken
 from pack.nanobanana.errors import DownloadFailed
 from pack.nanobanana.gateway.download import Downloader
-from pack.nanobanana.gateway.http.resolver import LookUp, Resolved, system_look_up
+from pack.nanobanana.gateway.http.connect import LookUp, Resolved, system_look_up
 from pack.nanobanana.gateway.http.url_policy import DownloadPolicy
 from pack.nanobanana.gateway.retry import Backoff
 from pack.nanobanana.imaging.headers import is_cut_short, sniff
@@ -131,7 +131,7 @@ def test_a_status_that_may_pass_is_tried_five_times(status: int) -> None:
         error = fetching.fails(server.url + "/1.png")
         assert server.connections == 5
     assert f"answered {status}" in error.message
-    assert "without being paid again" in error.hint
+    assert "at no cost" in error.hint
     pauses = [report for report in fetching.reports if report.phase == "pausing"]
     assert [(report.done, report.total) for report in pauses] == [(1, 5), (2, 5), (3, 5), (4, 5)]
     assert all(str(status) in report.text for report in pauses)
@@ -191,8 +191,8 @@ def brotli(peer: Peer) -> None:
         (reset, "before the image was whole"),
         (page, "something that is no image"),
         (empty, "nothing"),
-        (garbage, "no HTTP"),
-        (brotli, "nobody asked for"),
+        (garbage, "not send an HTTP"),
+        (brotli, "wasn't asked for"),
     ],
 )
 def test_a_body_that_is_short_or_no_image_is_tried_again(fault, words: str) -> None:

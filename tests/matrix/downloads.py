@@ -8,7 +8,7 @@ from .row import Row
 
 DOWNLOAD = "The download"
 FILE = "The image's bytes"
-_FREE = "without being paid again"
+_FREE = "at no cost"
 
 
 def fetched(fault: str, **changes: Any) -> Row:

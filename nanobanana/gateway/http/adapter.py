@@ -1,42 +1,23 @@
-"""A `requests.Session` whose connections are opened by an `Exchange`."""
+"""A `requests.Session` whose connections are opened and watched by an `Exchange`."""
+
+# The base of the connection class is only known once urllib3 is imported.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from __future__ import annotations
 
+import functools
 import socket
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from requests import Session
-    from requests.adapters import HTTPAdapter
-    from urllib3.connection import HTTPConnection
+
+    from .exchange import Exchange
 
 _USER_AGENT = "NanoBanana-for-ComfyUI"
 
 
-class Opener(Protocol):
-    """Who opens the connections."""
-
-    def connecting(self) -> AbstractContextManager[None]:
-        """Holds from the look-up of the host to the end of the TLS handshake."""
-        ...
-
-    def open_socket(self, host: str, port: int, options: Any, *, checked: bool) -> socket.socket:
-        """A connected socket."""
-        ...
-
-    def track(self, sock: socket.socket) -> None:
-        """Take a socket that was opened elsewhere under the same control."""
-        ...
-
-    @property
-    def send_timeout(self) -> float:
-        """Seconds that a single send or receive may block."""
-        ...
-
-
-def make_session(opener: Opener) -> Session:
+def make_session(exchange: Exchange) -> Session:
     """A session without state of its own: no headers but the agent's name, proxies from the environment."""
     # requests takes tens of milliseconds to import, so it waits for the first call.
     import requests
@@ -44,123 +25,82 @@ def make_session(opener: Opener) -> Session:
     session = requests.Session()
     session.headers.clear()
     session.headers["User-Agent"] = _USER_AGENT
-    adapter = _adapter(opener)
+    adapter = _adapter_class()(exchange)
     session.mount("http://", adapter)
     session.mount("https://", adapter)
     return session
 
 
-def _adapter(opener: Opener) -> HTTPAdapter:
+@functools.cache
+def _adapter_class() -> Any:
     from requests.adapters import HTTPAdapter
 
-    pools = _pools(opener)
-
     class Adapter(HTTPAdapter):
+        def __init__(self, exchange: Exchange) -> None:
+            self._exchange = exchange
+            super().__init__(max_retries=0)
+
         def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
             super().init_poolmanager(*args, **kwargs)
-            self.poolmanager.pool_classes_by_scheme = pools
+            self.poolmanager.pool_classes_by_scheme = _pools(self._exchange, socks=False)
 
         def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
             manager: Any = super().proxy_manager_for(proxy, **kwargs)
-            if proxy.lower().startswith("socks"):
-                manager.pool_classes_by_scheme = _socks_pools(opener)
-            else:
-                manager.pool_classes_by_scheme = pools
+            manager.pool_classes_by_scheme = _pools(self._exchange, socks=proxy.lower().startswith("socks"))
             return manager
 
-        def close(self) -> None:
-            # urllib3 closes a pool's connections when the pool is collected. Ours lead back to their pool, by way of
-            # the opener, so that it never would be.
-            for manager in (self.poolmanager, *self.proxy_manager.values()):
-                for key in list(manager.pools.keys()):
-                    pool = manager.pools.get(key)
-                    if pool is not None:
-                        pool.close()
-            super().close()
-
-    return Adapter(max_retries=0)
+    return Adapter
 
 
-def _pools(opener: Opener) -> dict[str, Any]:
-    from urllib3.connection import HTTPConnection, HTTPSConnection
+def _pools(exchange: Exchange, *, socks: bool) -> dict[str, Any]:
+    """What urllib3 calls to make a pool, by scheme: its own pools, with connections that belong to `exchange`."""
+
+    def pool(pool_class: Any, *args: Any, **kwargs: Any) -> Any:
+        made = pool_class(*args, **kwargs)
+        made.ConnectionCls = functools.partial(_controlled(pool_class.ConnectionCls, socks), exchange)
+        return made
+
+    if socks:
+        from urllib3.contrib.socks import SOCKSHTTPConnectionPool, SOCKSHTTPSConnectionPool
+
+        return {
+            "http": functools.partial(pool, SOCKSHTTPConnectionPool),
+            "https": functools.partial(pool, SOCKSHTTPSConnectionPool),
+        }
     from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-    open_socket = _socket_opener(opener)
-
-    class PlainConnection(HTTPConnection):
-        def _new_conn(self) -> socket.socket:
-            return open_socket(self)
-
-        def connect(self) -> None:
-            with opener.connecting():
-                super().connect()
-            self.sock.settimeout(opener.send_timeout)
-
-    class SecureConnection(HTTPSConnection):
-        def _new_conn(self) -> socket.socket:
-            return open_socket(self)
-
-        def connect(self) -> None:
-            with opener.connecting():
-                super().connect()
-            self.sock.settimeout(opener.send_timeout)
-
-    return _with_connections(HTTPConnectionPool, PlainConnection, HTTPSConnectionPool, SecureConnection)
+    return {"http": functools.partial(pool, HTTPConnectionPool), "https": functools.partial(pool, HTTPSConnectionPool)}
 
 
-def _socks_pools(opener: Opener) -> dict[str, Any]:
-    """PySocks talks to the proxy itself; its sockets are taken under control once they are there."""
-    from urllib3.contrib.socks import (
-        SOCKSConnection,
-        SOCKSHTTPConnectionPool,
-        SOCKSHTTPSConnection,
-        SOCKSHTTPSConnectionPool,
-    )
-
-    class PlainConnection(SOCKSConnection):
-        def _new_conn(self) -> Any:
-            sock: Any = super()._new_conn()
-            opener.track(sock)
-            return sock
-
-        def connect(self) -> None:
-            with opener.connecting():
-                super().connect()
-            self.sock.settimeout(opener.send_timeout)
-
-    class SecureConnection(SOCKSHTTPSConnection):
-        def _new_conn(self) -> Any:
-            sock: Any = super()._new_conn()
-            opener.track(sock)
-            return sock
-
-        def connect(self) -> None:
-            with opener.connecting():
-                super().connect()
-            self.sock.settimeout(opener.send_timeout)
-
-    return _with_connections(SOCKSHTTPConnectionPool, PlainConnection, SOCKSHTTPSConnectionPool, SecureConnection)
-
-
-def _with_connections(plain_pool: Any, plain: Any, secure_pool: Any, secure: Any) -> dict[str, Any]:
-    return {
-        "http": type("PlainPool", (plain_pool,), {"ConnectionCls": plain}),
-        "https": type("SecurePool", (secure_pool,), {"ConnectionCls": secure}),
-    }
-
-
-def _socket_opener(opener: Opener) -> Callable[[HTTPConnection], socket.socket]:
+@functools.cache
+def _controlled(base: Any, socks: bool) -> Any:
+    """`base`, one of urllib3's connections, opened by an exchange or at least under its control."""
     from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
-    def open_socket(connection: HTTPConnection) -> socket.socket:
-        # A proxy is the user's own choice and is not checked; what lies behind it is out of our sight.
-        host, port = str(connection._dns_host), connection.port  # pyright: ignore[reportPrivateUsage]
-        checked = connection.proxy is None
-        try:
-            return opener.open_socket(host, port or connection.default_port, connection.socket_options, checked=checked)
-        except TimeoutError as error:
-            raise ConnectTimeoutError(connection, f"Connection to {host} timed out.") from error
-        except OSError as error:
-            raise NewConnectionError(connection, f"Failed to establish a new connection: {error}") from error
+    class Connection(base):
+        def __init__(self, exchange: Exchange, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self._exchange = exchange
+            exchange.connections.append(self)
 
-    return open_socket
+        def _new_conn(self) -> socket.socket:
+            if socks:
+                # PySocks talks to the proxy itself.
+                sock: socket.socket = super()._new_conn()
+                self._exchange.track(sock)
+                return sock
+            host, port = str(self._dns_host), self.port or self.default_port
+            try:
+                # A proxy is the user's own choice and is not checked; what lies behind it is out of our sight.
+                return self._exchange.open_socket(host, port, self.socket_options, checked=self.proxy is None)
+            except TimeoutError as error:
+                raise ConnectTimeoutError(self, f"Connection to {host} timed out.") from error
+            except OSError as error:
+                raise NewConnectionError(self, f"Failed to establish a new connection: {error}") from error
+
+        def connect(self) -> None:
+            with self._exchange.connecting():
+                super().connect()
+            self.sock.settimeout(self._exchange.send_timeout)
+
+    return Connection

@@ -1,4 +1,4 @@
-"""What went wrong on the network, in words and in our own tree.
+"""What went wrong on the network, as an error of our own tree.
 
 Which class of error it is decides whether a call may be sent again, so it follows from how far the request had
 come, never from the exception's text.
@@ -55,12 +55,12 @@ def describe(error: BaseException, host: str) -> tuple[str, str]:
     if find(error, InvalidSchema):
         # The only scheme that gets this far and isn't known is that of a SOCKS proxy.
         return (
-            f"The way to {host} leads through a SOCKS proxy, for which the Python package PySocks is missing.",
+            f"{host} is to be reached through a SOCKS proxy, which needs the Python package PySocks.",
             "Install PySocks into ComfyUI's Python, or set HTTPS_PROXY to the proxy's http:// address.",
         )
     if find(error, ProxyError) or find(error, PoolProxyError) or find(error, InvalidProxyURL) or _is_socks(error):
         return (
-            f"The proxy on the way to {host} did not let the request through{_refusal(error)}.",
+            f"The proxy on the way to {host} did not let the request through{_proxy_status(error)}.",
             "Check HTTPS_PROXY and HTTP_PROXY, or add the host to NO_PROXY.",
         )
     if certificate := find(error, ssl.SSLCertVerificationError):
@@ -90,7 +90,7 @@ def network_error(
     if stage == "connecting":
         if find(error, TimeoutError) or expired or _timed_out(error):
             return TimedOut(
-                f"{host} did not answer within {min(connect_timeout, seconds):g} seconds of connecting.",
+                f"Connecting to {host} took longer than {min(connect_timeout, seconds):g} seconds.",
                 "Check the base URL and the internet connection.",
                 phase=stage,
                 billed="no",
@@ -113,7 +113,7 @@ def network_error(
         )
     if is_no_http(error):
         return BadAnswer(
-            f"What {host} sent is no HTTP answer.",
+            f"{host} did not send an HTTP answer.",
             "Check the base URL: another kind of server may listen there.",
             billed="maybe",
         )
@@ -139,8 +139,8 @@ def is_no_http(error: BaseException) -> bool:
     """Whether something came, and it was not HTTP; a connection that ended early is something else."""
     from http.client import HTTPException, IncompleteRead, RemoteDisconnected
 
-    found = find(error, HTTPException)
-    return found is not None and not isinstance(found, (RemoteDisconnected, IncompleteRead))
+    failure = find(error, HTTPException)
+    return failure is not None and not isinstance(failure, (RemoteDisconnected, IncompleteRead))
 
 
 def _is_socks(error: BaseException) -> bool:
@@ -148,7 +148,7 @@ def _is_socks(error: BaseException) -> bool:
     return any(type(item).__module__ == "socks" for item in _chain(error))
 
 
-def _refusal(error: BaseException) -> str:
+def _proxy_status(error: BaseException) -> str:
     """The proxy's status, where it answered with one."""
     for item in _chain(error):
         status = re.search(r"Tunnel connection failed: (\d{3})", str(item))

@@ -1,4 +1,4 @@
-"""HTTP exchanges that can be stopped from another thread. Only `transport*` import requests and urllib3.
+"""HTTP exchanges that can be stopped from another thread.
 
 An `Exchange` owns one `requests.Session` whose connections are opened by us: the host is resolved under the
 connect timeout, the address is checked and then connected to (so no second look-up can give another one), and the
@@ -13,23 +13,26 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+import zlib
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ...cancel import CancelToken, Deadline
+from ...errors import BadAnswer
 from .adapter import make_session
-from .connect import connect
-from .inflate import arriving
-from .resolver import LookUp, resolve, system_look_up
+from .connect import LookUp, connect, resolve, system_look_up
 
 if TYPE_CHECKING:
     from requests import Response
+    from urllib3 import HTTPResponse
 
-# Is given host, port and the addresses it resolved to; raises for one that may not be connected to.
+# Called with a host, its port and the addresses it resolved to; raises if one of them may not be connected to.
 AddressCheck = Callable[[str, int, list[str]], None]
 
 # A timeout of 0 would mean "don't block at all".
 _SHORTEST = 0.001
+_READ_PIECE = 65536
+_INFLATE_PIECE = 1 << 20
 # SO_LINGER on, for 0 seconds: closing ends the connection with a reset.
 _RESET = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
 
@@ -60,6 +63,7 @@ class Exchange:
         self._on_connected = on_connected
         # Duplicates of the sockets in use: TLS takes the original apart, and a duplicate still shuts the connection.
         self._handles: list[socket.socket] = []
+        self.connections: list[Any] = []
         self._responses: list[Response] = []
         self._lock = threading.Lock()
         self._stopped = False
@@ -85,9 +89,9 @@ class Exchange:
     def _close(self) -> None:
         # Shut first: a body that is still coming is not waited for.
         self._stop()
-        for response in self._responses:
-            response.close()
-        self.session.close()
+        # A response may hold its connection's socket.
+        for one in (*self._responses, *self.connections):
+            one.close()
         with self._lock:
             for handle in self._handles:
                 handle.close()
@@ -132,7 +136,7 @@ class Exchange:
 
         A connection that we shut looks like a body that has ended, and one whose bytes come without a pause goes on.
         """
-        for piece in arriving(response):
+        for piece in _unpacked(response):
             self._check_running()
             self._last_byte = time.monotonic()
             yield piece
@@ -144,11 +148,14 @@ class Exchange:
             raise TimeoutError("stopped")
 
     def limit_remaining(self, seconds: float) -> None:
-        """End in `seconds` from now at the latest, without being `expired` by it."""
+        """End in `seconds` from now at the latest. Unlike the deadline this does not set `expired`."""
         self._ending.enter_context(_timer(seconds, self._stop))
 
     def end_when_silent(self, seconds: float) -> None:
-        """From now on end when no byte comes for `seconds`, without being `expired` by it. Once is enough."""
+        """Close the connection once it has been idle for `seconds`. Unlike the deadline this does not set `expired`.
+
+        Later calls do nothing.
+        """
         if self._ended is not None:
             return
         self._ended = ended = threading.Event()
@@ -226,3 +233,56 @@ def authorization(key: str) -> Callable[[Any], Any]:
         return prepared
 
     return apply
+
+
+def _unpacked(response: Response) -> Iterator[bytes]:
+    """The body's bytes as they arrive, decompressed. Each piece is at most 1 MiB, so no bomb unpacks at once.
+
+    Raises what the socket raises, `BadAnswer` for a compression that wasn't offered.
+    """
+    raw: HTTPResponse = response.raw
+    inflate = _inflater(response.headers.get("Content-Encoding", "").strip().lower())
+    while True:
+        data = raw.read1(_READ_PIECE, decode_content=False)
+        if not data:
+            return
+        yield from inflate(data)
+
+
+def _inflater(encoding: str) -> Callable[[bytes], Iterator[bytes]]:
+    if encoding in ("", "identity"):
+        return lambda data: iter((data,))
+    if encoding not in ("gzip", "x-gzip", "deflate"):
+        raise BadAnswer(f"The answer is compressed in a way that wasn't asked for ({encoding[:20]}).", billed="maybe")
+    return _Inflater().pieces
+
+
+class _Inflater:
+    """gzip, of one member or several, and zlib: told apart by the header, which is what 32 + 15 stands for."""
+
+    def __init__(self) -> None:
+        self._unpacker = zlib.decompressobj(47)
+
+    def pieces(self, data: bytes) -> Iterator[bytes]:
+        while data:
+            if self._unpacker.eof:
+                self._unpacker = zlib.decompressobj(47)
+            try:
+                piece = self._unpacker.decompress(data, _INFLATE_PIECE)
+            except zlib.error as error:
+                raise BadAnswer("The compressed answer is damaged.", billed="maybe") from error
+            # Behind the end of one member the next one's bytes are "unused", so a bomb of many counts as one.
+            data = self._unpacker.unused_data if self._unpacker.eof else self._unpacker.unconsumed_tail
+            if piece:
+                yield piece
+
+
+def plain_headers(response: Response) -> Mapping[str, str]:
+    """The answer's headers with lower-case names."""
+    return {name.lower(): value for name, value in response.headers.items()}
+
+
+def ends_with_connection(response: Response) -> bool:
+    """Whether only the connection's end tells where the body ends, so that a body cut short looks whole."""
+    headers = plain_headers(response)
+    return "content-length" not in headers and "chunked" not in headers.get("transfer-encoding", "").lower()

@@ -27,35 +27,35 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Origin = tuple[str, str, int]
 
 
-class RefusedAddress(Exception):
-    """`str(error)` says what about the URL is not allowed, in words for a person. `private`: a setting allows it."""
+class BlockedAddress(Exception):
+    """`str(error)` says to a person what about the URL is not allowed. `private`: a setting allows it."""
 
-    def __init__(self, words: str, *, private: bool = False) -> None:
-        super().__init__(words)
+    def __init__(self, reason: str, *, private: bool = False) -> None:
+        super().__init__(reason)
         self.private = private
 
 
 def origin(url: str) -> Origin:
-    """(scheme, host, port) of an http or https URL. Raises `RefusedAddress` where it has none."""
+    """(scheme, host, port) of an http or https URL. Raises `BlockedAddress` where it has none."""
     parts = _split(url)
     return parts.scheme, parts.hostname or "", parts.port or _DEFAULT_PORTS[parts.scheme]
 
 
 def _split(url: str) -> SplitResult:
     if any(ord(character) <= 32 or ord(character) == 127 for character in url) or "\\" in url:
-        raise RefusedAddress("its address holds characters that an address can't have")
+        raise BlockedAddress("its address holds characters that an address can't have")
     try:
         parts = urlsplit(url)
         parts.port  # noqa: B018  raises where the port is no number below 65536
     except ValueError as error:
-        raise RefusedAddress("its address is malformed") from error
+        raise BlockedAddress("its address is malformed") from error
     if parts.scheme not in _DEFAULT_PORTS:
         scheme = parts.scheme[:20] or "nothing"
-        raise RefusedAddress(f"its address begins with {scheme}: and not with http: or https:")
+        raise BlockedAddress(f"its address begins with {scheme}: and not with http: or https:")
     if "@" in parts.netloc:
-        raise RefusedAddress("its address holds a user name")
+        raise BlockedAddress("its address holds a user name")
     if not parts.hostname:
-        raise RefusedAddress("its address names no host")
+        raise BlockedAddress("its address names no host")
     return parts
 
 
@@ -102,39 +102,39 @@ class DownloadPolicy:
     def for_gateway(cls, base_url: str, private_hosts: Sequence[str] = ()) -> DownloadPolicy:
         try:
             home = origin(base_url)
-        except RefusedAddress as error:
+        except BlockedAddress as error:
             raise ConfigError(f"The base URL can't be used: {error}.") from error
         return cls(home, tuple(host.strip().lower() for host in private_hosts if host.strip()))
 
     def check_url(self, url: str, *, came_from: str = "") -> None:
-        """Raise `RefusedAddress` for a URL that may not be fetched, whatever it resolves to."""
+        """Raise `BlockedAddress` for a URL that may not be fetched, whatever it resolves to."""
         parts = _split(url)
         if came_from and urlsplit(came_from).scheme == "https" and parts.scheme != "https":
-            raise RefusedAddress("it was redirected from https to http")
+            raise BlockedAddress("it was redirected from https to http")
         target = origin(url)
         host = target[1]
         literal = _literal(host)
         if literal is not None:
             self.check_address(str(literal), target)
             if literal in _STAND_INS and not self._trusted(target):
-                raise RefusedAddress(f"its host {host} is a private address ({literal})", private=True)
+                raise BlockedAddress(f"its host {host} is a private address ({literal})", private=True)
         elif f".{host}".rstrip(".").endswith(_LOCAL_NAMES) and not self._trusted(target):
             # Behind a proxy the name is resolved out of our sight, maybe on this very machine.
-            raise RefusedAddress(f"its host {host} is this computer or its network", private=True)
+            raise BlockedAddress(f"its host {host} is this computer or its network", private=True)
 
     def check_address(self, address: str, target: Origin) -> None:
-        """Raise `RefusedAddress` when `address`, to which `target`'s host resolved, may not be connected to."""
+        """Raise `BlockedAddress` when `address`, to which `target`'s host resolved, may not be connected to."""
         parsed = embedded_ipv4(ipaddress.ip_address(address.split("%", 1)[0]))
         if parsed.is_link_local:
-            raise RefusedAddress(f"its host {target[1]} is a link-local address ({parsed})")
+            raise BlockedAddress(f"its host {target[1]} is a link-local address ({parsed})")
         if parsed.is_multicast or parsed.is_unspecified:
-            raise RefusedAddress(f"its host {target[1]} is no single machine ({parsed})")
+            raise BlockedAddress(f"its host {target[1]} is no single machine ({parsed})")
         if self._trusted(target):
             return
         if parsed in _STAND_INS:
             return
         if not parsed.is_global or parsed.is_reserved or getattr(parsed, "is_site_local", False):
-            raise RefusedAddress(f"its host {target[1]} is a private address ({parsed})", private=True)
+            raise BlockedAddress(f"its host {target[1]} is a private address ({parsed})", private=True)
 
     def _trusted(self, target: Origin) -> bool:
         _, host, port = target

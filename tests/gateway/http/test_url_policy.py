@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pack.nanobanana.errors import ConfigError
-from pack.nanobanana.gateway.http.url_policy import DownloadPolicy, RefusedAddress, origin
+from pack.nanobanana.gateway.http.url_policy import BlockedAddress, DownloadPolicy, origin
 
 HOME = "http://127.0.0.1:8000"
 POLICY = DownloadPolicy.for_gateway(HOME, (" NAS.lan ", "192.168.1.5:8080"))
@@ -77,7 +77,7 @@ ELSEWHERE = ("https", "cdn.example", 443)
     ],
 )
 def test_refused(url: str, words: str) -> None:
-    with pytest.raises(RefusedAddress, match=words):
+    with pytest.raises(BlockedAddress, match=words):
         POLICY.check_url(url)
 
 
@@ -115,7 +115,7 @@ def test_allowed(url: str) -> None:
     ],
 )
 def test_a_name_that_resolves_to_a_forbidden_address_is_refused(address: str) -> None:
-    with pytest.raises(RefusedAddress):
+    with pytest.raises(BlockedAddress):
         POLICY.check_address(address, ELSEWHERE)
 
 
@@ -135,7 +135,7 @@ def test_what_the_user_named_may_be_private(address: str, target: tuple[str, str
 @pytest.mark.parametrize("target", [("http", "127.0.0.1", 8000), ("http", "nas.lan", 80)])
 def test_link_local_stays_refused_for_what_the_user_named(target: tuple[str, str, int]) -> None:
     for address in ("169.254.169.254", "fe80::1"):
-        with pytest.raises(RefusedAddress, match="link-local"):
+        with pytest.raises(BlockedAddress, match="link-local"):
             POLICY.check_address(address, target)
 
 
@@ -143,7 +143,7 @@ def test_link_local_stays_refused_for_what_the_user_named(target: tuple[str, str
     "target", [("http", "192.168.1.5", 80), ("http", "192.168.1.5", 8081), ("https", "127.0.0.1", 8000)]
 )
 def test_another_port_or_scheme_is_not_what_the_user_named(target: tuple[str, str, int]) -> None:
-    with pytest.raises(RefusedAddress):
+    with pytest.raises(BlockedAddress):
         POLICY.check_address(target[1], target)
 
 
@@ -151,7 +151,7 @@ def test_no_redirect_from_https_to_http() -> None:
     POLICY.check_url("https://b.example/", came_from="https://a.example/")
     POLICY.check_url("http://b.example/", came_from="http://a.example/")
     POLICY.check_url("https://b.example/", came_from="http://a.example/")
-    with pytest.raises(RefusedAddress, match="from https to http"):
+    with pytest.raises(BlockedAddress, match="from https to http"):
         POLICY.check_url("http://b.example/", came_from="https://a.example/")
 
 
@@ -167,11 +167,11 @@ def test_a_base_url_that_is_none_is_a_setting_to_mend() -> None:
 
 @given(st.text(max_size=60), st.sampled_from(["", "http://", "https://", "http://127.0.0.1:8000", "http://["]))
 def test_any_text_is_allowed_or_refused_and_nothing_else(text: str, start: str) -> None:
-    with contextlib.suppress(RefusedAddress):
+    with contextlib.suppress(BlockedAddress):
         POLICY.check_url(start + text)
 
 
 @given(st.ip_addresses())
 def test_every_address_gets_a_verdict(address: object) -> None:
-    with contextlib.suppress(RefusedAddress):
+    with contextlib.suppress(BlockedAddress):
         POLICY.check_address(str(address), ELSEWHERE)
