@@ -39,7 +39,8 @@ class Party:
 def _settings(folder: Path, gateway: RunningGateway) -> dict[str, str]:
     """A data folder whose default profile is the gateway with a concurrency of 8; returns the environment for it."""
     load_pack()
-    from pack.nanobanana.settings.store import Profile, ProfileStore
+    from pack.nanobanana.settings.profile import Profile
+    from pack.nanobanana.settings.store import ProfileStore
 
     ProfileStore(folder, environ={}).save(Profile(base_url=gateway.base_url, concurrency=8))
     return {"NANOBANANA_HOME": str(folder), "NANOBANANA_BASE_URL": "", "NANOBANANA_API_KEY": ""}

@@ -36,7 +36,7 @@ from pack.nanobanana.gateway.client import Callbacks, Gateway  # noqa: E402
 from pack.nanobanana.gateway.request_body import RequestBody  # noqa: E402
 from pack.nanobanana.image_request import EncodedImage, ImageRequest  # noqa: E402
 from pack.nanobanana.journal import Journal  # noqa: E402
-from pack.nanobanana.settings.store import Profile  # noqa: E402
+from pack.nanobanana.settings.profile import Profile  # noqa: E402
 
 MIB = 1 << 20
 PIECE = 65536

@@ -24,7 +24,8 @@ from .imaging.codec import decode
 from .imaging.sources import ArraySource
 from .journal import Journal
 from .progress import Progress
-from .settings.store import Profile, ProfileStore, data_folder
+from .settings.profile import Profile
+from .settings.store import ProfileStore, data_folder
 
 _POLL_SECONDS = 0.1
 

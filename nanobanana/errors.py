@@ -15,7 +15,7 @@
           RateLimited(retry_after)  ServerFailed
         DownloadFailed(url)           the image was made and paid for, its download failed
 
-Each message is written for the person at the canvas: what happened, the gateway's own words, and (appended by
+Each message is written for the person at the canvas: what happened, what the gateway says, and (appended by
 `str`) the request id, whether it was billed, and one thing to do. A cancel is not in this tree.
 """
 
@@ -23,37 +23,31 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
+from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
 Billed = Literal["yes", "no", "maybe"]
 
-_BILLED_WORDS: dict[Billed, str] = {
+_BILLED: dict[Billed, str] = {
     "yes": "This call was billed.",
     "no": "This call was not billed.",
     "maybe": "This call may have been billed.",
 }
 
 
+@dataclass(eq=False, repr=False)
 class NanoBananaError(Exception):
     """`message`: what happened, one or two sentences. `hint`: the one thing to do about it, may be empty."""
 
-    def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message, hint)
-        self.message = message
-        self.hint = hint
+    message: str
+    hint: str = ""
+
+    def __post_init__(self) -> None:
+        # What an exception is copied and pickled with; the other fields follow from its dictionary.
+        self.args = (self.message, self.hint)
 
     def __str__(self) -> str:
         return " ".join(part for part in (self.message, self.hint) if part)
-
-    def __reduce__(self) -> tuple[object, ...]:
-        # Exceptions are copied by calling the class with `args`, which keyword-only arguments don't survive.
-        return _rebuilt, (type(self), self.args), dict(self.__dict__)
-
-
-def _rebuilt(kind: type[NanoBananaError], args: tuple[object, ...]) -> NanoBananaError:
-    error = kind.__new__(kind)
-    error.args = args
-    return error
 
 
 class ConfigError(NanoBananaError):
@@ -72,6 +66,7 @@ class HistoryError(NanoBananaError):
     """The data folder can't be read or written."""
 
 
+@dataclass(eq=False, repr=False)
 class GatewayError(NanoBananaError):
     """A call to the gateway failed.
 
@@ -79,13 +74,10 @@ class GatewayError(NanoBananaError):
     `billed`: `yes`, `no` or `maybe`, by the table in docs/reliability.md.
     """
 
-    def __init__(
-        self, message: str, hint: str = "", *, request_id: str = "", attempts: int = 1, billed: Billed = "no"
-    ) -> None:
-        super().__init__(message, hint)
-        self.request_id = request_id
-        self.attempts = attempts
-        self.billed: Billed = billed
+    _: KW_ONLY
+    request_id: str = ""
+    attempts: int = 1
+    billed: Billed = "no"
 
     def __str__(self) -> str:
         parts = [self.message]
@@ -93,7 +85,7 @@ class GatewayError(NanoBananaError):
             parts.append(f"Request id: {self.request_id}.")
         if self.attempts > 1:
             parts.append(f"Tried {self.attempts} times.")
-        parts.append(_BILLED_WORDS[self.billed])
+        parts.append(_BILLED[self.billed])
         if self.hint:
             parts.append(self.hint)
         return " ".join(parts)
@@ -103,21 +95,13 @@ class Unreachable(GatewayError):
     """DNS, TCP, TLS or proxy failed before the request was sent: never billed."""
 
 
+@dataclass(eq=False, repr=False)
 class TimedOut(GatewayError):
     """`phase`: `connecting`, `uploading`, `waiting`, `streaming` or `downloading`."""
 
-    def __init__(
-        self,
-        message: str,
-        hint: str = "",
-        *,
-        phase: str,
-        request_id: str = "",
-        attempts: int = 1,
-        billed: Billed = "maybe",
-    ) -> None:
-        super().__init__(message, hint, request_id=request_id, attempts=attempts, billed=billed)
-        self.phase = phase
+    _: KW_ONLY
+    phase: str = ""
+    billed: Billed = "maybe"
 
 
 class StreamBroken(GatewayError):
@@ -128,23 +112,13 @@ class BadAnswer(GatewayError):
     """The gateway answered, and the answer holds no image or can't be read."""
 
 
+@dataclass(eq=False, repr=False)
 class StatusError(GatewayError):
     """An error the gateway named. `status`: the HTTP status (200 for an error inside a stream). `code`: its own."""
 
-    def __init__(
-        self,
-        message: str,
-        hint: str = "",
-        *,
-        status: int,
-        code: str = "",
-        request_id: str = "",
-        attempts: int = 1,
-        billed: Billed = "no",
-    ) -> None:
-        super().__init__(message, hint, request_id=request_id, attempts=attempts, billed=billed)
-        self.status = status
-        self.code = code
+    _: KW_ONLY
+    status: int = 0
+    code: str = ""
 
 
 class BadRequest(StatusError):
@@ -152,11 +126,11 @@ class BadRequest(StatusError):
 
 
 class ContentRefused(StatusError):
-    """The prompt or the image was refused by moderation, or the model answered with words only."""
+    """Moderation refused the prompt or the image, or the model answered with text only."""
 
 
 class AuthFailed(StatusError):
-    """401, and 403 where it is about the key."""
+    """401, and 403 if it is about the key."""
 
 
 class OutOfCredit(StatusError):
@@ -171,48 +145,26 @@ class TooLarge(StatusError):
     """413: the body is larger than the gateway takes."""
 
 
+@dataclass(eq=False, repr=False)
 class RateLimited(StatusError):
-    """429 and 503: too many calls at present. `retry_after`: seconds the gateway asks for, or None."""
+    """429 and 503: too many calls for now. `retry_after`: seconds the gateway asks for, or None."""
 
-    def __init__(
-        self,
-        message: str,
-        hint: str = "",
-        *,
-        status: int,
-        code: str = "",
-        retry_after: float | None = None,
-        request_id: str = "",
-        attempts: int = 1,
-        billed: Billed = "no",
-    ) -> None:
-        super().__init__(
-            message, hint, status=status, code=code, request_id=request_id, attempts=attempts, billed=billed
-        )
-        self.retry_after = retry_after
+    _: KW_ONLY
+    retry_after: float | None = None
 
 
 class ServerFailed(StatusError):
     """5xx: the gateway or the model behind it failed."""
 
 
+@dataclass(eq=False, repr=False)
 class DownloadFailed(GatewayError):
     """The image exists and is paid for, but could not be fetched. `url`: where it is. `reason`: of the last try."""
 
-    def __init__(
-        self,
-        message: str,
-        hint: str = "",
-        *,
-        url: str,
-        reason: str = "",
-        request_id: str = "",
-        attempts: int = 1,
-        billed: Billed = "yes",
-    ) -> None:
-        super().__init__(message, hint, request_id=request_id, attempts=attempts, billed=billed)
-        self.url = url
-        self.reason = reason
+    _: KW_ONLY
+    url: str = ""
+    reason: str = ""
+    billed: Billed = "yes"
 
 
 def _by_cost(billed: Billed) -> int:
@@ -222,15 +174,15 @@ def _by_cost(billed: Billed) -> int:
 def merged(errors: Iterable[NanoBananaError]) -> list[NanoBananaError]:
     """`errors` with those that say the same put together: one error, its request id listing all of theirs.
 
-    Of their `billed`, the one that costs most is kept.
+    Of their `billed` the one that costs most counts.
     """
-    found: dict[tuple[type, str, str], NanoBananaError] = {}
+    groups: dict[tuple[type, str, str], NanoBananaError] = {}
     for error in errors:
         key = (type(error), error.message, error.hint)
-        first = found.get(key)
+        first = groups.get(key)
         if first is None:
-            found[key] = copy.copy(error)
+            groups[key] = copy.copy(error)
         elif isinstance(first, GatewayError) and isinstance(error, GatewayError):
             first.request_id = ", ".join(part for part in (first.request_id, error.request_id) if part)
             first.billed = max(first.billed, error.billed, key=_by_cost)
-    return list(found.values())
+    return list(groups.values())

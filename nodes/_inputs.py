@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..nanobanana.calls.validation import MOST_COUNT
 from ..nanobanana.catalog import ASPECT_RATIOS, DEFAULT_MODEL, MODEL_NAMES, MOST_INPUTS, OUTPUT_FORMATS
 from ..nanobanana.errors import ConfigError
-from ..nanobanana.settings.store import Profile
+from ..nanobanana.settings.profile import Profile
 from ._host import io
 from ._services import profiles, runs
 

@@ -1,15 +1,13 @@
 """The translations: English comes from the nodes' schemas, the others are checked against it.
 
     python scripts/locales.py write     write locales/en/nodeDefs.json anew from the schemas
-    python scripts/locales.py check     say what is missing, superfluous or older than its English words
-    python scripts/locales.py accept    note that every translation fits its English words as they are now
+    python scripts/locales.py check     say what is missing or superfluous
 
 Run it with the project's own Python (.venv): it needs the stand-in host.
 """
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import json
 import sys
@@ -22,8 +20,6 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 LOCALES: Final = ROOT / "locales"
 FILES: Final = ("main", "nodeDefs", "commands", "settings")
 ENGLISH: Final = "en"
-# Which English words each translation was made from, as hashes.
-ACCEPTED: Final = ROOT / "tests" / "translated.json"
 
 Tree = dict[str, Any]
 
@@ -88,46 +84,19 @@ def languages() -> list[str]:
     return sorted(folder.name for folder in LOCALES.iterdir() if folder.is_dir() and folder.name != ENGLISH)
 
 
-def fingerprint(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
 def problems(object_info: Mapping[str, Any]) -> list[str]:
     """What is wrong with the translations, a line each."""
     found: list[str] = []
     derived = node_definitions(object_info)
     if derived != read(ENGLISH, "nodeDefs"):
         found.append("en/nodeDefs.json differs from the schemas: run scripts/locales.py write")
-    accepted: Tree = json.loads(ACCEPTED.read_text(encoding="utf-8")) if ACCEPTED.is_file() else {}
     for language in languages():
         for name in FILES:
             english, other = dict(leaves(read(ENGLISH, name))), dict(leaves(read(language, name)))
             where = f"{language}/{name}.json"
             found += [f"{where} lacks {key}" for key in english if key not in other]
             found += [f"{where} has {key}, which English has not" for key in other if key not in english]
-            hashes = accepted.get(language, {}).get(name, {})
-            found += [
-                f"{where}: {key} is older than its English words"
-                for key, text in english.items()
-                if key in other and hashes.get(key) != fingerprint(text)
-            ]
     return found
-
-
-def accept() -> None:
-    """Note the English words that the translations stand for now."""
-    noted = {
-        language: {
-            name: {
-                key: fingerprint(text)
-                for key, text in leaves(read(ENGLISH, name))
-                if key in dict(leaves(read(language, name)))
-            }
-            for name in FILES
-        }
-        for language in languages()
-    }
-    ACCEPTED.write_text(json.dumps(noted, indent=1) + "\n", encoding="utf-8")
 
 
 def main(arguments: list[str]) -> None:
@@ -138,8 +107,6 @@ def main(arguments: list[str]) -> None:
         found = problems(schemas())
         print("\n".join(found) or "Everything is translated.")
         sys.exit(1 if found else 0)
-    elif arguments == ["accept"]:
-        accept()
     else:
         sys.exit(__doc__)
 

@@ -20,7 +20,7 @@ from pack.nanobanana.gateway.retry import Backoff
 from pack.nanobanana.image_request import EncodedImage, ImageRequest
 from pack.nanobanana.imaging.payload import FittedImages, PayloadLimits
 from pack.nanobanana.journal import Journal
-from pack.nanobanana.settings.store import Profile
+from pack.nanobanana.settings.profile import Profile
 
 # Pauses that we choose ourselves take milliseconds; what a gateway asks for is waited for as it is.
 QUICK = Backoff(random=lambda: 0.0, scale=0.004, idle_seconds=0.5)

@@ -19,7 +19,7 @@ from pack.nanobanana.gateway.request_body import RequestBody
 from pack.nanobanana.gateway.retry import Backoff
 from pack.nanobanana.image_request import EncodedImage, ImageRequest
 from pack.nanobanana.progress import Progress
-from pack.nanobanana.settings.store import Profile
+from pack.nanobanana.settings.profile import Profile
 
 KEY = "sk-planted-7f3a9c2e5b8d1f4a6c0e"
 URL = "https://cdn.example/1.png"

@@ -1,4 +1,4 @@
-"""Every word has its translation, every translation its word, and the code asks only for words that are there."""
+"""Every text has its translation, every translation its text, and the code asks only for texts that are there."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from conftest import ROOT
+from pack.nanobanana.settings.profile import SETTINGS, Profile
 from stand_in import StandIn
 
 LANGUAGES = ("en", "zh")
@@ -44,11 +45,11 @@ def words(language: str, name: str) -> dict[str, str]:
     return dict(locales.leaves(locales.read(language, name)))
 
 
-def test_nothing_is_missing_superfluous_or_stale(object_info: dict[str, Any]) -> None:
+def test_nothing_is_missing_or_superfluous(object_info: dict[str, Any]) -> None:
     assert locales.problems(object_info) == []
 
 
-def test_a_missing_a_superfluous_and_a_stale_word_are_found(
+def test_a_missing_and_a_superfluous_text_are_found(
     object_info: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copy = tmp_path / "locales"
@@ -61,14 +62,12 @@ def test_a_missing_a_superfluous_and_a_stale_word_are_found(
     assert locales.problems(object_info) == []
     for path, before, after in (
         (copy / "zh" / "commands.json", '"label"', '"lable"'),
-        (copy / "en" / "settings.json", "Small images", "Little images"),
         (copy / "en" / "nodeDefs.json", "NanoBanana Recall", "NanoBanana Remember"),
     ):
         path.write_text(path.read_text(encoding="utf-8").replace(before, after), encoding="utf-8")
     found = "\n".join(locales.problems(object_info))
     assert "zh/commands.json lacks NanoBanana_OpenSettings.label" in found
     assert "zh/commands.json has NanoBanana_OpenSettings.lable" in found
-    assert "zh/settings.json: NanoBanana_Status_Previews.tooltip is older" in found
     assert "en/nodeDefs.json differs from the schemas" in found
 
 
@@ -108,15 +107,29 @@ def test_every_word_that_the_scripts_use_is_there_and_no_other() -> None:
     whole, begun = used_keys()
     assert len(whole) > 40
     assert not whole - there
-    choices = {
-        "dialect.": ["documented", "extra_body", "prompt_flags", "openrouter"],
-    }
-    # A key that is put together: `t(`${name}.${value}`)` for the choices of a field.
-    assert all(f"{name}{value}" in there for name, values in choices.items() for value in values)
-    unused = {
-        key for key in there - whole if not key.startswith(tuple(one for one in begun if one)) and "dialect." not in key
-    }
+    # A key that is put together: `t(`${name}.${value}`)` for the choices of a setting.
+    choices = {f"{name}.{choice}" for name, setting in SETTINGS.items() for choice in setting.choices}
+    unused = {key for key in there - whole - choices if not key.startswith(tuple(one for one in begun if one))}
     assert not unused
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_setting_has_its_label_hint_and_choices(language: str) -> None:
+    there = words(language, "main")
+    wanted = [f"{group}.{name}" for name in SETTINGS for group in ("field", "hint")]
+    wanted += [f"{name}.{choice}" for name, setting in SETTINGS.items() for choice in setting.choices]
+    assert not [key for key in wanted if not there.get(f"nanobanana.{key}", "").strip()]
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    table = (ROOT / "docs" / "nodes.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"(?m)^\| `(\w+)` \|([^|]*)\|", table))
+    defaults = Profile()
+    for name, setting in SETTINGS.items():
+        value = getattr(defaults, name)
+        said = setting.said(value) if setting.most else f"`{value}`" if setting.choices else str(value).lower()
+        assert rows[name].strip() == (said if value and setting.kind != "prices" else ""), name
+    assert set(SETTINGS) <= set(rows)
 
 
 def test_every_verdict_phase_and_state_has_its_words() -> None:

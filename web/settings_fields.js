@@ -3,43 +3,47 @@ import { button, element } from "./dom.js";
 import { t } from "./i18n.js";
 import { readList, toChanges, toForm } from "./settings_form.js";
 
-const DIALECT = "dialect";
-
 export class Fields {
-  /** `options`: {dialects, models, onChange()}; `models` are the documented names. */
-  constructor(profile, { dialects, models, onChange }) {
+  /** `table`: the server's settings, see settings_form.js. `options`: {models, onChange()}; `models` are the documented names. */
+  constructor(profile, table, { models, onChange }) {
     this.profile = profile;
+    this.table = table;
     this.models = models;
     this.onChange = onChange;
-    this.form = toForm(profile);
+    this.form = toForm(profile, table);
     this.removeKey = false;
     this.prices = element("div", { class: "nanobanana-prices" });
     this.root = element(
       "div",
       { class: "nanobanana-fields" },
-      this.#text("base_url", { placeholder: t("settings.base_url_example"), type: "url", spellcheck: "false" }),
-      this.#key(),
+      ...table.filter((field) => field.first).map((field) => this.#field(field)),
       element(
         "details",
         { class: "nanobanana-more" },
         element("summary", { text: t("settings.more") }),
-        element(
-          "div",
-          { class: "nanobanana-more-fields" },
-          this.#choice(DIALECT, dialects),
-          this.#switch("stream"),
-          this.#text("connect_timeout", { inputmode: "decimal", class: "nanobanana-short" }),
-          this.#text("total_timeout", { inputmode: "decimal", class: "nanobanana-short" }),
-          this.#text("concurrency", { inputmode: "numeric", class: "nanobanana-short" }),
-          this.#text("picture_limit", { inputmode: "decimal", class: "nanobanana-short" }),
-          this.#text("body_limit", { inputmode: "decimal", class: "nanobanana-short" }),
-          this.#lines("extra_models"),
-          this.#lines("private_hosts"),
-          this.#labelled("prices", this.prices),
-        ),
+        element("div", { class: "nanobanana-more-fields" }, ...table.filter((field) => !field.first).map((field) => this.#field(field))),
       ),
     );
     this.#showPrices();
+  }
+
+  #field(field) {
+    switch (field.kind) {
+      case "address":
+        return this.#text(field.name, { placeholder: t("settings.base_url_example"), type: "url", spellcheck: "false" });
+      case "secret":
+        return this.#key();
+      case "choice":
+        return this.#choice(field.name, field.choices);
+      case "switch":
+        return this.#switch(field.name);
+      case "lines":
+        return this.#lines(field.name);
+      case "prices":
+        return this.#labelled(field.name, this.prices);
+      default:
+        return this.#text(field.name, { inputmode: field.kind === "whole" && !field.unit ? "numeric" : "decimal", class: "nanobanana-short" });
+    }
   }
 
   get isOpen() {
@@ -51,13 +55,13 @@ export class Fields {
   }
 
   get isDirty() {
-    const { changes, wrong } = toChanges(this.form, this.profile);
+    const { changes, wrong } = toChanges(this.form, this.profile, this.table);
     return this.removeKey || wrong.length > 0 || Object.keys(changes).length > 0;
   }
 
   /** What is to be saved, or null when a field holds no number. */
   changes() {
-    const { changes, wrong } = toChanges(this.form, this.profile);
+    const { changes, wrong } = toChanges(this.form, this.profile, this.table);
     for (const field of this.root.querySelectorAll("[data-field]")) {
       field.classList.toggle("nanobanana-wrong", wrong.includes(field.dataset.field));
     }

@@ -1,18 +1,20 @@
-// Pure: a profile as the form's texts, and back again as what has changed.
-
-const NUMBERS = ["connect_timeout", "total_timeout", "concurrency"];
-const MEGABYTES = ["picture_limit", "body_limit"];
-const LISTS = ["private_hosts", "extra_models"];
+// Pure: a profile as the form's texts, and back again as what has changed. `fields` is the server's table of settings:
+// [{name, kind, unit, choices, first}], the one place that knows which there are.
 
 /** A profile of the server's as texts and switches; `prices` by model. The key's field starts empty. */
-export function toForm(profile) {
-  const form = { base_url: profile.base_url, api_key: "", dialect: profile.dialect, stream: profile.stream, prices: {} };
-  for (const name of NUMBERS) form[name] = String(profile[name]);
-  for (const name of MEGABYTES) form[name] = String(profile[name] / 1e6);
-  for (const name of LISTS) form[name] = profile[name].join("\n");
-  for (const [model, price] of Object.entries(profile.prices)) form.prices[model] = String(price);
-  return form;
+export function toForm(profile, fields) {
+  return Object.fromEntries(fields.map((field) => [field.name, FORMS[field.kind]?.(profile[field.name], field) ?? profile[field.name]]));
 }
+
+const FORMS = {
+  secret: () => "",
+  number: (value, field) => String(value / factor(field)),
+  whole: (value, field) => String(value / factor(field)),
+  lines: (value) => value.join("\n"),
+  prices: (value) => Object.fromEntries(Object.entries(value).map(([model, price]) => [model, String(price)])),
+};
+
+const factor = (field) => (field.unit === "MB" ? 1e6 : 1);
 
 /** Lines or words between commas. */
 export function readList(text) {
@@ -29,37 +31,51 @@ export function readNumber(text) {
  * What differs from `profile`: {changes, wrong}. `wrong` names the fields whose text is no number. A key is among the
  * changes when one was typed in.
  */
-export function toChanges(form, profile) {
+export function toChanges(form, profile, fields) {
   const changes = {};
   const wrong = [];
-  const differs = (name, value) => {
-    if (JSON.stringify(value) !== JSON.stringify(profile[name])) changes[name] = value;
-  };
-  differs("base_url", form.base_url.trim());
-  differs("dialect", form.dialect);
-  differs("stream", form.stream);
-  for (const name of NUMBERS) takeNumber(name, form[name], 1);
-  for (const name of MEGABYTES) takeNumber(name, form[name], 1e6);
-  for (const name of LISTS) differs(name, readList(form[name]));
-  const prices = {};
-  for (const [model, text] of Object.entries(form.prices)) {
-    if (!text.trim()) continue;
-    const price = readNumber(text);
-    if (price === null) wrong.push(`prices.${model}`);
-    else prices[model] = price;
+  for (const field of fields) {
+    const value = readField(field, form[field.name], wrong);
+    const before = field.kind === "secret" ? "" : profile[field.name];
+    if (value !== null && !same(value, before)) changes[field.name] = value;
   }
-  if (!sameEntries(prices, profile.prices)) changes.prices = prices;
-  if (form.api_key.trim()) changes.api_key = form.api_key.trim();
   return { changes, wrong };
+}
 
-  function takeNumber(name, text, factor) {
-    const value = readNumber(text);
-    if (value === null) wrong.push(name);
-    else differs(name, factor === 1 ? value : Math.round(value * factor));
+function readField(field, value, wrong) {
+  switch (field.kind) {
+    case "address":
+    case "secret":
+      return value.trim();
+    case "number":
+    case "whole": {
+      const number = readNumber(value);
+      if (number === null) wrong.push(field.name);
+      else if (factor(field) !== 1) return Math.round(number * factor(field));
+      return number;
+    }
+    case "lines":
+      return readList(value);
+    case "prices":
+      return readPrices(field.name, value, wrong);
+    default:
+      return value;
   }
 }
 
-function sameEntries(one, other) {
+function readPrices(name, texts, wrong) {
+  const prices = {};
+  for (const [model, text] of Object.entries(texts)) {
+    if (!text.trim()) continue;
+    const price = readNumber(text);
+    if (price === null) wrong.push(`${name}.${model}`);
+    else prices[model] = price;
+  }
+  return prices;
+}
+
+function same(one, other) {
+  if (typeof one !== "object" || Array.isArray(one)) return JSON.stringify(one) === JSON.stringify(other);
   const names = Object.keys(one);
   return names.length === Object.keys(other).length && names.every((name) => one[name] === other[name]);
 }

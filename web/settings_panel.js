@@ -36,7 +36,7 @@ export class SettingsPanel {
 
   take(answer) {
     this.profiles = answer.profiles;
-    this.dialects = answer.dialects;
+    this.table = answer.fields;
     if (!this.profiles.some((profile) => profile.name === this.name)) this.name = DEFAULT;
     this.build();
   }
@@ -47,7 +47,7 @@ export class SettingsPanel {
 
   build() {
     const wasOpen = this.fields?.isOpen ?? false;
-    this.fields = new Fields(this.profile, { dialects: this.dialects, models: this.models, onChange: () => this.mark() });
+    this.fields = new Fields(this.profile, this.table, { models: this.models, onChange: () => this.mark() });
     this.fields.isOpen = wasOpen;
     this.choice = element(
       "select",

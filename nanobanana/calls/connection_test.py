@@ -18,7 +18,7 @@ from ..catalog import MODEL_NAMES
 from ..errors import AuthFailed, BadRequest, GatewayError, NotFound, OutOfCredit, RateLimited, StatusError, TimedOut
 from ..gateway.client import Gateway
 from ..gateway.error_table import error_event, status_error
-from ..settings.store import Profile
+from ..settings.profile import Profile
 
 Verdict = Literal[
     "ok", "not_set", "unreachable", "timed_out", "wrong_path", "bad_key", "no_credit", "not_allowed", "busy", "failed"
@@ -122,7 +122,7 @@ class _Questions:
     def _refusal(self, answer: _Answer) -> StatusError | None:
         status, headers, body = answer
         key_is_set = bool(self._gateway.profile.api_key)
-        redact = self._gateway.redact
+        redact = self._gateway.profile.redact
         if status == 200:
             payload = _json(body)
             return error_event(payload, key_is_set=key_is_set, redact=redact) if payload is not None else None

@@ -22,7 +22,7 @@ from ..gateway.retry import Backoff
 from ..imaging.headers import is_cut_short, sniff
 from ..journal import CallDetails, CallKey, CallRecord, Claim, Journal
 from ..progress import Progress
-from ..settings.store import Profile
+from ..settings.profile import Profile
 from .deliver import Delivery
 from .limiter import RateLimiter, RateLimiters
 from .models import Order, Outcome, fingerprint
@@ -190,7 +190,7 @@ class Engine:
             connect_timeout=profile.connect_timeout,
             seconds=profile.total_timeout,
             backoff=self._backoff,
-            redact_url=Gateway(profile).redact_url,
+            redact_url=profile.redact_url,
         )
 
 

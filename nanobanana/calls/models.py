@@ -11,7 +11,7 @@ from typing import Literal
 from ..errors import Billed, NanoBananaError
 from ..image_request import ImageRequest
 from ..imaging.codec import DecodedImage
-from ..settings.store import Profile
+from ..settings.profile import Profile
 from .inputs import InputImages
 
 # Raise it when the meaning of a field changes: images of the older meaning are then no longer found.

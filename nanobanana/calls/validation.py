@@ -7,7 +7,8 @@ from typing import Final
 from ..catalog import ASPECT_RATIOS, MODEL_NAMES, OUTPUT_FORMATS, input_limit
 from ..errors import InputError
 from ..image_request import ImageRequest
-from ..settings.store import Profile, looks_like_key
+from ..settings.profile import Profile
+from ..settings.redaction import looks_like_key
 
 # How many variations one order may ask for.
 MOST_COUNT: Final = 16

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from ..cancel import CancelToken, Deadline
 from ..errors import GatewayError, StatusError
 from ..progress import Progress, ReportProgress
-from ..settings.store import Profile, endpoint, redact, without_keys
+from ..settings.profile import Profile, endpoint
 from .answer.reader import AnswerReader
 from .answer.types import Answer, AnswerEvent, ImageData, ImageUrl, Reasoning
 from .error_table import status_error
@@ -73,14 +73,6 @@ class Gateway:
         self._url = endpoint(profile)
         self._host = urlsplit(self._url).netloc
 
-    def redact(self, text: str) -> str:
-        """`text` without the key, should the gateway have echoed it."""
-        return redact(text, [self.profile.api_key] if self.profile.api_key else [])
-
-    def redact_url(self, url: str) -> str:
-        """`url` as it may be shown and written down: without the key, should the gateway have put it there."""
-        return without_keys(url, [self.profile.api_key])
-
     def ask(self, body: RequestBody, *, cancel: CancelToken, callbacks: Callbacks) -> Answer:
         """Send `body` once and read the answer. Raises `GatewayError` or `Cancelled`."""
         deadline = Deadline(self.profile.total_timeout)
@@ -103,7 +95,7 @@ class Gateway:
                 cancel.check()
                 raise self._network_error(error, upload.stage, exchange) from None
             except GatewayError as error:
-                error.request_id = self.redact(error.request_id)
+                error.request_id = self.profile.redact(error.request_id)
                 raise
 
     def models(self, *, cancel: CancelToken) -> tuple[int, Mapping[str, str], bytes]:
@@ -149,9 +141,9 @@ class Gateway:
     def _read(self, response: Any, exchange: Exchange, upload: _Upload, callbacks: Callbacks) -> Answer:
         upload.stage = "streaming"
         reader = AnswerReader(
-            request_id=header_request_id(plain_headers(response), self.redact),
+            request_id=header_request_id(plain_headers(response), self.profile.redact),
             key_is_set=bool(self.profile.api_key),
-            redact=self.redact,
+            redact=self.profile.redact,
         )
         try:
             for piece in exchange.arriving(response):
@@ -173,9 +165,9 @@ class Gateway:
     def _deliver(self, event: AnswerEvent, callbacks: Callbacks) -> None:
         if isinstance(event, ImageUrl):
             if event.certain:
-                callbacks.on_url(self.redact_url(event.url))
+                callbacks.on_url(self.profile.redact_url(event.url))
         elif isinstance(event, Reasoning):
-            callbacks.report(Progress("streaming", text=self.redact(event.text)))
+            callbacks.report(Progress("streaming", text=self.profile.redact(event.text)))
 
     def _status_error(self, response: Any, exchange: Exchange) -> StatusError:
         return status_error(
@@ -184,7 +176,7 @@ class Gateway:
             _bounded(response, exchange),
             key_is_set=bool(self.profile.api_key),
             now=time.time(),
-            redact=self.redact,
+            redact=self.profile.redact,
         )
 
     def _network_error(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Final, Literal, TypeVar, cast
 from urllib.parse import SplitResult, urlsplit
 
 from ..catalog import DIALECTS
 from ..errors import ConfigError
-from .redaction import redact
+from .redaction import redact, without_keys
+
+T = TypeVar("T")
 
 SIMULATOR = "simulator"
 DEFAULT_NAME = "default"
@@ -19,6 +22,72 @@ _EXAMPLE = "Write it like https://api.example.com."
 _COMPLETIONS = "/chat/completions"
 _VERSION = "/v1"
 _LONGEST_NAME = 64
+
+
+Kind = Literal["address", "secret", "choice", "switch", "number", "whole", "lines", "prices"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What one field of a profile is: everything but its text in `locales/` follows from here.
+
+    `kind`: how it is read, written and shown. `least`, `most`: its range, for numbers. `unit`: `s` for seconds, `MB`
+    for bytes that the form shows as millions. `first`: shown at once, and not under "More".
+    """
+
+    kind: Kind
+    least: float = 0.0
+    most: float = 0.0
+    unit: Literal["", "s", "MB"] = ""
+    choices: tuple[str, ...] = ()
+    first: bool = False
+
+    def said(self, number: float) -> str:
+        """`number` with its unit, as the form shows it."""
+        return f"{number / 1e6:g} MB" if self.unit == "MB" else f"{number:g} {self.unit}".strip()
+
+    def converted(self, value: object) -> object:
+        """A JSON value as the profile holds it. Raises `ValueError` for one of another kind."""
+        match self.kind:
+            case "address" | "secret" | "choice":
+                return _of(value, str)
+            case "switch":
+                return _of(value, bool)
+            case "number":
+                return _number(value)
+            case "whole":
+                number = _number(value)
+                if number != int(number):
+                    raise ValueError(number)
+                return int(number)
+            case "lines":
+                lines = [_of(line, str).strip() for line in cast("list[object]", _of(value, list))]
+                return tuple(dict.fromkeys(line for line in lines if line))
+            case "prices":
+                prices = cast("dict[object, object]", _of(value, dict))
+                return {str(model): _number(price) for model, price in prices.items()}
+
+
+def label(name: str) -> str:
+    """A setting's name in a sentence for a person."""
+    return name.replace("_", " ").replace("picture", "image")
+
+
+def _setting(default: object, kind: Kind, **more: Any) -> Any:
+    return field(default=default, metadata={"setting": Setting(kind, **more)}, repr=kind != "secret")
+
+
+def _of(value: object, kind: type[T]) -> T:
+    if not isinstance(value, kind):
+        raise ValueError(value)
+    return value
+
+
+def _number(value: object) -> float:
+    # An endless or an undefined number is no setting; JSON as Python reads it has both.
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value or abs(value) > 1e15:
+        raise ValueError(value)
+    return float(value)
 
 
 @dataclass(frozen=True)
@@ -31,19 +100,43 @@ class Profile:
     """
 
     name: str = DEFAULT_NAME
-    base_url: str = ""
-    api_key: str = field(default="", repr=False)
-    dialect: str = "documented"
-    stream: bool = True
-    connect_timeout: float = 10.0
-    total_timeout: float = 600.0
-    concurrency: int = 4
-    private_hosts: tuple[str, ...] = ()
-    extra_models: tuple[str, ...] = ()
-    prices: Mapping[str, float] = field(default_factory=dict[str, float], hash=False)
+    base_url: str = _setting("", "address", first=True)
+    api_key: str = _setting("", "secret", first=True)
+    dialect: str = _setting("documented", "choice", choices=tuple(DIALECTS))
+    stream: bool = _setting(True, "switch")
+    connect_timeout: float = _setting(10.0, "number", least=0.1, most=300.0, unit="s")
+    total_timeout: float = _setting(600.0, "number", least=1.0, most=86_400.0, unit="s")
+    concurrency: int = _setting(4, "whole", least=1, most=64)
     # About 7 MB an image and 20 MB a body are taken by every gateway of this kind that is known.
-    picture_limit: int = 7_000_000
-    body_limit: int = 20_000_000
+    picture_limit: int = _setting(7_000_000, "whole", least=10_000, most=1 << 30, unit="MB")
+    body_limit: int = _setting(20_000_000, "whole", least=20_000, most=1 << 30, unit="MB")
+    extra_models: tuple[str, ...] = _setting((), "lines")
+    private_hosts: tuple[str, ...] = _setting((), "lines")
+    prices: Mapping[str, float] = field(
+        default_factory=dict[str, float], hash=False, metadata={"setting": Setting("prices")}
+    )
+
+    def redact(self, text: str) -> str:
+        """`text` without the key, should the gateway have echoed it, and without what looks like a key."""
+        return redact(text, [self.api_key])
+
+    def redact_url(self, url: str) -> str:
+        """`url` as it may be shown and written down: a signature in it looks like a key and is needed."""
+        return without_keys(url, [self.api_key])
+
+    def as_json(self) -> dict[str, object]:
+        """Every setting but the secret ones, as JSON values."""
+        plain: dict[Kind, Callable[[Any], object]] = {"lines": list, "prices": dict}
+        return {
+            name: plain.get(setting.kind, lambda value: value)(getattr(self, name))
+            for name, setting in SETTINGS.items()
+            if setting.kind != "secret"
+        }
+
+
+SETTINGS: Final[Mapping[str, Setting]] = {
+    one.name: one.metadata["setting"] for one in fields(Profile) if "setting" in one.metadata
+}
 
 
 def normalise_base_url(text: str) -> str:
@@ -86,6 +179,14 @@ def origin(base_url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
+def same_origin(one: str, other: str) -> bool:
+    """Whether two base URLs lead to one origin; False if one of them can't be used."""
+    try:
+        return origin(one) == origin(other)
+    except ConfigError:
+        return False
+
+
 def checked(profile: Profile) -> Profile:
     """`profile` with its base URL and key in their plain form, every value in its range; an empty base URL stays.
 
@@ -94,15 +195,13 @@ def checked(profile: Profile) -> Profile:
     check_name(profile.name)
     if profile.dialect not in DIALECTS:
         raise ConfigError(f"The dialect {_shown(profile.dialect)} is unknown.", f"Choose one of {', '.join(DIALECTS)}.")
-    for label, value, least, most in (
-        ("connection timeout", profile.connect_timeout, 0.1, 300.0),
-        ("total timeout", profile.total_timeout, 1.0, 86_400.0),
-        ("number of calls at once", profile.concurrency, 1, 64),
-        ("largest image, in bytes,", profile.picture_limit, 10_000, 1 << 30),
-        ("largest request, in bytes,", profile.body_limit, 20_000, 1 << 30),
-    ):
-        if not least <= value <= most:
-            raise ConfigError(f"The {label} is {value:g}.", f"Set it to between {least:g} and {most:g}.")
+    for name, setting in SETTINGS.items():
+        value: Any = getattr(profile, name)
+        if setting.most and not setting.least <= value <= setting.most:
+            raise ConfigError(
+                f"The setting {label(name)!r} is {setting.said(value)}.",
+                f"Set it to between {setting.said(setting.least)} and {setting.said(setting.most)}.",
+            )
     for model, price in profile.prices.items():
         if not (math.isfinite(price) and price >= 0):
             raise ConfigError(f"The price of {_shown(model)} is {price:g}.", "Set it to 0 or more.")

@@ -1,45 +1,29 @@
-"""Profiles: where they come from and where they are kept. Keys leave this module in a `Profile` only."""
+"""Profiles: where they come from, and the file that holds them. Keys leave this module in a `Profile` only."""
 
 from __future__ import annotations
 
 import contextlib
+import json
+import logging
 import os
 import sys
 import threading
+import time
+import uuid
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, cast
 
 from ..errors import ConfigError
-from .profile import (
-    DEFAULT_NAME,
-    SIMULATOR,
-    Profile,
-    check_name,
-    checked,
-    endpoint,
-    normalise_base_url,
-    origin,
-    without_scheme,
-)
-from .profiles_file import ProfilesFile
-from .redaction import key_tail, looks_like_key, redact, without_keys
+from .profile import DEFAULT_NAME, SETTINGS, Profile, check_name, checked, same_origin, without_scheme
+from .redaction import key_tail
 
-__all__ = [
-    "DEFAULT_NAME",
-    "SIMULATOR",
-    "Profile",
-    "ProfileStore",
-    "data_folder",
-    "endpoint",
-    "looks_like_key",
-    "normalise_base_url",
-    "origin",
-    "redact",
-    "without_keys",
-]
+_log = logging.getLogger(__name__)
 
+_OWNER_ONLY: Final = 0o600
+_CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+_STALE_SECONDS: Final = 60.0
 _FOLDER_NAME: Final = "nanobanana"
 _BASE_URL_VARIABLE: Final = "NANOBANANA_BASE_URL"
 _KEY_VARIABLE: Final = "NANOBANANA_API_KEY"
@@ -52,7 +36,7 @@ _file_lock = threading.Lock()
 def data_folder(
     host_folder: Path | None = None, environ: Mapping[str, str] = os.environ, *, platform: str = sys.platform
 ) -> Path:
-    """Where profiles, journal and images lie: `NANOBANANA_HOME`, else `host_folder`, else the user's data folder.
+    """Where profiles, history and images lie: `NANOBANANA_HOME`, else `host_folder`, else the user's data folder.
 
     The folder need not exist yet.
     """
@@ -115,8 +99,7 @@ class ProfileStore:
         with _file_lock:
             document = self._file.read()
             profiles = self._file.profiles(document)
-            values = {field.name: getattr(profile, field.name) for field in fields(profile) if field.name != "name"}
-            values["prices"] = dict(profile.prices)
+            values = {**profile.as_json(), "api_key": profile.api_key}
             profiles[profile.name] = {**profiles.get(profile.name, {}), **values}
             self._file.write(document, profiles)
 
@@ -164,15 +147,11 @@ class ProfileStore:
             profile = self.get(name)
         except ConfigError as error:
             problem = str(error)
-        view: dict[str, object] = {
-            field.name: getattr(profile, field.name) for field in fields(profile) if field.name != "api_key"
-        }
-        # A base URL that can't be used may hold a password or a key.
-        view["base_url"] = "" if problem else profile.base_url
-        return view | {
-            "private_hosts": list(profile.private_hosts),
-            "extra_models": list(profile.extra_models),
-            "prices": dict(profile.prices),
+        return {
+            "name": name,
+            **profile.as_json(),
+            # A base URL that can't be used may hold a password or a key.
+            "base_url": "" if problem else profile.base_url,
             "has_key": bool(profile.api_key),
             "key_tail": key_tail(profile.api_key),
             "from_environment": self._from_environment(name),
@@ -191,7 +170,7 @@ class ProfileStore:
         if "base_url" in given:
             base_url = self._environ[_BASE_URL_VARIABLE]
             # The file's key belongs to the file's gateway: it isn't sent to another that the environment names.
-            if profile.base_url and not _same_origin(profile.base_url, base_url):
+            if profile.base_url and not same_origin(profile.base_url, base_url):
                 profile = replace(profile, api_key="")
             profile = replace(profile, base_url=base_url)
         if "api_key" in given:
@@ -199,44 +178,89 @@ class ProfileStore:
         return profile
 
     def _parse(self, name: str, values: Mapping[str, Any]) -> Profile:
-        found: dict[str, Any] = {}
-        for field in fields(Profile):
-            if field.name in values and field.name != "name":
+        read: dict[str, Any] = {}
+        for field, setting in SETTINGS.items():
+            if field in values:
                 try:
-                    found[field.name] = _convert(getattr(Profile(), field.name), values[field.name])
-                except (TypeError, ValueError, OverflowError):
+                    read[field] = setting.converted(values[field])
+                except ValueError:
                     raise ConfigError(
-                        f"The profile {name!r} in {self.path} has a value of the wrong kind in {field.name!r}.",
-                        "Set it anew in Settings > NanoBanana.",
+                        f"The profile {name!r} in {self.path} has a value of the wrong kind in {field!r}.",
+                        "Enter it again in Settings > NanoBanana.",
                     ) from None
-        return Profile(name=name, **found)
+        return Profile(name=name, **read)
 
 
-def _same_origin(one: str, other: str) -> bool:
-    try:
-        return origin(one) == origin(other)
-    except ConfigError:
-        return False
+class ProfilesFile:
+    """`profiles.json`: readable by its owner only, from the moment it exists. Every method raises `ConfigError`."""
 
+    def __init__(self, path: Path) -> None:
+        self.path = path
 
-def _convert(default: object, value: object) -> object:
-    """`value` as the kind of `default`. Raises `TypeError` or `ValueError` when it is of another."""
-    if isinstance(default, bool) or isinstance(value, bool):
-        if isinstance(default, bool) and isinstance(value, bool):
-            return value
-        raise TypeError
-    if isinstance(default, tuple):
-        items = cast("list[object]", value)
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in items):
-            raise TypeError
-        return tuple(cast("list[str]", items))
-    if isinstance(default, Mapping):
-        prices = dict(cast("Mapping[object, object]", value))
-        return {str(model): float(cast("float", price)) for model, price in prices.items()}
-    if isinstance(default, str):
-        if not isinstance(value, str):
-            raise TypeError
-        return value
-    if not isinstance(value, (int, float)):
-        raise TypeError
-    return float(value) if isinstance(default, float) else int(value)
+    def read(self) -> dict[str, Any]:
+        """The whole document; an empty one when there is no file."""
+        try:
+            self._keep_private()
+            document: object = json.loads(self.path.read_bytes())
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise self._unusable(error.strerror or "it can't be read") from None
+        except ValueError:
+            # Not "from": the error of json holds the whole text, and with it the keys.
+            raise self._unusable("it is not valid JSON") from None
+        if not isinstance(document, dict):
+            raise self._unusable("it is not a JSON object")
+        return cast("dict[str, Any]", document)
+
+    def profiles(self, document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        """The profiles of a document that was read, as a dictionary of its own."""
+        profiles: object = document.get("profiles", {})
+        if not isinstance(profiles, dict) or not all(
+            isinstance(one, dict) for one in cast("dict[str, object]", profiles).values()
+        ):
+            raise self._unusable('"profiles" is not an object of objects')
+        return dict(cast("dict[str, dict[str, Any]]", profiles))
+
+    def write(self, document: dict[str, Any], profiles: dict[str, dict[str, Any]]) -> None:
+        """Put `document` with these profiles in the file's place: whole or not at all."""
+        text = json.dumps({**document, "profiles": profiles}, indent=2, ensure_ascii=False) + "\n"
+        part = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex}")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._remove_leftovers()
+            descriptor = os.open(part, _CREATE, _OWNER_ONLY)
+            with os.fdopen(descriptor, "wb") as file:
+                # Half a character becomes its \\uXXXX, which is what JSON writes for it.
+                file.write(text.encode("utf-8", "backslashreplace"))
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(self.path)
+        except OSError as error:
+            raise ConfigError(
+                f"The settings file {self.path} can't be written: {error.strerror or error}.",
+                "Free some space or give yourself write access to its folder, then save again.",
+            ) from None
+        finally:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+
+    def _remove_leftovers(self) -> None:
+        """What a process left that was killed while it wrote: it may hold a key that was deleted since."""
+        for part in self.path.parent.glob(f".{self.path.name}.*"):
+            with contextlib.suppress(OSError):
+                if time.time() - part.stat().st_mtime > _STALE_SECONDS:
+                    part.unlink()
+
+    def _keep_private(self) -> None:
+        """A file written by hand may be readable by every account of the machine."""
+        if os.name != "nt" and self.path.stat().st_mode & 0o077:
+            with contextlib.suppress(PermissionError):
+                self.path.chmod(_OWNER_ONLY)
+                _log.warning("%s could be read by others; it is now readable by its owner only.", self.path)
+
+    def _unusable(self, reason: str) -> ConfigError:
+        return ConfigError(
+            f"The settings file {self.path} can't be used: {reason}.",
+            "Correct it, or move it away and enter the settings again.",
+        )

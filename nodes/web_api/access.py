@@ -48,7 +48,7 @@ class Rules:
 
 
 @dataclass(frozen=True)
-class Refusal:
+class Denial:
     """`code` is for the page, `message` and `hint` for the person."""
 
     status: int
@@ -57,33 +57,33 @@ class Refusal:
     hint: str = ""
 
 
-def refusal(request: Request, rules: Rules, *, private: bool, shared: bool = False) -> Refusal | None:
+def denial(request: Request, rules: Rules, *, private: bool, shared: bool = False) -> Denial | None:
     """Why this request is not served, or None.
 
     `private`: it reads or changes settings, or changes the history. `shared`: it tells nothing about anybody, and is
     served under --multi-user too.
     """
     if rules.multi_user and not shared:
-        return Refusal(
+        return Denial(
             403,
             "multi_user",
             "NanoBanana's settings and history are off, because ComfyUI runs with --multi-user.",
             "Set NANOBANANA_BASE_URL and NANOBANANA_API_KEY where ComfyUI is started.",
         )
     if request.method not in ("GET", "HEAD") and _content_type(request) != "application/json":
-        return Refusal(415, "not_json", "Only JSON is taken here (Content-Type: application/json).")
+        return Denial(415, "not_json", "Only JSON is taken here (Content-Type: application/json).")
     if not _same_origin(request):
-        return Refusal(403, "cross_origin", "This request comes from another site's page.")
+        return Denial(403, "cross_origin", "This request comes from another site's page.")
     nearby = is_nearby(request)
     if private and not nearby and not rules.remote_is_allowed:
-        return Refusal(
+        return Denial(
             403,
             "remote",
             "The settings can be changed on the computer that runs ComfyUI only.",
             f"Open ComfyUI there, or start it with {ALLOW_VARIABLE}=1.",
         )
     if (private or nearby) and not _host_is_ours(request, rules, nearby):
-        return Refusal(
+        return Denial(
             403,
             "host",
             f"ComfyUI was reached under a name that NanoBanana doesn't know: {_host(request)!r}.",

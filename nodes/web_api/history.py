@@ -12,9 +12,9 @@ from ...nanobanana.cancel import CancelToken
 from ...nanobanana.errors import HistoryError, ImageError, InputError
 from ...nanobanana.imaging.headers import sniff
 from ...nanobanana.journal import CallRecord, DayTotal, ImageRecord
-from ...nanobanana.settings.store import redact
+from ...nanobanana.settings.redaction import redact
 from .._services import engine, journal, profiles, thumbnails
-from .http import Asked, File, Refused
+from .http import File, RequestFailed, RouteRequest
 
 _log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ _MIMES = {
 }
 
 
-def page(asked: Asked) -> object:
+def page(asked: RouteRequest) -> object:
     """Calls, newest first. `before`: the last page's cursor; `limit`: 1 to 200; `search`: words of prompt or model."""
     before = _number(asked.query, "before")
     limit = min(_MOST_ROWS, max(1, _number(asked.query, "limit") or 50))
@@ -40,7 +40,7 @@ def page(asked: Asked) -> object:
     return {"calls": [_call(call, keys) for call in found.calls], "before": found.before}
 
 
-def totals(asked: Asked) -> object:
+def totals(asked: RouteRequest) -> object:
     """Totals of the last `days` days, and how much there is in all."""
     days = min(366, max(1, _number(asked.query, "days") or 30))
     stats = journal().stats()
@@ -53,7 +53,7 @@ def totals(asked: Asked) -> object:
     }
 
 
-def thumbnail(asked: Asked) -> File | None:
+def thumbnail(asked: RouteRequest) -> File | None:
     """None for an image that is gone or can't be read: the page shows a sign in its place."""
     try:
         data = thumbnails().thumbnail(asked.path.get("id", ""))
@@ -63,7 +63,7 @@ def thumbnail(asked: Asked) -> File | None:
     return File(data, "image/jpeg", "nanobanana-thumbnail.jpg")
 
 
-def original(asked: Asked) -> File:
+def original(asked: RouteRequest) -> File:
     """The bytes as they came. What is no known image is served as bytes to save, whatever it claims to be."""
     record = journal().image(asked.path.get("id", ""))
     data = journal().read(record)
@@ -72,7 +72,7 @@ def original(asked: Asked) -> File:
     return File(data, mime, f"nanobanana-{record.call_id}-{record.position}.{record.extension}")
 
 
-def download(asked: Asked) -> object:
+def download(asked: RouteRequest) -> object:
     """Fetch the images of the call `id` that were paid for and aren't here."""
     call_id = asked.body.get("id")
     record = journal().call(call_id) if isinstance(call_id, int) else None
@@ -88,7 +88,7 @@ def download(asked: Asked) -> object:
     }
 
 
-def clear(asked: Asked) -> object:
+def clear(asked: RouteRequest) -> object:
     """Remove calls with their images: those in `calls`, those older than `days`, or with `all` every one."""
     calls, days = _ids(asked.body.get("calls")), asked.body.get("days")
     if calls:
@@ -98,7 +98,7 @@ def clear(asked: Asked) -> object:
     elif asked.body.get("all") is True:
         cleared = journal().clear()
     else:
-        raise Refused(400, "The request doesn't say what to clear.")
+        raise RequestFailed(400, "The request doesn't say what to clear.")
     thumbnails().sweep()
     return {"calls": cleared.calls, "pictures": cleared.images, "bytes": cleared.bytes}
 
@@ -160,5 +160,5 @@ def _number(query: Mapping[str, str], name: str) -> int | None:
     if not text:
         return None
     if not text.isascii() or not text.isdigit() or len(text) > 18:
-        raise Refused(400, f"{name!r} is not a number.")
+        raise RequestFailed(400, f"{name!r} is not a number.")
     return int(text)

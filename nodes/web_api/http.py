@@ -1,30 +1,34 @@
-"""From an HTTP request to a function and back: access, JSON, errors in words."""
+"""From an HTTP request to a function and back: access, JSON, errors, a thread for the work."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import logging
 import os
+import threading
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ...nanobanana.errors import ConfigError, HistoryError, InputError, NanoBananaError
 from .._host import is_multi_user
-from .access import ALLOW_VARIABLE, Refusal, Request, Rules, refusal
-from .background import in_thread
+from .access import ALLOW_VARIABLE, Denial, Request, Rules, denial
 
 if TYPE_CHECKING:
     from aiohttp import web
 
 _log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 _MOST_BODY = 256 * 1024
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
 
 
 @dataclass(frozen=True)
-class Asked:
+class RouteRequest:
     """What a route's function gets: the parts of the path, the query, and the JSON object of the body.
 
     `rules`: those of this process. `may_set`: whether the same browser may read and change settings.
@@ -47,12 +51,12 @@ class File:
     lasting: bool = True
 
 
-Work = Callable[[Asked], object]
+Work = Callable[[RouteRequest], object]
 Handler = Callable[["web.Request"], Awaitable["web.StreamResponse"]]
 
 
-class Refused(NanoBananaError):
-    """A route's function says no, with the HTTP status that fits."""
+class RequestFailed(NanoBananaError):
+    """A route's function fails, with the HTTP status that fits."""
 
     def __init__(self, status: int, message: str, hint: str = "", code: str = "refused") -> None:
         super().__init__(message, hint)
@@ -64,41 +68,41 @@ def rules() -> Rules:
     return Rules(multi_user=is_multi_user(), allowed=os.environ.get(ALLOW_VARIABLE, ""))
 
 
-def described(request: web.Request) -> Request:
+def describe(request: web.Request) -> Request:
     headers = {name.lower(): value for name, value in request.headers.items()}
     return Request(request.method, request.remote or "", headers)
 
 
 def handler(work: Work, *, private: bool = False, shared: bool = False) -> Handler:
-    """A handler that asks `refusal` (`private`, `shared`: see there), then runs `work` in a thread of its own.
+    """A handler that asks `denial` (`private`, `shared`: see there), then runs `work` in a thread of its own.
 
-    `work` gives a JSON value, a `File`, or None for no content. An error of the tree that it raises is answered in
-    words.
+    `work` gives a JSON value, a `File`, or None for no content. An error of the tree that it raises becomes the
+    answer.
     """
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        submission, now = described(request), rules()
-        refused = refusal(submission, now, private=private, shared=shared)
-        if refused:
-            return _error(refused)
+        described, now = describe(request), rules()
+        denied = denial(described, now, private=private, shared=shared)
+        if denied:
+            return _error(denied)
         try:
             body = {} if request.method in ("GET", "HEAD") else await _json_object(request)
-            may_set = refusal(replace(submission, method="GET"), now, private=True) is None
-            asked = Asked(dict(request.match_info), dict(request.query), body, now, may_set)
+            may_set = denial(replace(described, method="GET"), now, private=True) is None
+            asked = RouteRequest(dict(request.match_info), dict(request.query), body, now, may_set)
             # The answer is made in the thread too: a page of the history is some 100 kB of JSON.
             answer = await in_thread(lambda: _prepared(work(asked)))
             return _response(answer)
-        except Refused as error:
-            return _error(Refusal(error.status, error.code, error.message, error.hint))
+        except RequestFailed as error:
+            return _error(Denial(error.status, error.code, error.message, error.hint))
         except NanoBananaError as error:
             # What a person entered and can't be used is an answer like any other: a browser writes every status of
             # 400 and above into the page's console as an error.
             status = 500 if isinstance(error, HistoryError) else 200
             code = "config" if isinstance(error, ConfigError) else "input" if isinstance(error, InputError) else "error"
-            return _error(Refusal(status, code, error.message, error.hint))
+            return _error(Denial(status, code, error.message, error.hint))
         except Exception:  # noqa: BLE001
             _log.exception("A NanoBanana route failed")
-            return _error(Refusal(500, "unexpected", "Something unexpected went wrong in NanoBanana.", "See the log."))
+            return _error(Denial(500, "unexpected", "Something unexpected went wrong in NanoBanana.", "See the log."))
 
     return handle
 
@@ -108,13 +112,13 @@ async def _json_object(request: web.Request) -> dict[str, Any]:
     async for piece in request.content.iter_any():
         data += piece
         if len(data) > _MOST_BODY:
-            raise Refused(413, f"The request is larger than {_MOST_BODY // 1024} KiB.")
+            raise RequestFailed(413, f"The request is larger than {_MOST_BODY // 1024} KiB.")
     try:
         value: object = json.loads(bytes(data))
     except (ValueError, RecursionError):
-        raise Refused(400, "The request is not valid JSON.") from None
+        raise RequestFailed(400, "The request is not valid JSON.") from None
     if not isinstance(value, dict):
-        raise Refused(400, "The request is not a JSON object.")
+        raise RequestFailed(400, "The request is not a JSON object.")
     return cast("dict[str, Any]", value)
 
 
@@ -143,8 +147,31 @@ def _response(answer: File | bytes | None) -> web.Response:
     return web.Response(body=answer.data, content_type=answer.mime, headers=headers)
 
 
-def _error(refused: Refusal) -> web.Response:
+def _error(denied: Denial) -> web.Response:
     from aiohttp import web
 
-    words = {"error": {"code": refused.code, "message": refused.message, "hint": refused.hint}}
-    return web.json_response(words, status=refused.status, headers=_HEADERS)
+    body = {"error": {"code": denied.code, "message": denied.message, "hint": denied.hint}}
+    return web.json_response(body, status=denied.status, headers=_HEADERS)
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    """The result of `work`, or its exception; the thread ends by itself when nobody waits for it any longer."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: Callable[[], None]) -> None:
+        # The loop is closed when the host quits meanwhile; the future is cancelled when the page went away.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(lambda: None if future.done() else result())
+
+    def run() -> None:
+        try:
+            value = work()
+        except Exception as error:  # noqa: BLE001 - raised again where it is awaited
+            caught = error
+            settle(lambda: future.set_exception(caught))
+        else:
+            settle(lambda: future.set_result(value))
+
+    threading.Thread(target=run, name="nanobanana-route", daemon=True).start()
+    return await future

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import asdict, replace
 from typing import Any, cast
 
 from ... import __version__
@@ -12,19 +12,17 @@ from ...nanobanana.calls.connection_test import diagnose
 from ...nanobanana.calls.engine import reachable
 from ...nanobanana.cancel import CancelToken
 from ...nanobanana.errors import ConfigError, InputError, NanoBananaError
+from ...nanobanana.settings.profile import DEFAULT_NAME, SETTINGS, SIMULATOR, Profile, checked, label, same_origin
 from ...nanobanana.settings.redaction import redact
-from ...nanobanana.settings.store import DEFAULT_NAME, SIMULATOR, Profile
 from .._host import broadcast
 from .._services import profiles
-from .http import Asked, Refused
-from .profile_changes import changed
+from .http import RequestFailed, RouteRequest
 
-SETTINGS = "nanobanana.settings"
-_LONGEST_ID = 128
+CHANGED = "nanobanana.settings"
 _DOCUMENTATION = "https://github.com/nanobanana-gateway/nanobanana-gateway"
 
 
-def catalog(asked: Asked) -> object:
+def catalog(asked: RouteRequest) -> object:
     """Models, ratios, formats and sizes; and of each profile what a node needs to tell sizes and costs beforehand."""
     return {
         "version": __version__,
@@ -66,13 +64,17 @@ def _outlines() -> list[dict[str, object]]:
     ]
 
 
-def read_profiles(_: Asked | None = None) -> dict[str, object]:
-    defaults = Profile()
-    plain = {field.name: getattr(defaults, field.name) for field in fields(defaults) if field.name != "api_key"}
-    return {"profiles": profiles().public_view(), "defaults": plain | {"prices": {}}, "dialects": list(table.DIALECTS)}
+def read_profiles(_: RouteRequest | None = None) -> dict[str, object]:
+    """The profiles without their keys, a new one's values, and what the form is made from."""
+    return {
+        "profiles": profiles().public_view(),
+        "defaults": {"name": DEFAULT_NAME, **Profile().as_json()},
+        "fields": [{"name": name, **asdict(setting)} for name, setting in SETTINGS.items()],
+        "dialects": list(table.DIALECTS),
+    }
 
 
-def add_profile(asked: Asked) -> object:
+def add_profile(asked: RouteRequest) -> object:
     """`name`: of a profile that isn't there yet; the other fields as in `save_profile`."""
     name = _text(asked.body, "name")
     if name in profiles().names():
@@ -82,7 +84,7 @@ def add_profile(asked: Asked) -> object:
     return _changed()
 
 
-def save_profile(asked: Asked) -> object:
+def save_profile(asked: RouteRequest) -> object:
     """`name`, and any of the profile's fields. `api_key` is never read: absent, it stays; empty, it goes."""
     name = _text(asked.body, "name")
     profile, key_dropped = changed(profiles().stored(name), asked.body, _fixed(name))
@@ -90,17 +92,17 @@ def save_profile(asked: Asked) -> object:
     return {**_changed(), "key_dropped": key_dropped}
 
 
-def rename_profile(asked: Asked) -> object:
+def rename_profile(asked: RouteRequest) -> object:
     profiles().rename(_text(asked.body, "name"), _text(asked.body, "new_name"))
     return _changed()
 
 
-def delete_profile(asked: Asked) -> object:
+def delete_profile(asked: RouteRequest) -> object:
     profiles().delete(_text(asked.body, "name"))
     return _changed()
 
 
-def test_profile(asked: Asked) -> object:
+def test_profile(asked: RouteRequest) -> object:
     """Try the profile as the page shows it, saved or not. Costs nothing."""
     name = _text(asked.body, "name")
     store = profiles()
@@ -126,9 +128,31 @@ def test_profile(asked: Asked) -> object:
     }
 
 
+def changed(profile: Profile, changes: Mapping[str, Any], fixed: tuple[str, ...] = ()) -> tuple[Profile, bool]:
+    """`profile` with `changes`, checked, and whether its key was dropped. Fields in `fixed` stay as they are.
+
+    A key belongs to the gateway that gave it: if the base URL moves to another origin and no key comes with it, the
+    old one is dropped, so that nobody who can change an address can have a key sent there. Raises `ConfigError`.
+    """
+    values: dict[str, Any] = {}
+    for name, setting in SETTINGS.items():
+        # None for a key that is not to change.
+        if name in changes and name not in fixed and not (setting.kind == "secret" and changes[name] is None):
+            try:
+                values[name] = setting.converted(changes[name])
+            except ValueError:
+                raise ConfigError(
+                    f"The setting {label(name)!r} has a value of the wrong kind.", "Enter it again."
+                ) from None
+    result = checked(replace(profile, **values))
+    if profile.api_key and "api_key" not in values and not same_origin(profile.base_url, result.base_url):
+        return replace(result, api_key=""), True
+    return result, False
+
+
 def _changed() -> dict[str, object]:
     """Tell every page that something was changed; this one gets the profiles as they are now."""
-    broadcast(SETTINGS, {})
+    broadcast(CHANGED, {})
     return read_profiles()
 
 
@@ -144,5 +168,5 @@ def _fixed(name: str) -> tuple[str, ...]:
 def _text(body: Mapping[str, Any], name: str, longest: int = 1000) -> str:
     value = body.get(name)
     if not isinstance(value, str) or not value or len(value) > longest:
-        raise Refused(400, f"The request lacks {name!r}.")
+        raise RequestFailed(400, f"The request lacks {name!r}.")
     return value

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from pack.nanobanana.calls.connection_test import Diagnosis, diagnose
 from pack.nanobanana.cancel import Cancelled, CancelToken
-from pack.nanobanana.settings.store import Profile
+from pack.nanobanana.settings.profile import Profile
 from pack.nanobanana.simulator import Simulator
 
 KEY = "sk-test-0123456789abcdef0123456789"

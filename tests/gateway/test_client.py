@@ -29,7 +29,7 @@ from pack.nanobanana.errors import (
 )
 from pack.nanobanana.gateway.answer.types import ImageData, ImageUrl
 from pack.nanobanana.gateway.retry import Backoff
-from pack.nanobanana.settings.store import Profile
+from pack.nanobanana.settings.profile import Profile
 from servers import Peer, RawServer, closed_port
 
 STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"

@@ -16,7 +16,8 @@ from urllib.parse import quote
 import pytest
 from engines import png_of
 from graphs import edit, generate, shown
-from pack.nanobanana.settings.store import Profile, ProfileStore
+from pack.nanobanana.settings.profile import Profile
+from pack.nanobanana.settings.store import ProfileStore
 from pack.nanobanana.simulator import Simulator
 from servers import Peer, RawServer
 from stand_in import StandIn

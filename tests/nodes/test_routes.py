@@ -249,7 +249,7 @@ def refused(**given: Any) -> str:
     headers = {"host": "localhost:8188", **given.get("headers", {})}
     request = access.Request(given.get("method", "GET"), given.get("remote", "127.0.0.1"), headers)
     rules = access.Rules(allowed=given.get("allowed", ""))
-    found = access.refusal(request, rules, private=given.get("private", True))
+    found = access.denial(request, rules, private=given.get("private", True))
     return found.code if found else ""
 
 

@@ -12,7 +12,8 @@ from graphs import generate, images, run
 from hypothesis import given
 from hypothesis import strategies as st
 from pack.nanobanana.prompt_list import split_prompts
-from pack.nanobanana.settings.store import Profile, ProfileStore
+from pack.nanobanana.settings.profile import Profile
+from pack.nanobanana.settings.store import ProfileStore
 from pack.nanobanana.simulator import Simulator
 from stand_in import InvalidPrompt, StandIn
 

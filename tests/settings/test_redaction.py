@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pack.nanobanana.settings.store import looks_like_key, redact
+from pack.nanobanana.settings.redaction import looks_like_key, redact
 
 KEYS = [
     "sk-" + "aB3dE6gH9jK2mN5pQ8sT1vW4yZ7cF0hJ3lO6rU9xA2bD5eG8",

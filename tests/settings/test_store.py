@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pack.nanobanana.errors import ConfigError
-from pack.nanobanana.settings.store import Profile, ProfileStore, data_folder, endpoint, normalise_base_url, origin
+from pack.nanobanana.settings.profile import Profile, endpoint, normalise_base_url, origin
+from pack.nanobanana.settings.store import ProfileStore, data_folder
 
 KEY = "sk-planted0123456789abcdefWXYZ"
 URL = "https://gateway.example"
@@ -332,13 +333,13 @@ def test_a_value_of_the_wrong_kind_is_named(store, field, value):
     ("change", "words"),
     [
         ({"dialect": "klingon"}, "dialect"),
-        ({"connect_timeout": 0.0}, "connection timeout"),
-        ({"connect_timeout": float("nan")}, "connection timeout"),
+        ({"connect_timeout": 0.0}, "connect timeout.*between 0.1 s and 300 s"),
+        ({"connect_timeout": float("nan")}, "connect timeout.*between 0.1 s and 300 s"),
         ({"total_timeout": float("inf")}, "total timeout"),
-        ({"concurrency": 0}, "calls at once"),
-        ({"concurrency": 65}, "calls at once"),
-        ({"picture_limit": 1}, "largest image"),
-        ({"body_limit": -1}, "largest request"),
+        ({"concurrency": 0}, "concurrency.*between 1 and 64"),
+        ({"concurrency": 65}, "concurrency.*between 1 and 64"),
+        ({"picture_limit": 1}, "image limit.*between 0.01 MB"),
+        ({"body_limit": -1}, "body limit.*between 0.02 MB"),
         ({"prices": {"m": -0.1}}, "price of 'm'"),
         ({"prices": {"m": float("nan")}}, "price"),
         ({"name": ""}, "name"),

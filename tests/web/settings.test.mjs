@@ -17,14 +17,29 @@ const profile = {
   prices: { one: 0.04 },
 };
 
+const fields = [
+  { name: "base_url", kind: "address" },
+  { name: "api_key", kind: "secret" },
+  { name: "dialect", kind: "choice" },
+  { name: "stream", kind: "switch" },
+  { name: "connect_timeout", kind: "number", unit: "s" },
+  { name: "total_timeout", kind: "number", unit: "s" },
+  { name: "concurrency", kind: "whole" },
+  { name: "picture_limit", kind: "whole", unit: "MB" },
+  { name: "body_limit", kind: "whole", unit: "MB" },
+  { name: "extra_models", kind: "lines" },
+  { name: "private_hosts", kind: "lines" },
+  { name: "prices", kind: "prices" },
+];
+
 test("a form that nobody touched changes nothing", () => {
-  assert.deepEqual(toChanges(toForm(profile), profile), { changes: {}, wrong: [] });
+  assert.deepEqual(toChanges(toForm(profile, fields), profile, fields), { changes: {}, wrong: [] });
 });
 
 test("only what differs is sent, as the server wants it", () => {
-  const form = { ...toForm(profile), total_timeout: "90,5", picture_limit: "3.5", private_hosts: "a\nb, a", stream: false };
+  const form = { ...toForm(profile, fields), total_timeout: "90,5", picture_limit: "3.5", private_hosts: "a\nb, a", stream: false };
   form.prices = { one: "", two: "0.5" };
-  assert.deepEqual(toChanges(form, profile).changes, {
+  assert.deepEqual(toChanges(form, profile, fields).changes, {
     total_timeout: 90.5,
     picture_limit: 3_500_000,
     private_hosts: ["a", "b"],
@@ -34,14 +49,14 @@ test("only what differs is sent, as the server wants it", () => {
 });
 
 test("a key is sent when one was typed, and never otherwise", () => {
-  assert.equal("api_key" in toChanges(toForm(profile), profile).changes, false);
-  assert.equal(toChanges({ ...toForm(profile), api_key: "  sk-1 " }, profile).changes.api_key, "sk-1");
-  assert.equal(toForm({ ...profile, api_key: "never" }).api_key, "");
+  assert.equal("api_key" in toChanges(toForm(profile, fields), profile, fields).changes, false);
+  assert.equal(toChanges({ ...toForm(profile, fields), api_key: "  sk-1 " }, profile, fields).changes.api_key, "sk-1");
+  assert.equal(toForm({ ...profile, api_key: "never" }, fields).api_key, "");
 });
 
 test("fields without a number are named", () => {
-  const form = { ...toForm(profile), concurrency: "many", prices: { one: "cheap" } };
-  assert.deepEqual(toChanges(form, profile).wrong, ["concurrency", "prices.one"]);
+  const form = { ...toForm(profile, fields), concurrency: "many", prices: { one: "cheap" } };
+  assert.deepEqual(toChanges(form, profile, fields).wrong, ["concurrency", "prices.one"]);
 });
 
 test("numbers may have a comma, and nothing else is one", () => {
