@@ -18,7 +18,7 @@ from .calls.models import Order, Outcome
 from .calls.validation import check_choices, check_image_count, checked_prompt
 from .cancel import CancelToken
 from .catalog import ASPECT_RATIOS, DEFAULT_MODEL, OUTPUT_FORMATS, nearest_ratio
-from .errors import ConfigError, InputError, NanoBananaError
+from .errors import InputError, NanoBananaError
 from .image_request import ImageRequest
 from .imaging.codec import decode
 from .imaging.sources import ArraySource
@@ -32,6 +32,12 @@ _POLL_SECONDS = 0.1
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; `argv` without the program's name."""
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == ["simulate"]:
+        # Its options are its own, `--help` too.
+        from .simulator.__main__ import main as simulate
+
+        return simulate(argv[1:])
     arguments = _parser().parse_args(argv)
     try:
         return int(arguments.run(arguments))
@@ -59,9 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--profile", default="default")
     doctor.set_defaults(run=_doctor)
 
-    simulate = commands.add_parser("simulate", help="run the offline gateway", add_help=False)
-    simulate.add_argument("options", nargs=argparse.REMAINDER)
-    simulate.set_defaults(run=_simulate)
+    commands.add_parser("simulate", help="run the offline gateway")
 
     journal = commands.add_parser("journal", help="what was asked, paid for and received")
     actions = journal.add_subparsers(required=True, metavar="action")
@@ -105,10 +109,7 @@ def _load(path: Path) -> ArraySource:
 
 
 def _profile(name: str) -> Profile:
-    profile = ProfileStore(data_folder()).get(name)
-    if not profile.base_url:
-        raise ConfigError("No base URL is set.", "Set NANOBANANA_BASE_URL and NANOBANANA_API_KEY.")
-    return profile
+    return ProfileStore(data_folder()).get(name)
 
 
 def _produce(arguments: argparse.Namespace, ratio: str, inputs: InputImages | None) -> int:
@@ -169,12 +170,6 @@ def _doctor(arguments: argparse.Namespace) -> int:
     found = diagnose(_profile(arguments.profile), cancel=CancelToken(), resolve_base_url=reachable)
     print(found.message if not found.hint else f"{found.message} {found.hint}")
     return 0 if found.ok else 1
-
-
-def _simulate(arguments: argparse.Namespace) -> int:
-    from .simulator.__main__ import main as simulate
-
-    return simulate(arguments.options)
 
 
 def _journal_list(arguments: argparse.Namespace) -> int:

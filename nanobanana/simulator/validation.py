@@ -24,6 +24,20 @@ _TOP_LEVEL = {
     "prompt_flags": {"extra_body"},
     "openrouter": {"image_config", "modalities"},
 }
+# What clients of any OpenAI-compatible API send beside the documented keys: taken, and without effect.
+_USUAL = {
+    "frequency_penalty",
+    "max_completion_tokens",
+    "max_tokens",
+    "metadata",
+    "n",
+    "presence_penalty",
+    "stop",
+    "stream_options",
+    "temperature",
+    "top_p",
+    "user",
+}
 _FLAGS = re.compile(r"(?:\s--(?:aspect_ratio|output_format)\s+\S+)+\s*\Z")
 _FLAG = re.compile(r"--(aspect_ratio|output_format)\s+(\S+)")
 _INLINE_IMAGE = re.compile(r"!\[[^\]]*\]\(data:", re.IGNORECASE)
@@ -58,12 +72,14 @@ def parse_object(raw: bytes) -> dict[str, object]:
 
 def validate(body: dict[str, object], dialect: str = "any") -> Order:
     """Check every key; raises Rejected with the 400 to answer."""
-    unknown = set(body) - {"model", "messages", "stream"} - _TOP_LEVEL[dialect]
+    unknown = set(body) - {"model", "messages", "stream"} - _USUAL - _TOP_LEVEL[dialect]
     if unknown:
         raise bad_request(f"Unknown key {sorted(unknown)[0]!r}", sorted(unknown)[0])
     model = _string(body.get("model"), "model")
     if model not in MODELS:
         raise bad_request(f"Unknown model {model!r}. One of: {', '.join(MODELS)}", "model", "model_not_found")
+    if body.get("n", 1) != 1:
+        raise bad_request("n must be 1: an image is a call of its own", "n")
     stream = body.get("stream", False)
     if not isinstance(stream, bool):
         raise bad_request("stream must be true or false", "stream")
@@ -83,7 +99,8 @@ def validate(body: dict[str, object], dialect: str = "any") -> Order:
     if "modalities" in body and body["modalities"] != ["image", "text"]:
         raise bad_request('modalities must be ["image", "text"]', "modalities")
     _require(dialect, ratios, formats)
-    ratio = _agreed(ratios, RATIOS, "aspect_ratio")
+    # A client that knows nothing of ratios, in the dialect that takes any.
+    ratio = _agreed(ratios, RATIOS, "aspect_ratio") if ratios else "1:1"
     image_format = _agreed(formats, FORMATS, "output_format") if formats else "jpeg"
     if not prompt.strip():
         raise bad_request("The prompt is empty", "messages")
@@ -104,8 +121,6 @@ def _require(dialect: str, ratios: dict[str, str], formats: dict[str, str]) -> N
     for name in needed:
         if name not in ratios:
             raise bad_request(f"{name} is required", name)
-    if not ratios:
-        raise bad_request("--aspect_ratio is required", "--aspect_ratio")
     if dialect == "documented" and "--output_format" not in formats:
         raise bad_request("--output_format is required", "--output_format")
     if dialect == "prompt_flags" and "prompt --output_format" not in formats:

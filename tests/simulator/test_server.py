@@ -284,3 +284,11 @@ def test_the_command_says_what_is_wrong() -> None:
         _, errors = process.communicate(timeout=10)
     assert process.returncode == 2
     assert errors == "The simulator cannot start: There is no fault 'no_such'\n"
+
+
+def test_the_packs_own_command_passes_the_options_on() -> None:
+    command = [sys.executable, "-m", "nanobanana", "simulate", "--help"]
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE.parents[1])}
+    done = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", check=False, timeout=60)
+    assert done.returncode == 0
+    assert "--latency" in done.stdout

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from pack.nanobanana.simulator import Simulator
+from pack.nanobanana import catalog
+from pack.nanobanana.simulator import Simulator, validation
+from pack.nanobanana.simulator import catalog as simulated
 from PIL import Image
 from simulator.talk import IMAGE_EXAMPLE, TEXT_EXAMPLE, ask, data_url, edit, order
 
@@ -50,7 +52,6 @@ BAD = {
     "no messages": order(messages=None),
     "no message": order(messages=[]),
     "messages not a list": order(messages={"role": "user"}),
-    "no ratio": order(extra_body=None),
     "unknown ratio": order(extra_body=image_config(aspect_ratio="5:6")),
     "unknown ratio as a key": order(aspect_ratio="1:2", extra_body=None),
     "ratio not a string": order(extra_body=image_config(aspect_ratio=1.0)),
@@ -96,6 +97,33 @@ BAD = {
     "a list": b"[]",
     "no body": b"",
 }
+
+
+def test_what_clients_of_any_such_api_send_is_taken(simulator: Simulator) -> None:
+    usual = {"n": 1, "temperature": 0.7, "user": "me", "stream_options": {"include_usage": True}, "max_tokens": 4096}
+    answer = ask(simulator.base_url, {**order(extra_body=None), **usual})
+    assert answer.status == 200
+    # They know nothing of ratios.
+    assert simulator.ledger.posts[-1].billed
+
+
+@pytest.mark.parametrize("dialect", list(catalog.DIALECTS))
+def test_each_dialect_wants_its_ratio(dialect: str) -> None:
+    with Simulator(latency=0, dialect=dialect) as served:
+        assert ask(served.base_url, order(extra_body=None)).status == 400
+
+
+def test_simulator_and_catalog_know_the_same_models() -> None:
+    """The simulator's table is a copy made independently: where they differ, one of them is wrong."""
+    assert {name: model.max_images for name, model in simulated.MODELS.items()} == {
+        model.name: model.input_limit for model in catalog.MODELS
+    }
+    assert simulated.RATIOS == catalog.ASPECT_RATIOS
+    assert set(simulated.FORMATS) == set(catalog.OUTPUT_FORMATS)
+    for name in simulated.MODELS:
+        for ratio in simulated.RATIOS:
+            assert simulated.pixels(name, ratio) == catalog.expected_size(name, ratio), (name, ratio)
+    assert {"any", *catalog.DIALECTS} == set(validation.DIALECTS)
 
 
 @pytest.mark.parametrize("name", BAD)
