@@ -88,7 +88,7 @@ def closing_inputs() -> list[Any]:
             max=MOST_SEED,
             control_after_generate=True,
             tooltip="Names a variation; it is not sent to the gateway. The same inputs and seed give the same image "
-            "again from the journal, at no cost, also after a restart. Another seed buys a new image.",
+            "again from the history, at no cost, also after a restart. Another seed buys a new image.",
         ),
     ]
 

@@ -15,7 +15,7 @@ class NanoBananaGatewayGenerate(io.ComfyNode):
             display_name="NanoBanana Generate",
             category=_inputs.CATEGORY,
             description="Makes images from a prompt with a NanoBanana model behind your own gateway. "
-            "Every image that was paid for is kept: the same inputs and seed cost nothing a second time.",
+            "Every image that was paid for is saved: the same inputs and seed cost nothing a second time.",
             search_aliases=[
                 "nano banana",
                 "nanobanana",

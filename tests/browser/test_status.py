@@ -88,7 +88,7 @@ def test_the_same_again_comes_from_the_journal_free(comfy: Comfy, renderer: str)
     # Another prompt id, the same inputs: the host would take it from its own cache, but for the changed count.
     comfy.page.evaluate("() => { app.graph.nodes[0].widgets.find(w => w.name === 'count').value = 3 }")
     comfy.run()
-    comfy.panel.get_by_text("2 from the journal: free").wait_for()
+    comfy.panel.get_by_text("2 from the history: free").wait_for()
     comfy.panel.get_by_text("paid 0.04").wait_for()
     assert comfy.panel.locator(".nanobanana-picture").count() == 3
 

@@ -69,8 +69,8 @@ test("the end says images, sizes and seconds", () => {
 });
 
 test("costs are what was billed, and what may have been", () => {
-  assert.equal(costText(running({ free: 2, total: 2 }), t), "from the journal: free");
-  assert.equal(costText(running({ free: 2, total: 3, billed: 1, cost: 0.04 }), t), "2 from the journal: free \u00b7 paid 0.04");
+  assert.equal(costText(running({ free: 2, total: 2 }), t), "from the history: free");
+  assert.equal(costText(running({ free: 2, total: 3, billed: 1, cost: 0.04 }), t), "2 from the history: free \u00b7 paid 0.04");
   assert.match(costText(running({ maybe_billed: 1, maybe_cost: 0.04 }), t), /0\.04.*may have been billed/);
   assert.match(costText(running({ maybe_billed: 2, unpriced: 2 }), t), /2 calls may have been billed/);
   assert.equal(costText(running({ billed: 1, unpriced: 1 }), t), "");
