@@ -8,6 +8,7 @@ simulator itself don't count.
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import tempfile
@@ -23,10 +24,10 @@ MOST = 49
 def rooms() -> list[str]:
     """The files below `nanobanana/` and `nodes/` with a function that ran during one successful Generate."""
     sys.path[:0] = [str(ROOT / "demo"), str(ROOT / "tests")]
-    from conftest import ROOT as _  # noqa: F401 - loads the pack under its name
-    from pack.nanobanana.simulator import Simulator
-    from stand_in import StandIn
-
+    # Loads the pack under its name.
+    importlib.import_module("conftest")
+    simulator_of: Any = importlib.import_module("pack.nanobanana.simulator").Simulator
+    stand_in: Any = importlib.import_module("stand_in").StandIn
     entered: set[str] = set()
 
     def profile(frame: FrameType, event: str, _: Any) -> None:
@@ -42,9 +43,9 @@ def rooms() -> list[str]:
             "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}},
         }
 
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name, Simulator(latency=0.3) as simulator:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name, simulator_of(latency=0.3) as simulator:
         os.environ.update(NANOBANANA_HOME=f"{name}/data", NANOBANANA_BASE_URL=simulator.base_url)
-        with StandIn({"nanobanana-gateway": ROOT}, Path(name) / "host") as host:
+        with stand_in({"nanobanana-gateway": ROOT}, Path(name) / "host") as host:
             # What a first run imports and opens is not the way of an image.
             host.run(graph(0))
             threading.setprofile(profile)

@@ -152,7 +152,7 @@ class Soak:
 
     def run(self) -> Findings:
         """Both runs, and what they showed."""
-        simulator_of: Any = importlib.import_module("pack.nanobanana.simulator").Simulator
+        simulator_of: Any = importlib.import_module("gateway_faults").FaultyGateway
         found = self.findings
         began = time.monotonic()
         with tempfile.TemporaryDirectory() as folder, simulator_of(latency=0.05, keep_bodies=False) as simulator:

@@ -43,10 +43,10 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 @pytest.fixture
 def stand_in(clean_environment: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[StandIn]:
     """The pack in the stand-in host, against a simulator that ends with the test."""
-    from pack.nanobanana.simulator import Simulator
+    from gateway_faults import FaultyGateway
     from stand_in import StandIn
 
-    with Simulator(latency=0.05) as simulator:
+    with FaultyGateway(latency=0.05) as simulator:
         monkeypatch.setenv("NANOBANANA_BASE_URL", simulator.base_url)
         with StandIn({"nanobanana-gateway": ROOT}, tmp_path / "host") as host:
             yield host

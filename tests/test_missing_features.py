@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from conftest import ROOT
-from pack.nanobanana.simulator import Simulator
+from gateway_faults import FaultyGateway
 from stand_in import StandIn
 
 OPTIONAL = [
@@ -28,7 +28,7 @@ OPTIONAL = [
 @pytest.fixture
 def data_folder(clean_environment: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The pack's data folder; the settings name a simulator that ends with the test."""
-    with Simulator(latency=0.05) as simulator:
+    with FaultyGateway(latency=0.05) as simulator:
         monkeypatch.setenv("NANOBANANA_BASE_URL", simulator.base_url)
         yield clean_environment
 

@@ -7,7 +7,6 @@ import sys
 import threading
 from collections.abc import Sequence
 
-from .faults import FAULTS
 from .server import Simulator
 from .validation import DIALECTS
 
@@ -18,25 +17,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8787, help="port, 0 for any free one (default: %(default)s)")
     parser.add_argument("--key", help="the only key that is accepted (default: any, and none)")
-    parser.add_argument("--fault", action="append", default=[], metavar="NAME[:PARAMETER]", help="may be repeated")
     parser.add_argument("--latency", type=float, default=2.0, metavar="SECONDS", help="default: %(default)s")
-    parser.add_argument("--credit", type=int, metavar="PICTURES", help="images that are paid for (default: no end)")
+    parser.add_argument("--credit", type=int, metavar="IMAGES", help="images that are paid for (default: no end)")
     parser.add_argument("--max-body", type=int, metavar="BYTES", help="larger requests get 413 (default: no limit)")
     parser.add_argument("--dialect", choices=DIALECTS, default="any", help="what requests must look like")
     parser.add_argument("--no-progress", action="store_true", help="say nothing while the client waits")
-    parser.add_argument("--list-faults", action="store_true", help="print every fault's name and meaning, and end")
     options = parser.parse_args(argv)
-    if options.list_faults:
-        for kind in FAULTS.values():
-            name = ":".join([kind.name, *(f"<{parameter}={default}>" for parameter, default in kind.parameters)])
-            print(f"{kind.family:12} {name:40} {kind.description}")
-        return 0
     try:
         simulator = Simulator(
             host=options.host,
             port=options.port,
             api_key=options.key,
-            faults=options.fault,
             latency=options.latency,
             credit=options.credit,
             max_body=options.max_body,

@@ -9,14 +9,10 @@ import socketserver
 import time
 from http.server import BaseHTTPRequestHandler
 
-from PIL import Image
-
-from . import downloading
 from .catalog import MODELS
 from .connection import ClientLeft, Hangup, Peer, Stopping, read_body
-from .exchange import Exchange
-from .failures import NO_KEY, WRONG_KEY, Failure, documented_body
-from .images import encode
+from .conversation import Conversation
+from .errors import NO_KEY, WRONG_KEY, Failure, documented_body
 from .ledger import Download, Post, Request
 from .reply import send_whole
 from .state import State, new_request_id
@@ -56,7 +52,7 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def do_GET(self) -> None:
-        if self._route().startswith(("/output/", "/decoy/")):
+        if self._route().startswith("/output/"):
             headers = dict(self.headers.items())
             self._guard(self._state.ledger.download("GET", self.path, headers, self._number))
         else:
@@ -97,17 +93,27 @@ class Handler(BaseHTTPRequestHandler):
                 self.close_connection = True
                 self._fail(entry, Failure(411, "Length required", None, "invalid_request_error"))
                 return
-            Exchange(self._state, self._peer, entry, self.rfile.read1, length).run()
+            self._post(entry, length)
         else:
             self._rest(entry)
 
+    def _post(self, entry: Post, length: int) -> None:
+        Conversation(self._state, self._peer, entry, self.rfile.read1, length).run()
+
     def _download(self, entry: Download) -> None:
-        if self._route().startswith("/decoy/"):
-            # A real image, so that a client which takes interim drafts or mere links for results is found out.
-            self._state.ledger.note(entry, decoy=True, violations=("a decoy was downloaded",), status=200)
-            send_whole(self._peer, 200, [("Content-Type", "image/png")], encode(Image.new("RGB", (8, 8)), "png")[0])
-            return
-        downloading.serve(self._state, self._peer, entry, self._state.results.find(self._route()))
+        """The image at a result URL, which takes no key and no cookie."""
+        secrets = tuple(f"{name} was sent" for name in ("Authorization", "Cookie") if entry.header(name) is not None)
+        result = self._state.results.find(self._route())
+        if secrets:
+            self._state.ledger.note(entry, violations=secrets, status=400)
+            send_whole(self._peer, 400, [("Content-Type", "text/plain")], b"A result URL takes no key and no cookie")
+        elif result is None:
+            self._state.ledger.note(entry, status=404)
+            send_whole(self._peer, 404, [("Content-Type", "text/html")], b"<html><body>Not Found</body></html>")
+        else:
+            self._state.ledger.note(entry, status=200)
+            send_whole(self._peer, 200, [("Content-Type", result.mime)], result.data)
+            self._state.ledger.note(entry, complete=True, sent_bytes=len(result.data))
 
     def _rest(self, entry: Request) -> None:
         route = self._route()
@@ -123,17 +129,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _models(self, entry: Request) -> None:
         key, given = self._state.settings.api_key, entry.header("Authorization")
-        faults = {fault.name for fault in self._state.standing_faults() if fault.kind.family == "models"}
-        if "models_hang" in faults:
-            self._peer.pause(None)
-        if "models_html" in faults:
-            self._state.ledger.note(entry, status=200)
-            send_whole(self._peer, 200, [("Content-Type", "text/html")], b"<!DOCTYPE html><html>New API</html>")
-        elif "models_404" in faults:
-            self._fail(entry, Failure(404, "Invalid URL (GET /v1/models)", "not_found", "invalid_request_error"))
-        elif "models_500" in faults:
-            self._fail(entry, Failure(500, "Internal server error", "internal_error"))
-        elif key is not None and given != f"Bearer {key}":
+        if key is not None and given != f"Bearer {key}":
             self._fail(entry, WRONG_KEY if given else NO_KEY)
         else:
             models = [

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from .failures import bad_request
+from .errors import bad_request
 
 _DATA_URL = re.compile(r"data:([^;,]*);base64,", re.IGNORECASE)
 _MIME = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}

@@ -8,11 +8,9 @@ import socket
 import socketserver
 import ssl
 import threading
-from collections.abc import Sequence
 from types import TracebackType
-from typing import TypeAlias, cast
+from typing import cast
 
-from .faults import Fault
 from .handler import Handler
 from .ledger import Ledger
 from .state import Settings, State
@@ -20,18 +18,7 @@ from .validation import DIALECTS
 
 logger = logging.getLogger(__name__)
 
-Step: TypeAlias = "Fault | str | Sequence[Fault | str] | None"
-"""The faults of one request: one, several, or none."""
-
 _JOIN_SECONDS = 10.0
-
-
-def _parsed(step: Step) -> tuple[Fault, ...]:
-    if step is None:
-        return ()
-    if isinstance(step, (Fault, str)):
-        step = [step]
-    return tuple(fault if isinstance(fault, Fault) else Fault.parse(fault) for fault in step)
 
 
 class _Server(socketserver.TCPServer):
@@ -40,9 +27,12 @@ class _Server(socketserver.TCPServer):
     allow_reuse_address = True
     request_queue_size = 256
 
-    def __init__(self, address: tuple[str, int], state: State, ssl_context: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, address: tuple[str, int], state: State, handler: type[Handler], ssl_context: ssl.SSLContext | None
+    ) -> None:
         super().__init__(address, socketserver.BaseRequestHandler)
         self._state = state
+        self._handler = handler
         self._ssl_context = ssl_context
         self._lock = threading.Lock()
         self._threads: dict[threading.Thread, socket.socket] = {}
@@ -64,7 +54,7 @@ class _Server(socketserver.TCPServer):
                 sock = self._ssl_context.wrap_socket(sock, server_side=True)
                 with self._lock:
                     self._threads[threading.current_thread()] = sock
-            Handler(self._state, number, sock, address, self)
+            self._handler(self._state, number, sock, address, self)
         except OSError as error:
             logger.debug("connection %d: %s", number, error)
         finally:
@@ -86,13 +76,15 @@ class _Server(socketserver.TCPServer):
 class Simulator:
     """A gateway on this machine that speaks the documented API and draws its own images.
 
-    `faults` hold for every request; see `FAULTS` for their names, `script` for a sequence. `latency` is the time in
-    seconds that an image takes. With `api_key` any other key is refused, without one every key is taken. `credit` is
-    how many images are paid for (None: without end), `max_body` the bytes above which a request gets 413. `dialect`
-    is one of `validation.DIALECTS`. With `progress` the time of waiting is filled with progress words. With `markers`
-    off, markers in prompts are mere text; with `keep_bodies` off, the ledger keeps no request bodies. With
-    `ssl_context` it speaks https. ValueError for an unknown fault or dialect.
+    `latency` is the time in seconds that an image takes. With `api_key` any other key is refused, without one every key
+    is taken. `credit` is how many images are paid for (None: without end), `max_body` the bytes above which a request
+    gets 413. `dialect` is one of `validation.DIALECTS`. With `progress` the time of waiting is filled with what a relay
+    says meanwhile. With `keep_bodies` off, the ledger keeps no request bodies. With `ssl_context` it speaks https.
+    ValueError for an unknown dialect.
     """
+
+    # What serves a connection: a gateway that goes wrong on purpose has another.
+    handler: type[Handler] = Handler
 
     def __init__(
         self,
@@ -100,22 +92,17 @@ class Simulator:
         host: str = "127.0.0.1",
         port: int = 0,
         api_key: str | None = None,
-        faults: Sequence[Fault | str] = (),
         latency: float = 0.3,
         credit: int | None = None,
         max_body: int | None = None,
         dialect: str = "any",
         progress: bool = False,
-        markers: bool = True,
         keep_bodies: bool = True,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         if dialect not in DIALECTS:
             raise ValueError(f"There is no dialect {dialect!r}: {', '.join(DIALECTS)}")
-        settings = Settings(
-            api_key, _parsed(faults), latency, credit, max_body, dialect, progress, markers, keep_bodies
-        )
-        self._state = State(settings)
+        self._state = self._new_state(Settings(api_key, latency, credit, max_body, dialect, progress, keep_bodies))
         self._address = (host, port)
         self._ssl_context = ssl_context
         self._server: _Server | None = None
@@ -131,19 +118,14 @@ class Simulator:
         """What has been received so far."""
         return self._state.ledger
 
-    def set_faults(self, faults: Step) -> None:
-        """Replace the faults that hold for every request."""
-        self._state.set_faults(_parsed(faults))
-
-    def script(self, steps: Sequence[Step]) -> None:
-        """Faults for the next POSTs, one step each, on top of those for every request; None is a step without any."""
-        self._state.set_script([_parsed(step) for step in steps])
+    def _new_state(self, settings: Settings) -> State:
+        return State(settings)
 
     def start(self) -> Simulator:
         """Listen, and serve in daemon threads; OSError when the port is taken."""
         if self._server is not None:
             raise RuntimeError("The simulator runs already")
-        self._server = _Server(self._address, self._state, self._ssl_context)
+        self._server = _Server(self._address, self._state, self.handler, self._ssl_context)
         host, port = self._server.server_address[:2]
         host = "127.0.0.1" if host == "0.0.0.0" else host
         scheme = "http" if self._ssl_context is None else "https"

@@ -1,15 +1,13 @@
-"""What one simulator's requests share: its settings, the ledger, results, the script of faults, the credit."""
+"""What one simulator's requests share: its settings, the ledger, results, the credit."""
 
 from __future__ import annotations
 
 import threading
 import time
 import uuid
-from collections import Counter, deque
-from collections.abc import Sequence
+from collections import Counter
 from dataclasses import dataclass
 
-from .faults import Fault
 from .ledger import Ledger
 from .results import ResultStore
 
@@ -19,13 +17,11 @@ class Settings:
     """As given to Simulator, which documents them."""
 
     api_key: str | None
-    faults: tuple[Fault, ...]
     latency: float
     credit: int | None
     max_body: int | None
     dialect: str
     progress: bool
-    markers: bool
     keep_bodies: bool
 
 
@@ -39,30 +35,8 @@ class State:
         self.results = ResultStore()
         self.stopping = threading.Event()
         self._lock = threading.Lock()
-        self._script: deque[tuple[Fault, ...]] = deque()
         self._counts: Counter[tuple[str, ...]] = Counter()
-        self._faults = settings.faults
         self._credit = settings.credit
-
-    def set_faults(self, faults: Sequence[Fault]) -> None:
-        """Replace the faults of every request from now on."""
-        with self._lock:
-            self._faults = tuple(faults)
-
-    def set_script(self, steps: Sequence[tuple[Fault, ...]]) -> None:
-        """Replace what remains of the script."""
-        with self._lock:
-            self._script = deque(steps)
-
-    def next_faults(self) -> tuple[Fault, ...]:
-        """The faults of the next POST: those of every request and one step of the script."""
-        with self._lock:
-            return (*self._faults, *(self._script.popleft() if self._script else ()))
-
-    def standing_faults(self) -> tuple[Fault, ...]:
-        """The faults of every request."""
-        with self._lock:
-            return self._faults
 
     def count(self, *what: str) -> int:
         """How many times this was counted, this time included."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from .catalog import FORMATS, MODELS, RATIOS
-from .failures import bad_request
+from .errors import bad_request
 from .inputs import InputImage, read_image
 
 DIALECTS: tuple[str, ...] = ("any", "documented", "extra_body", "prompt_flags", "openrouter")

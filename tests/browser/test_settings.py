@@ -6,19 +6,19 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from pack.nanobanana.simulator import Simulator
+from gateway_faults import FaultyGateway
 from page_of_comfyui import Comfy
 
 KEY = "sk-browser-0123456789abcdefWXYZ"
 
 
 @pytest.fixture
-def gateway() -> Iterator[Simulator]:
-    with Simulator(api_key=KEY, latency=0.1) as running:
+def gateway() -> Iterator[FaultyGateway]:
+    with FaultyGateway(api_key=KEY, latency=0.1) as running:
         yield running
 
 
-def test_a_key_is_set_once_shown_by_its_end_and_used(comfy: Comfy, gateway: Simulator) -> None:
+def test_a_key_is_set_once_shown_by_its_end_and_used(comfy: Comfy, gateway: FaultyGateway) -> None:
     comfy.delete_profiles()
     served: list[str] = []
     comfy.page.on("response", lambda answer: keep_text(answer, served))
@@ -63,7 +63,7 @@ def keep_text(answer: object, served: list[str]) -> None:
     ],
 )
 def test_the_connection_test_says_what_is_wrong_and_costs_nothing(
-    comfy: Comfy, gateway: Simulator, address: str, key: str, words: str
+    comfy: Comfy, gateway: FaultyGateway, address: str, key: str, words: str
 ) -> None:
     base_url = {
         "right": gateway.base_url,
@@ -156,7 +156,7 @@ def test_a_value_that_is_no_number_or_out_of_range_is_refused_in_words(comfy: Co
     discard(comfy)
 
 
-def test_another_gateway_does_not_get_the_old_ones_key(comfy: Comfy, gateway: Simulator) -> None:
+def test_another_gateway_does_not_get_the_old_ones_key(comfy: Comfy, gateway: FaultyGateway) -> None:
     comfy.profile(base_url="https://old.example.com", api_key=KEY)
     comfy.open_settings()
     comfy.page.fill("#nanobanana-base_url", gateway.base_url)

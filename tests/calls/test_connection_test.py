@@ -12,31 +12,31 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from gateway_faults import FaultyGateway
 from pack.nanobanana.calls.connection_test import Diagnosis, diagnose
 from pack.nanobanana.cancel import Cancelled, CancelToken
 from pack.nanobanana.settings.profile import Profile
-from pack.nanobanana.simulator import Simulator
 
 KEY = "sk-test-0123456789abcdef0123456789"
 
 
-def ask(simulator: Simulator, key: str = KEY, **fields: object) -> Diagnosis:
+def ask(simulator: FaultyGateway, key: str = KEY, **fields: object) -> Diagnosis:
     profile = Profile(base_url=simulator.base_url, api_key=key, **fields)
     return diagnose(profile, cancel=CancelToken())
 
 
-def assert_free(simulator: Simulator) -> None:
+def assert_free(simulator: FaultyGateway) -> None:
     assert simulator.ledger.summary()["billed"] == 0
     assert all(post.body in (b"", b"{}", None) for post in simulator.ledger.posts)
 
 
 @pytest.fixture
-def simulator() -> Iterator[Simulator]:
-    with Simulator(api_key=KEY, latency=0.0) as running:
+def simulator() -> Iterator[FaultyGateway]:
+    with FaultyGateway(api_key=KEY, latency=0.0) as running:
         yield running
 
 
-def test_a_good_profile_is_found_good_and_lists_every_model(simulator: Simulator) -> None:
+def test_a_good_profile_is_found_good_and_lists_every_model(simulator: FaultyGateway) -> None:
     found = ask(simulator)
     assert found.ok
     assert "takes the key" in found.message
@@ -46,7 +46,7 @@ def test_a_good_profile_is_found_good_and_lists_every_model(simulator: Simulator
 
 
 @pytest.mark.parametrize("fault", ["models_404", "models_html", "models_500"])
-def test_a_gateway_without_a_model_list_is_asked_otherwise(simulator: Simulator, fault: str) -> None:
+def test_a_gateway_without_a_model_list_is_asked_otherwise(simulator: FaultyGateway, fault: str) -> None:
     simulator.set_faults([fault])
     found = ask(simulator)
     assert found.ok, found
@@ -129,14 +129,14 @@ def scripted(models: tuple[int, str], post: tuple[int, str]) -> Iterator[str]:
         thread.join()
 
 
-def test_a_wrong_key_is_said_and_never_repeated(simulator: Simulator) -> None:
+def test_a_wrong_key_is_said_and_never_repeated(simulator: FaultyGateway) -> None:
     wrong = "sk-wrong-abcdefghijklmnop123456"
     found = ask(simulator, wrong)
     assert found.verdict == "bad_key"
     assert wrong not in found.message + found.hint
 
 
-def test_a_missing_key_is_told_from_a_wrong_one(simulator: Simulator) -> None:
+def test_a_missing_key_is_told_from_a_wrong_one(simulator: FaultyGateway) -> None:
     found = ask(simulator, "")
     assert found.verdict == "bad_key"
     assert "no key is set" in f"{found.message} {found.hint}".lower()
@@ -154,7 +154,7 @@ def test_no_base_url() -> None:
 
 
 def test_the_simulator_is_resolved() -> None:
-    with Simulator(latency=0.0) as running:
+    with FaultyGateway(latency=0.0) as running:
         found = diagnose(
             Profile(base_url="simulator"), cancel=CancelToken(), resolve_base_url=lambda _: running.base_url
         )
@@ -177,7 +177,7 @@ def test_a_name_that_does_not_exist() -> None:
     assert "nothing.invalid" in found.message
 
 
-def test_a_plain_server_behind_https(simulator: Simulator) -> None:
+def test_a_plain_server_behind_https(simulator: FaultyGateway) -> None:
     profile = Profile(base_url=simulator.base_url.replace("http:", "https:"), api_key=KEY)
     found = diagnose(profile, cancel=CancelToken())
     assert found.verdict == "unreachable"
@@ -189,13 +189,13 @@ def test_a_certificate_that_is_not_accepted(tmp_path: Path) -> None:
     certificate = self_signed(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
-    with Simulator(ssl_context=context, latency=0.0) as running:
+    with FaultyGateway(ssl_context=context, latency=0.0) as running:
         found = ask(running)
     assert found.verdict == "unreachable"
     assert "certificate" in found.message.lower()
 
 
-def test_a_proxy_that_is_not_there(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_that_is_not_there(simulator: FaultyGateway, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -206,14 +206,14 @@ def test_a_proxy_that_is_not_there(simulator: Simulator, monkeypatch: pytest.Mon
     assert "proxy" in found.message.lower()
 
 
-def test_a_silent_server_is_given_up_on(simulator: Simulator) -> None:
+def test_a_silent_server_is_given_up_on(simulator: FaultyGateway) -> None:
     simulator.set_faults(["models_hang"])
     found = ask(simulator, total_timeout=1.0)
     assert found.verdict == "timed_out"
     assert 0.9 < found.seconds < 3
 
 
-def test_a_cancel_ends_it(simulator: Simulator) -> None:
+def test_a_cancel_ends_it(simulator: FaultyGateway) -> None:
     simulator.set_faults(["models_hang"])
     cancel = CancelToken()
     timer = threading.Timer(0.2, cancel.cancel)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from engines import Bench, Inputs, finished, no_thread_left_behind, png_of, wait_until
+from gateway_faults import FaultyGateway
 from pack.nanobanana.calls import deliver, send
 from pack.nanobanana.calls.engine import Call
 from pack.nanobanana.calls.models import Outcome
@@ -27,7 +28,6 @@ from pack.nanobanana.errors import (
 )
 from pack.nanobanana.gateway.retry import MOST_POSTS_WHEN_LIMITED, Backoff
 from pack.nanobanana.journal import ImageRecord, Journal
-from pack.nanobanana.simulator import Simulator
 from servers import Peer, RawServer, silent_port
 
 # Pauses of their real length.
@@ -42,19 +42,19 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def gateway() -> Iterator[Simulator]:
-    with Simulator(latency=0.0) as simulator:
+def gateway() -> Iterator[FaultyGateway]:
+    with FaultyGateway(latency=0.0) as simulator:
         yield simulator
 
 
 @pytest.fixture
-def bench(gateway: Simulator, tmp_path: Path) -> Iterator[Bench]:
+def bench(gateway: FaultyGateway, tmp_path: Path) -> Iterator[Bench]:
     with Bench(tmp_path / "data", gateway.base_url, total_timeout=10.0, connect_timeout=5.0) as opened:
         yield opened
 
 
 @pytest.fixture
-def reopened(gateway: Simulator, tmp_path: Path) -> Iterator[Callable[..., Bench]]:
+def reopened(gateway: FaultyGateway, tmp_path: Path) -> Iterator[Callable[..., Bench]]:
     """Further processes over the same folder."""
     opened: list[Bench] = []
 
@@ -71,7 +71,7 @@ def phase_is(call: Call, *phases: str) -> bool:
     return wait_until(lambda: call.report.phase in phases)
 
 
-Reached = Callable[[Call, Simulator, Bench], object]
+Reached = Callable[[Call, FaultyGateway, Bench], object]
 
 # phase -> faults of the gateway, what to wait for before the cancel, the call's states in the journal afterwards, and
 # the POSTs that the next run makes.
@@ -106,7 +106,7 @@ def pausing(call: Call) -> bool:
 
 @pytest.mark.parametrize("phase", PHASES)
 def test_a_cancel_ends_a_call_in_every_phase(
-    phase: str, gateway: Simulator, reopened: Callable[..., Bench], tmp_path: Path
+    phase: str, gateway: FaultyGateway, reopened: Callable[..., Bench], tmp_path: Path
 ) -> None:
     faults, reached, states, posts_again = PHASES[phase]
     bench = reopened(backoff=PATIENT)
@@ -136,7 +136,7 @@ def test_a_cancel_ends_a_call_in_every_phase(
     assert bench.make("another cat", run="run 2").images
 
 
-def test_a_cancel_while_queued_sends_nothing(gateway: Simulator, reopened: Callable[..., Bench]) -> None:
+def test_a_cancel_while_queued_sends_nothing(gateway: FaultyGateway, reopened: Callable[..., Bench]) -> None:
     bench = reopened(concurrency=1)
     gateway.set_faults("hang_before_headers")
     first = bench.start("one")
@@ -166,7 +166,7 @@ def test_a_cancel_while_connecting_sends_nothing(tmp_path: Path) -> None:
         assert bench.states() == []
 
 
-def test_a_cancel_while_another_makes_the_same_image(gateway: Simulator, bench: Bench) -> None:
+def test_a_cancel_while_another_makes_the_same_image(gateway: FaultyGateway, bench: Bench) -> None:
     gateway.set_faults("hang_before_headers")
     first = bench.start()
     assert gateway.ledger.wait_for(lambda ledger: ledger.posts)
@@ -182,7 +182,7 @@ def test_a_cancel_while_another_makes_the_same_image(gateway: Simulator, bench: 
     assert len(gateway.ledger.posts) == 1
 
 
-def test_one_refusal_slows_all_calls_to_that_gateway(gateway: Simulator, reopened: Callable[..., Bench]) -> None:
+def test_one_refusal_slows_all_calls_to_that_gateway(gateway: FaultyGateway, reopened: Callable[..., Bench]) -> None:
     bench = reopened(concurrency=4)
     gateway.script([("http_429", "retry_after:1")])
     began = time.monotonic()
@@ -202,11 +202,11 @@ def test_one_refusal_slows_all_calls_to_that_gateway(gateway: Simulator, reopene
     assert third > min(post.finished or 0 for post in gateway.ledger.posts[1:])
 
 
-def test_another_gateway_is_not_slowed(gateway: Simulator, bench: Bench) -> None:
+def test_another_gateway_is_not_slowed(gateway: FaultyGateway, bench: Bench) -> None:
     gateway.script([("http_429", "retry_after:30")])
     refused = bench.start("one")
     assert phase_is(refused, "pausing")
-    with Simulator(latency=0.0) as other:
+    with FaultyGateway(latency=0.0) as other:
         profile = replace(bench.profile, base_url=other.base_url)
         assert bench.make("one", profile=profile).images
     refused.cancel.cancel()
@@ -214,14 +214,14 @@ def test_another_gateway_is_not_slowed(gateway: Simulator, bench: Bench) -> None
 
 
 @pytest.mark.parametrize("fault", ["retry_after:1", "retry_after_date:2"])
-def test_retry_after_is_waited_for(gateway: Simulator, bench: Bench, fault: str) -> None:
+def test_retry_after_is_waited_for(gateway: FaultyGateway, bench: Bench, fault: str) -> None:
     gateway.script([("http_503", fault)])
     assert bench.make().images
     first, second = gateway.ledger.posts
     assert second.arrived - (first.finished or 0) >= 0.95
 
 
-def test_retry_after_is_capped_and_the_text_says_what_is_waited_for(gateway: Simulator, bench: Bench) -> None:
+def test_retry_after_is_capped_and_the_text_says_what_is_waited_for(gateway: FaultyGateway, bench: Bench) -> None:
     gateway.script([("http_429", "retry_after:86400")])
     call = bench.start()
     assert phase_is(call, "pausing")
@@ -231,7 +231,7 @@ def test_retry_after_is_capped_and_the_text_says_what_is_waited_for(gateway: Sim
     finished(call)
 
 
-def test_back_off_doubles(gateway: Simulator, reopened: Callable[..., Bench]) -> None:
+def test_back_off_doubles(gateway: FaultyGateway, reopened: Callable[..., Bench]) -> None:
     gateway.set_faults("http_503")
     reopened(backoff=replace(PATIENT, scale=0.2)).make()
     times = [post.arrived for post in gateway.ledger.posts]
@@ -241,7 +241,7 @@ def test_back_off_doubles(gateway: Simulator, reopened: Callable[..., Bench]) ->
         assert expected <= pause < expected + 0.25
 
 
-def test_an_address_at_the_break_counts_when_its_download_works(gateway: Simulator, bench: Bench) -> None:
+def test_an_address_at_the_break_counts_when_its_download_works(gateway: FaultyGateway, bench: Bench) -> None:
     # Cut behind the address, inside the event: whether it was whole, nobody can tell but the download.
     gateway.set_faults(["shape_bare_url", "framing_plain_json", "cut_inside_url"])
     cut = bench.make("cut inside")
@@ -300,7 +300,7 @@ def test_a_cut_address_beside_whole_images_is_a_warning(tmp_path: Path) -> None:
         assert bench.states() == [("kept", "yes")]
 
 
-def test_an_address_that_has_expired_says_the_way_out(gateway: Simulator, bench: Bench) -> None:
+def test_an_address_that_has_expired_says_the_way_out(gateway: FaultyGateway, bench: Bench) -> None:
     gateway.set_faults("download_410:0")
     first = bench.make()
     assert isinstance(first.error, DownloadFailed)
@@ -344,7 +344,7 @@ def test_an_inline_image_beside_an_address_that_fails_is_kept_and_the_rest_fetch
         assert bench.states() == [("kept", "yes")]
 
 
-def test_a_image_that_cannot_be_read_is_kept_and_its_file_named(gateway: Simulator, bench: Bench) -> None:
+def test_a_image_that_cannot_be_read_is_kept_and_its_file_named(gateway: FaultyGateway, bench: Bench) -> None:
     gateway.set_faults("picture_truncated_png")
     outcome = bench.make()
     assert isinstance(outcome.error, ImageError)
@@ -357,7 +357,7 @@ def test_a_image_that_cannot_be_read_is_kept_and_its_file_named(gateway: Simulat
 
 
 def test_the_images_of_an_answer_are_decoded_up_to_a_number_of_pixels(
-    gateway: Simulator, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    gateway: FaultyGateway, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gateway.set_faults("pictures:4")
     # Two of 512 x 512 fit, and the third would not.
@@ -372,7 +372,7 @@ def test_the_images_of_an_answer_are_decoded_up_to_a_number_of_pixels(
 
 
 def test_whatever_the_failures_there_is_a_ceiling_of_posts(
-    gateway: Simulator, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    gateway: FaultyGateway, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gateway.set_faults("http_429")
     assert isinstance(bench.make().error, RateLimited)
@@ -382,7 +382,7 @@ def test_whatever_the_failures_there_is_a_ceiling_of_posts(
     assert len(gateway.ledger.posts) == MOST_POSTS_WHEN_LIMITED + 3
 
 
-def test_size_and_ratio_are_compared_with_what_was_asked(gateway: Simulator, bench: Bench) -> None:
+def test_size_and_ratio_are_compared_with_what_was_asked(gateway: FaultyGateway, bench: Bench) -> None:
     gateway.set_faults("picture_other_ratio")
     outcome = bench.make()
     assert outcome.error is None
@@ -390,7 +390,7 @@ def test_size_and_ratio_are_compared_with_what_was_asked(gateway: Simulator, ben
     assert bench.make(run="run 2").warnings == outcome.warnings
 
 
-def test_calls_with_several_variations_are_calls_of_their_own(gateway: Simulator, bench: Bench) -> None:
+def test_calls_with_several_variations_are_calls_of_their_own(gateway: FaultyGateway, bench: Bench) -> None:
     gateway.script([(), "http_400", (), "http_400"])
     calls = [bench.start(variation=number) for number in range(4)]
     outcomes = [finished(call) for call in calls]
@@ -410,7 +410,7 @@ def test_floats_come_where_they_are_asked_for_also_from_disk(bench: Bench) -> No
     assert asked.source == "journal"
 
 
-def test_the_same_image_wanted_by_many_is_paid_once(gateway: Simulator, bench: Bench) -> None:
+def test_the_same_image_wanted_by_many_is_paid_once(gateway: FaultyGateway, bench: Bench) -> None:
     gateway.set_faults("latency:0.2")
     outcomes = [finished(call) for call in [bench.start() for _ in range(12)]]
     assert all(outcome.images for outcome in outcomes)
@@ -418,7 +418,7 @@ def test_the_same_image_wanted_by_many_is_paid_once(gateway: Simulator, bench: B
     assert len(gateway.ledger.posts) == 1
 
 
-def test_callers_of_the_same_image_that_fails_are_not_asked_in_turn(gateway: Simulator, bench: Bench) -> None:
+def test_callers_of_the_same_image_that_fails_are_not_asked_in_turn(gateway: FaultyGateway, bench: Bench) -> None:
     gateway.set_faults(["latency:0.2", "http_504"])
     outcomes = [finished(call) for call in [bench.start() for _ in range(6)]]
     assert all(outcome.billed == "maybe" for outcome in outcomes)
@@ -432,7 +432,7 @@ def test_no_base_url_is_told_before_anything_is_written(tmp_path: Path) -> None:
         assert bench.states() == []
 
 
-def test_input_that_cannot_be_sent_leaves_nothing_behind(gateway: Simulator, bench: Bench) -> None:
+def test_input_that_cannot_be_sent_leaves_nothing_behind(gateway: FaultyGateway, bench: Bench) -> None:
     class NotANumber(Inputs):
         def fitted(self, limits: object, cancel: CancelToken) -> object:
             raise InputError("Image 1 holds NaN.")
@@ -443,7 +443,7 @@ def test_input_that_cannot_be_sent_leaves_nothing_behind(gateway: Simulator, ben
     assert gateway.ledger.posts == []
 
 
-def test_what_nobody_foresaw_still_ends_the_call(gateway: Simulator, bench: Bench) -> None:
+def test_what_nobody_foresaw_still_ends_the_call(gateway: FaultyGateway, bench: Bench) -> None:
     def convert(outcome: Outcome) -> None:
         raise ZeroDivisionError("sk-planted-key-0123456789abcdef")
 
@@ -460,7 +460,7 @@ def test_the_built_in_simulator_is_a_base_url(tmp_path: Path) -> None:
         assert bench.make().images
 
 
-def test_calls_leave_no_thread_behind(gateway: Simulator, bench: Bench) -> None:
+def test_calls_leave_no_thread_behind(gateway: FaultyGateway, bench: Bench) -> None:
     with no_thread_left_behind():
         for number in range(5):
             assert bench.make(f"cat {number}").images
@@ -508,11 +508,11 @@ class TestFullDisk:
         return FullDisk(tmp_path / "data")
 
     @pytest.fixture
-    def bench(self, gateway: Simulator, disk: FullDisk, tmp_path: Path) -> Iterator[Bench]:
+    def bench(self, gateway: FaultyGateway, disk: FullDisk, tmp_path: Path) -> Iterator[Bench]:
         with Bench(tmp_path / "data", gateway.base_url, journal=disk, total_timeout=10.0) as opened:
             yield opened
 
-    def test_before_sending_nothing_is_sent(self, gateway: Simulator, bench: Bench, disk: FullDisk) -> None:
+    def test_before_sending_nothing_is_sent(self, gateway: FaultyGateway, bench: Bench, disk: FullDisk) -> None:
         disk.full = frozenset({"sent"})
         with no_thread_left_behind():
             outcome = bench.make()
@@ -525,7 +525,7 @@ class TestFullDisk:
     @pytest.mark.parametrize("step", ["url", "answered", "keep", "kept", "set_size"])
     @pytest.mark.parametrize("shape", ["shape_documented", "shape_markdown_data"])
     def test_behind_sending_the_image_is_delivered(
-        self, gateway: Simulator, bench: Bench, disk: FullDisk, step: str, shape: str
+        self, gateway: FaultyGateway, bench: Bench, disk: FullDisk, step: str, shape: str
     ) -> None:
         gateway.set_faults(shape)
         disk.full = frozenset({step})
@@ -541,7 +541,7 @@ class TestFullDisk:
         asked_again = step == "keep" and shape == "shape_markdown_data"
         assert len(gateway.ledger.posts) == (2 if asked_again else 1)
 
-    def test_at_every_step_at_once(self, gateway: Simulator, bench: Bench, disk: FullDisk) -> None:
+    def test_at_every_step_at_once(self, gateway: FaultyGateway, bench: Bench, disk: FullDisk) -> None:
         disk.full = frozenset({"url", "answered", "keep", "kept"})
         outcome = bench.make()
         assert len(outcome.images) == 1

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from engines import Bench
+from gateway_faults import FaultyGateway
 from pack.nanobanana.errors import ContentRefused
-from pack.nanobanana.simulator import Simulator
 from servers import Peer, RawServer
 
 
@@ -17,7 +17,7 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_image_behind_a_plain_link_in_a_sentence_is_delivered(tmp_path: Path) -> None:
-    with Simulator(latency=0.01, faults=["shape_url_in_text", "url_no_extension"]) as gateway:
+    with FaultyGateway(latency=0.01, faults=["shape_url_in_text", "url_no_extension"]) as gateway:
         with Bench(tmp_path, gateway.base_url) as bench:
             outcome = bench.make()
             assert outcome.error is None

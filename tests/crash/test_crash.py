@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from engines import Bench
-from pack.nanobanana.simulator import Simulator
+from gateway_faults import FaultyGateway
 
 WORKER = Path(__file__).with_name("worker.py")
 
@@ -59,13 +59,13 @@ Start = Callable[..., Worker]
 
 
 @pytest.fixture
-def gateway() -> Iterator[Simulator]:
-    with Simulator(latency=0.0) as simulator:
+def gateway() -> Iterator[FaultyGateway]:
+    with FaultyGateway(latency=0.0) as simulator:
         yield simulator
 
 
 @pytest.fixture
-def start(gateway: Simulator, tmp_path: Path) -> Iterator[Start]:
+def start(gateway: FaultyGateway, tmp_path: Path) -> Iterator[Start]:
     """`start(step, then, run)` begins another process on `tmp_path`/data."""
     started: list[Worker] = []
 
@@ -79,7 +79,7 @@ def start(gateway: Simulator, tmp_path: Path) -> Iterator[Start]:
 
 
 @pytest.fixture
-def reopen(gateway: Simulator, tmp_path: Path) -> Iterator[Callable[..., Bench]]:
+def reopen(gateway: FaultyGateway, tmp_path: Path) -> Iterator[Callable[..., Bench]]:
     opened: list[Bench] = []
 
     def open_one(folder: str = "data") -> Bench:
@@ -104,7 +104,7 @@ AFTER = {
 POSTED = {"asked": 0, "sent": 0}
 
 
-def check_next_run(bench: Bench, gateway: Simulator, step: str) -> None:
+def check_next_run(bench: Bench, gateway: FaultyGateway, step: str) -> None:
     posts, warned, source = AFTER[step]
     before, downloads = len(gateway.ledger.posts), len(gateway.ledger.downloads)
     outcome = bench.make(run="run 2")
@@ -122,7 +122,7 @@ def check_next_run(bench: Bench, gateway: Simulator, step: str) -> None:
 
 @pytest.mark.parametrize("step", AFTER)
 def test_killed_at_a_step_the_next_process_goes_on_from_there(
-    step: str, start: Start, gateway: Simulator, reopen: Callable[..., Bench]
+    step: str, start: Start, gateway: FaultyGateway, reopen: Callable[..., Bench]
 ) -> None:
     dead = start(step, "die")
     assert dead.line() == step
@@ -133,7 +133,7 @@ def test_killed_at_a_step_the_next_process_goes_on_from_there(
 
 @pytest.mark.parametrize("step", AFTER)
 def test_a_copy_of_the_folder_taken_at_a_step_goes_on_from_there(
-    step: str, start: Start, gateway: Simulator, reopen: Callable[..., Bench], tmp_path: Path
+    step: str, start: Start, gateway: FaultyGateway, reopen: Callable[..., Bench], tmp_path: Path
 ) -> None:
     """The disk after a power cut, as far as a copy can show it."""
     alive = start(step, "wait")
@@ -144,7 +144,7 @@ def test_a_copy_of_the_folder_taken_at_a_step_goes_on_from_there(
 
 
 def test_a_kill_while_the_gateway_works_is_told_and_not_repeated_within_the_run(
-    start: Start, gateway: Simulator, reopen: Callable[..., Bench]
+    start: Start, gateway: FaultyGateway, reopen: Callable[..., Bench]
 ) -> None:
     gateway.set_faults("hang_before_headers")
     worker = start("none", "wait")
@@ -161,7 +161,7 @@ def test_a_kill_while_the_gateway_works_is_told_and_not_repeated_within_the_run(
     assert "may have been billed" in again.warnings[0]
 
 
-def test_a_second_process_waits_and_takes_over_when_the_first_one_dies(start: Start, gateway: Simulator) -> None:
+def test_a_second_process_waits_and_takes_over_when_the_first_one_dies(start: Start, gateway: FaultyGateway) -> None:
     first = start("url", "wait")
     assert first.line() == "url"
     second = start("none", "wait", "run 2")
@@ -177,7 +177,7 @@ def test_a_second_process_waits_and_takes_over_when_the_first_one_dies(start: St
     assert len(gateway.ledger.posts) == 1
 
 
-def test_a_second_process_gets_the_first_ones_image(start: Start, gateway: Simulator) -> None:
+def test_a_second_process_gets_the_first_ones_image(start: Start, gateway: FaultyGateway) -> None:
     first = start("answered", "wait")
     assert first.line() == "answered"
     second = start("none", "wait", "run 2")
@@ -191,7 +191,7 @@ def test_a_second_process_gets_the_first_ones_image(start: Start, gateway: Simul
 
 @pytest.mark.parametrize("shape", ["shape_documented", "shape_markdown_data"])
 def test_a_disk_that_fills_up_with_the_image(
-    start: Start, gateway: Simulator, reopen: Callable[..., Bench], shape: str
+    start: Start, gateway: FaultyGateway, reopen: Callable[..., Bench], shape: str
 ) -> None:
     gateway.set_faults([shape, "picture_bmp"])
     # The database fits below the limit, a bitmap of 768 KB does not.
@@ -209,7 +209,7 @@ def test_a_disk_that_fills_up_with_the_image(
     assert any("An earlier call" in warning and "was billed" in warning for warning in again.warnings) == inline
 
 
-def test_a_disk_that_is_full_from_the_start_sends_nothing(start: Start, gateway: Simulator) -> None:
+def test_a_disk_that_is_full_from_the_start_sends_nothing(start: Start, gateway: FaultyGateway) -> None:
     report = start("1000", "limit").report()
     assert report["pictures"] == 0
     assert "full" in report["error"]

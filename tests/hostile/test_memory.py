@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pack.nanobanana.simulator import Simulator
+from gateway_faults import FaultyGateway
 
 WORKER = Path(__file__).with_name("worker.py")
 MIB = 1 << 20
@@ -22,7 +22,7 @@ HELD = {
     "hostile_deep_json": (20, "nested"),
     "hostile_many_urls": (20, "no host named"),
     "hostile_huge_numbers": (20, "without an image"),
-    "hostile_long_header": (20, "no HTTP"),
+    "hostile_long_header": (20, "did not send an HTTP"),
     "body_huge": (20, "HTTP 400"),
     "download_endless": (128 + 20, "134 MB"),
     "download_gzip_bomb": (128 + 20, "134 MB"),
@@ -34,7 +34,7 @@ def reports(folder: Path) -> dict[str, dict[str, object]]:
     """What each fault came to, all of them in one process of their own."""
     environment = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
     faults = [f"{fault}] [fault:http_400" if fault == "body_huge" else fault for fault in HELD]
-    with Simulator(latency=0.0, keep_bodies=False) as simulator:
+    with FaultyGateway(latency=0.0, keep_bodies=False) as simulator:
         done = subprocess.run(
             [sys.executable, str(WORKER), str(folder), simulator.base_url, *faults],
             capture_output=True,

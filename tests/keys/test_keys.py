@@ -15,10 +15,10 @@ from urllib.parse import quote
 
 import pytest
 from engines import png_of
+from gateway_faults import FaultyGateway
 from graphs import edit, generate, shown
 from pack.nanobanana.settings.profile import Profile
 from pack.nanobanana.settings.store import ProfileStore
-from pack.nanobanana.simulator import Simulator
 from servers import Peer, RawServer
 from stand_in import StandIn
 from stand_in.execution import Run
@@ -141,7 +141,7 @@ def test_runs_against_a_gateway_leave_no_key(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    with Simulator(latency=0.0) as gateway, open_host(gateway.base_url) as host:
+    with FaultyGateway(latency=0.0) as gateway, open_host(gateway.base_url) as host:
         for number, fault in enumerate(FAULTS):
             node = generate(f"a cat {fault}", model="NanoBanana2-0.5K", seed=number)
             graph = {"1": node, "2": SAVE, "3": shown("1", 3)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pack.nanobanana.simulator import FAULTS, Fault
+from gateway_faults import FAULTS, Fault
 
 from .row import Measured, Row
 

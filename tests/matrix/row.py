@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from engines import Bench, Inputs
+from gateway_faults import FaultyGateway
 from pack.nanobanana.calls.models import Outcome
 from pack.nanobanana.errors import NanoBananaError
 from pack.nanobanana.gateway.retry import Backoff
-from pack.nanobanana.simulator import Simulator
 from servers import RawServer, closed_port, silent_port
 
 # The total timeout, and the longest silence, of a call that is meant to hang: short, so that it is a matter of moments.
@@ -86,7 +86,7 @@ class Measured:
 
 
 @contextlib.contextmanager
-def gateway_of(row: Row, simulator: Simulator) -> Iterator[str]:
+def gateway_of(row: Row, simulator: FaultyGateway) -> Iterator[str]:
     """The base URL that the row's call goes to."""
     if row.gateway == "nobody listens":
         with closed_port() as port:
@@ -122,7 +122,7 @@ def measure(row: Row, folder: Path) -> Measured:
     backoff = Backoff(random=lambda: 0.0, scale=0.004, idle_seconds=seconds / 2, after_image_seconds=seconds / 2)
     timeouts = {"total_timeout": seconds, "connect_timeout": seconds}
     with (
-        Simulator(latency=0.0, keep_bodies=False) as simulator,
+        FaultyGateway(latency=0.0, keep_bodies=False) as simulator,
         gateway_of(row, simulator) as base_url,
         Bench(folder, base_url, backoff=backoff, stream=row.stream, **timeouts) as bench,
     ):

@@ -9,22 +9,22 @@ from typing import Any
 
 import pytest
 import torch
+from gateway_faults import FaultyGateway
 from graphs import GivenImage, Sleep
-from pack.nanobanana.simulator import Simulator
 from stand_in import StandIn
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def gateway() -> Iterator[Simulator]:
-    with Simulator(latency=0.05) as simulator:
+def gateway() -> Iterator[FaultyGateway]:
+    with FaultyGateway(latency=0.05) as simulator:
         yield simulator
 
 
 @pytest.fixture
 def open_host(
-    gateway: Simulator, clean_environment: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    gateway: FaultyGateway, clean_environment: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Callable[[], StandIn]:
     """A new host over the same data folder each time, as after a restart."""
     monkeypatch.setenv("NANOBANANA_BASE_URL", gateway.base_url)

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from gateway_faults import FaultyGateway
 from graphs import edit, images, run
-from pack.nanobanana.simulator import Simulator
 from PIL import Image
 from stand_in import StandIn
 
 HandOver = Callable[[torch.Tensor], dict[str, Any]]
 
 
-def sent_images(gateway: Simulator, number: int = 0) -> list[Image.Image]:
+def sent_images(gateway: FaultyGateway, number: int = 0) -> list[Image.Image]:
     body: Any = gateway.ledger.posts[number].body
     parts = body["messages"][0]["content"]
     urls = [part["image_url"]["url"] for part in parts if part["type"] == "image_url"]
@@ -31,7 +31,7 @@ def grey(level: float, height: int = 48, width: int = 64, batch: int = 1) -> tor
 
 
 def test_images_go_out_in_order_and_a_batch_counts_as_many(
-    host: StandIn, gateway: Simulator, hand_over: HandOver
+    host: StandIn, gateway: FaultyGateway, hand_over: HandOver
 ) -> None:
     batch = torch.cat([grey(0.2), grey(0.4)])
     result = run(host, edit("join", ["a", 0], ["b", 0]), a=hand_over(batch), b=hand_over(grey(0.8)))
@@ -43,7 +43,7 @@ def test_images_go_out_in_order_and_a_batch_counts_as_many(
     ("height", "width", "ratio"), [(100, 100, "1:1"), (90, 160, "16:9"), (400, 100, "9:16"), (64, 150, "21:9")]
 )
 def test_auto_takes_the_listed_ratio_nearest_to_the_first_image(
-    host: StandIn, gateway: Simulator, hand_over: HandOver, height: int, width: int, ratio: str
+    host: StandIn, gateway: FaultyGateway, hand_over: HandOver, height: int, width: int, ratio: str
 ) -> None:
     result = run(host, edit("x", ["a", 0]), a=hand_over(grey(0.5, height, width)))
     body: Any = gateway.ledger.posts[0].body
@@ -69,7 +69,7 @@ def nan() -> torch.Tensor:
     ids=["15 images", "5 for a 3-picture model", "NaN", "zero-sized", "2 channels"],
 )
 def test_images_that_cannot_be_sent_are_an_error_before_anything_is_sent(
-    host: StandIn, gateway: Simulator, hand_over: HandOver, tensor: torch.Tensor, model: str, words: str
+    host: StandIn, gateway: FaultyGateway, hand_over: HandOver, tensor: torch.Tensor, model: str, words: str
 ) -> None:
     result = run(host, edit("x", ["a", 0], model=model), a=hand_over(tensor))
     assert result.failure is not None
@@ -108,7 +108,7 @@ def test_every_pixel_outside_the_mask_keeps_its_bits(host: StandIn, hand_over: H
 
 
 def test_a_mask_goes_out_as_a_further_image_of_the_sent_ratio(
-    host: StandIn, gateway: Simulator, hand_over: HandOver
+    host: StandIn, gateway: FaultyGateway, hand_over: HandOver
 ) -> None:
     run(host, edit("paint", ["a", 0], mask=["m", 0]), a=hand_over(grey(0.5, 300, 700)), m=mask_node(350, 150))
     image, mask = sent_images(gateway)
@@ -117,14 +117,14 @@ def test_a_mask_goes_out_as_a_further_image_of_the_sent_ratio(
     assert "mask" in gateway.ledger.posts[0].prompt
 
 
-def test_an_all_zero_mask_counts_as_none(host: StandIn, gateway: Simulator, hand_over: HandOver) -> None:
+def test_an_all_zero_mask_counts_as_none(host: StandIn, gateway: FaultyGateway, hand_over: HandOver) -> None:
     result = run(host, edit("x", ["a", 0], mask=["m", 0]), a=hand_over(grey(0.5)), m=mask_node(64, 64, 0.0))
     assert len(sent_images(gateway)) == 1
     assert images(result)[0].shape[1:3] != (48, 64)
 
 
 def test_a_image_used_by_several_calls_is_sent_alike_and_paid_once_each(
-    host: StandIn, gateway: Simulator, hand_over: HandOver
+    host: StandIn, gateway: FaultyGateway, hand_over: HandOver
 ) -> None:
     result = run(host, edit("x", ["a", 0], count=3), a=hand_over(torch.rand(1, 200, 200, 4)))
     assert len(images(result)) == 3
@@ -132,7 +132,7 @@ def test_a_image_used_by_several_calls_is_sent_alike_and_paid_once_each(
     assert all(np.array_equal(sent[0], other) for other in sent)
 
 
-def test_other_pixels_are_another_request(host: StandIn, gateway: Simulator, hand_over: HandOver) -> None:
+def test_other_pixels_are_another_request(host: StandIn, gateway: FaultyGateway, hand_over: HandOver) -> None:
     image = grey(0.5)
     run(host, edit("x", ["a", 0]), a=hand_over(image))
     other = image.clone()

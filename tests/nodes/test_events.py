@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gateway_faults import FaultyGateway
 from graphs import generate, run, shown
 from pack.nanobanana.imaging.thumbnail import jpeg, thumbnail
-from pack.nanobanana.simulator import Simulator
 from stand_in import StandIn
 from stand_in.state import Event
 
@@ -25,7 +25,7 @@ def events(host: StandIn, kind: str) -> list[dict[str, Any]]:
     return [event.data["data"] for event in host.events if event.kind == kind]
 
 
-def test_a_run_is_told_from_its_first_phase_to_its_end(host: StandIn, gateway: Simulator) -> None:
+def test_a_run_is_told_from_its_first_phase_to_its_end(host: StandIn, gateway: FaultyGateway) -> None:
     gateway.set_faults(["latency:0.6"])
     run(host, generate("a lighthouse", count=2))
     told = events(host, STATUS)
@@ -68,7 +68,7 @@ def test_from_the_journal_is_said_to_be_free(host: StandIn) -> None:
     ("fault", "billed", "maybe"), [("http_400", 0, 0), ("content_filter", 1, 0), ("http_504", 0, 1)]
 )
 def test_a_failure_holds_its_words_and_what_it_cost(
-    host: StandIn, gateway: Simulator, fault: str, billed: int, maybe: int
+    host: StandIn, gateway: FaultyGateway, fault: str, billed: int, maybe: int
 ) -> None:
     gateway.set_faults([fault])
     run(host, generate("a lighthouse", count=2))
@@ -90,7 +90,7 @@ def test_a_missing_gateway_is_an_error_of_the_settings(host: StandIn, monkeypatc
     assert [error["kind"] for error in last["errors"]] == ["config"]
 
 
-def test_no_key_is_in_an_event(host: StandIn, gateway: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_key_is_in_an_event(host: StandIn, gateway: FaultyGateway, monkeypatch: pytest.MonkeyPatch) -> None:
     key = "sk-live-0123456789abcdef0123"
     monkeypatch.setenv("NANOBANANA_API_KEY", key)
     gateway.set_faults(["echo_key"])
@@ -98,7 +98,7 @@ def test_no_key_is_in_an_event(host: StandIn, gateway: Simulator, monkeypatch: p
     assert key not in json.dumps([event.data for event in host.events], default=str)
 
 
-def test_events_go_only_to_the_page_that_queued_the_run(host: StandIn, gateway: Simulator) -> None:
+def test_events_go_only_to_the_page_that_queued_the_run(host: StandIn, gateway: FaultyGateway) -> None:
     gateway.set_faults(["latency:0.6"])
     host.server.client_id = "the first page"
 
@@ -119,7 +119,7 @@ def test_a_run_that_no_page_queued_tells_no_page(host: StandIn) -> None:
     assert not [event for event in host.events if event.kind in (STATUS, IMAGE)]
 
 
-def test_what_is_still_on_its_way_when_the_graph_ended_is_said(host: StandIn, gateway: Simulator) -> None:
+def test_what_is_still_on_its_way_when_the_graph_ended_is_said(host: StandIn, gateway: FaultyGateway) -> None:
     gateway.set_faults(["latency:3"])
     fails = {"class_type": "TestSleep", "inputs": {"seconds": 0.5, "fail": 1, "tag": 0}}
     assert run(host, generate("a lighthouse"), two=fails, other=shown("two")).status == "error"

@@ -12,13 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from gateway_faults import FaultyGateway
 from graphs import generate, images, run, shown
-from pack.nanobanana.simulator import Simulator
 from PIL import Image
 from stand_in import StandIn
 
 
-def test_a_image_arrives_exactly_as_its_file_says(host: StandIn, gateway: Simulator, clean_environment: Path) -> None:
+def test_a_image_arrives_exactly_as_its_file_says(
+    host: StandIn, gateway: FaultyGateway, clean_environment: Path
+) -> None:
     result = run(host, generate("a cute cat"))
     [image] = images(result)
     [file] = list((clean_environment / "pictures").glob("*.png"))
@@ -31,7 +33,7 @@ def test_a_image_arrives_exactly_as_its_file_says(host: StandIn, gateway: Simula
     assert not mask.any()
 
 
-def test_info_says_what_was_asked_and_what_came(host: StandIn, gateway: Simulator) -> None:
+def test_info_says_what_was_asked_and_what_came(host: StandIn, gateway: FaultyGateway) -> None:
     [text] = run(host, generate("a cute cat", output_format="webp")).outputs["1"][3]
     info = json.loads(text)
     [post] = gateway.ledger.posts
@@ -46,7 +48,7 @@ def test_info_says_what_was_asked_and_what_came(host: StandIn, gateway: Simulato
     assert (info["billed"], info["source"], info["warnings"]) == ("yes", "gateway", [])
 
 
-def test_raising_the_count_buys_only_what_is_missing(host: StandIn, gateway: Simulator) -> None:
+def test_raising_the_count_buys_only_what_is_missing(host: StandIn, gateway: FaultyGateway) -> None:
     two = images(run(host, generate("birds", count=2)))
     four = images(run(host, generate("birds", count=4)))
     assert len(gateway.ledger.billed) == 4
@@ -54,7 +56,7 @@ def test_raising_the_count_buys_only_what_is_missing(host: StandIn, gateway: Sim
 
 
 def test_the_same_inputs_and_seed_are_free_after_a_restart(
-    open_host: Callable[[], StandIn], gateway: Simulator
+    open_host: Callable[[], StandIn], gateway: FaultyGateway
 ) -> None:
     with open_host() as first:
         [before] = images(run(first, generate("a house")))
@@ -75,7 +77,7 @@ def test_the_same_inputs_and_seed_are_free_after_a_restart(
     ],
 )
 def test_bad_input_is_an_error_before_anything_is_sent(
-    host: StandIn, gateway: Simulator, inputs: dict[str, str], words: str
+    host: StandIn, gateway: FaultyGateway, inputs: dict[str, str], words: str
 ) -> None:
     result = run(host, generate(**inputs))
     assert result.status == "error"
@@ -89,7 +91,7 @@ def test_bad_input_is_an_error_before_anything_is_sent(
     [("", "No gateway is set"), ("not a url", "base URL"), ("ftp://gateway.test", "base URL")],
 )
 def test_a_base_url_that_is_missing_or_malformed_is_said(
-    host: StandIn, gateway: Simulator, monkeypatch: pytest.MonkeyPatch, base_url: str, words: str
+    host: StandIn, gateway: FaultyGateway, monkeypatch: pytest.MonkeyPatch, base_url: str, words: str
 ) -> None:
     monkeypatch.setenv("NANOBANANA_BASE_URL", base_url)
     result = run(host, generate("x"))
@@ -98,7 +100,9 @@ def test_a_base_url_that_is_missing_or_malformed_is_said(
     assert gateway.ledger.posts == []
 
 
-def test_k_of_n_are_delivered_and_the_rest_is_asked_again_by_the_next_run(host: StandIn, gateway: Simulator) -> None:
+def test_k_of_n_are_delivered_and_the_rest_is_asked_again_by_the_next_run(
+    host: StandIn, gateway: FaultyGateway
+) -> None:
     graph = generate("[fault:http_400][times:1] three", count=3)
     result = run(host, graph)
     assert len(images(result)) == 2
@@ -129,7 +133,7 @@ def test_a_list_of_prompts_goes_on_without_those_that_fail(host: StandIn) -> Non
     assert [number for number, info in enumerate(infos) if info["failures"]] == [0, 5, 9]
 
 
-def test_a_list_whose_first_item_fails_at_once_still_delivers_the_others(host: StandIn, gateway: Simulator) -> None:
+def test_a_list_whose_first_item_fails_at_once_still_delivers_the_others(host: StandIn, gateway: FaultyGateway) -> None:
     # What looks like a key is refused before anything is sent, hence before the others have begun.
     lines = ["sk-live-0123456789abcdef0123", "a lighthouse", "a harbour"]
     text = {"class_type": "NanoBananaGatewayPrompts", "inputs": {"text": "\n".join(lines)}}
@@ -147,7 +151,7 @@ def test_a_list_of_which_everything_fails_is_an_error_with_the_reason_once(host:
     assert "All 4 calls failed" in str(result.failure.exception)
 
 
-def test_two_nodes_that_want_the_same_image_pay_once(host: StandIn, gateway: Simulator) -> None:
+def test_two_nodes_that_want_the_same_image_pay_once(host: StandIn, gateway: FaultyGateway) -> None:
     result = run(host, generate("twins"), **{"2": generate("twins"), "out2": shown("2")})
     assert torch.equal(images(result)[0], images(result, "2")[0])
     assert len(gateway.ledger.posts) == 1
@@ -172,7 +176,7 @@ def interrupted(host: StandIn, after: float, **nodes: dict) -> tuple[float, str]
 @pytest.mark.parametrize(
     "marker", ["[latency:20]", "[fault:hang_after_headers]", "[fault:download_slow:1000]", "[fault:http_429]"]
 )
-def test_cancel_ends_the_prompt_and_closes_the_connection(host: StandIn, gateway: Simulator, marker: str) -> None:
+def test_cancel_ends_the_prompt_and_closes_the_connection(host: StandIn, gateway: FaultyGateway, marker: str) -> None:
     seconds, status = interrupted(host, 0.6, **{"1": generate(f"{marker} x", count=6), "out": shown("1")})
     closed_by = time.monotonic() + 1.0
     assert status == "interrupted"
@@ -185,7 +189,7 @@ def test_cancel_ends_the_prompt_and_closes_the_connection(host: StandIn, gateway
     assert len(images(run(host, generate("afterwards")))) == 1
 
 
-def test_cancel_reaches_the_gateway_while_a_local_node_blocks_the_loop(host: StandIn, gateway: Simulator) -> None:
+def test_cancel_reaches_the_gateway_while_a_local_node_blocks_the_loop(host: StandIn, gateway: FaultyGateway) -> None:
     sleep = {"class_type": "TestSleep", "inputs": {"seconds": 1.5, "fail": 0, "tag": 1}}
     nodes = {"1": generate("[latency:20] x"), "out": shown("1"), "2": sleep, "out2": shown("2")}
     pressed = time.monotonic() + 0.4
@@ -196,7 +200,7 @@ def test_cancel_reaches_the_gateway_while_a_local_node_blocks_the_loop(host: Sta
     assert post.closed_early - pressed < 1.0
 
 
-def test_a_neighbours_failure_lets_the_paid_call_finish_for_the_next_run(host: StandIn, gateway: Simulator) -> None:
+def test_a_neighbours_failure_lets_the_paid_call_finish_for_the_next_run(host: StandIn, gateway: FaultyGateway) -> None:
     sleep = {"class_type": "TestSleep", "inputs": {"seconds": 0.5, "fail": 1, "tag": 2}}
     failed = run(host, generate("[latency:1] worth keeping"), **{"2": sleep, "out2": shown("2")})
     assert failed.status == "error"
@@ -213,7 +217,7 @@ def test_gateway_calls_overlap_a_blocking_local_node(host: StandIn) -> None:
     assert result.seconds < 2.2
 
 
-def test_the_limit_of_parallel_calls_holds_for_the_process(host: StandIn, gateway: Simulator) -> None:
+def test_the_limit_of_parallel_calls_holds_for_the_process(host: StandIn, gateway: FaultyGateway) -> None:
     run(
         host, generate("[latency:0.3] many", count=6), **{"2": generate("[latency:0.3] more", count=6), "o": shown("2")}
     )

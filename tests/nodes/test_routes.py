@@ -19,12 +19,12 @@ import pytest_asyncio
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestClient, TestServer
 from conftest import ROOT
+from gateway_faults import FaultyGateway
 from hypothesis import given
 from hypothesis import strategies as st
 from journal_rows import fill
 from pack.nanobanana.image_request import ImageRequest
 from pack.nanobanana.journal import CallDetails, CallKey, Journal
-from pack.nanobanana.simulator import Simulator
 from stand_in import StandIn
 
 KEY = "sk-route-0123456789abcdefghWXYZ"
@@ -107,7 +107,7 @@ async def test_a_key_does_not_go_to_another_gateway(client: Any) -> None:
 
 async def test_the_connection_test_sends_no_key_to_another_gateway(client: Any) -> None:
     await ask(client, "PUT", "/profiles", {"name": "default", "base_url": "https://a.example", "api_key": KEY})
-    with Simulator(latency=0.0) as thief:
+    with FaultyGateway(latency=0.0) as thief:
         status, answer = await ask(client, "POST", "/profiles/test", {"name": "default", "base_url": thief.base_url})
         assert status == 200
         assert answer["ok"] is True
@@ -118,7 +118,7 @@ async def test_the_connection_test_sends_no_key_to_another_gateway(client: Any) 
 
 
 async def test_the_connection_test_tries_what_was_typed_and_saves_nothing(client: Any) -> None:
-    with Simulator(api_key=KEY, latency=0.0) as gateway:
+    with FaultyGateway(api_key=KEY, latency=0.0) as gateway:
         draft = {"name": "default", "base_url": gateway.base_url, "api_key": KEY}
         assert (await ask(client, "POST", "/profiles/test", draft))[1]["verdict"] == "ok"
         wrong = {**draft, "api_key": "sk-wrong-0123456789abcdef000"}
@@ -407,7 +407,7 @@ async def test_clearing_needs_to_be_told_what(client: Any, tmp_path: Path) -> No
 
 
 async def test_what_was_paid_for_is_downloaded_again_and_never_asked_for(client: Any, tmp_path: Path) -> None:
-    with Simulator(latency=0.0) as gateway:
+    with FaultyGateway(latency=0.0) as gateway:
         await ask(client, "PUT", "/profiles", {"name": "default", "base_url": gateway.base_url})
         body = {
             "model": "NanoBananaPro-1K",
@@ -441,7 +441,7 @@ async def test_what_was_paid_for_is_downloaded_again_and_never_asked_for(client:
 
 
 async def test_slow_work_does_not_hold_up_the_hosts_loop(client: Any) -> None:
-    with Simulator(latency=0.0, faults=["models_hang"]) as gateway:
+    with FaultyGateway(latency=0.0, faults=["models_hang"]) as gateway:
         body = {"name": "default", "base_url": gateway.base_url, "total_timeout": 2.0}
         test = asyncio.ensure_future(ask(client, "POST", "/profiles/test", body))
         await asyncio.sleep(0.3)

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from gateway_faults import FaultyGateway
 from graphs import generate, images, run
 from hypothesis import given
 from hypothesis import strategies as st
 from pack.nanobanana.prompt_list import split_prompts
 from pack.nanobanana.settings.profile import Profile
 from pack.nanobanana.settings.store import ProfileStore
-from pack.nanobanana.simulator import Simulator
 from stand_in import InvalidPrompt, StandIn
 
 
@@ -23,9 +23,9 @@ def connection(name: str) -> dict:
 
 
 def test_a_connection_names_the_profile_whose_gateway_is_asked(
-    open_host: Callable[[], StandIn], gateway: Simulator, clean_environment: Path
+    open_host: Callable[[], StandIn], gateway: FaultyGateway, clean_environment: Path
 ) -> None:
-    with Simulator(latency=0.01, api_key="sk-other-gateway-key-1234567890") as other:
+    with FaultyGateway(latency=0.01, api_key="sk-other-gateway-key-1234567890") as other:
         store = ProfileStore(clean_environment, {})
         store.save(Profile(name="studio", base_url=other.base_url, api_key="sk-other-gateway-key-1234567890"))
         with open_host() as host:
@@ -69,7 +69,7 @@ def test_no_prompt_is_blank_or_a_comment(text: str) -> None:
         assert not any(line.lstrip().startswith("#") for line in prompt.splitlines())
 
 
-def test_recall_gives_the_image_and_its_story_offline(host: StandIn, gateway: Simulator) -> None:
+def test_recall_gives_the_image_and_its_story_offline(host: StandIn, gateway: FaultyGateway) -> None:
     made = run(host, generate("a lighthouse"))
     image_id = json.loads(made.outputs["1"][3][0])["pictures"][0]["id"]
     gateway.stop()

@@ -7,18 +7,19 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from gateway_faults import FaultyGateway, family
+from gateway_faults.answers import SHAPES, chunks, whole
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pack.nanobanana.simulator import Simulator, family
-from pack.nanobanana.simulator.answers import SHAPES, Identity, Picture, chunks, whole
+from pack.nanobanana.simulator.answers import Identity, ServedImage
 from simulator.talk import Message, ask, gathered, get, opened, order
 
 Finder = Callable[[Message], list[str]]
 
 
 @pytest.fixture(scope="module")
-def simulator() -> Iterator[Simulator]:
-    with Simulator(latency=0.0) as running:
+def simulator() -> Iterator[FaultyGateway]:
+    with FaultyGateway(latency=0.0) as running:
         yield running
 
 
@@ -79,7 +80,7 @@ def image_bytes(found: str) -> bytes:
     return base64.b64decode(found.rpartition(",")[2], validate=True)
 
 
-def test_the_default_answer_is_the_documented_chunk(simulator: Simulator) -> None:
+def test_the_default_answer_is_the_documented_chunk(simulator: FaultyGateway) -> None:
     answer = ask(simulator.base_url, order())
     assert answer.status == 200
     assert answer.headers["content-type"].startswith("text/event-stream")
@@ -100,7 +101,7 @@ def test_the_default_answer_is_the_documented_chunk(simulator: Simulator) -> Non
     }
 
 
-def test_without_stream_the_answer_is_one_completion(simulator: Simulator) -> None:
+def test_without_stream_the_answer_is_one_completion(simulator: FaultyGateway) -> None:
     answer = ask(simulator.base_url, order(stream=False))
     assert answer.headers["content-type"] == "application/json"
     assert answer.json["object"] == "chat.completion"
@@ -115,7 +116,7 @@ def test_every_shape_has_a_finder() -> None:
 
 @pytest.mark.parametrize(("stream", "count"), [(True, 1), (True, 2), (False, 2)])
 @pytest.mark.parametrize("shape", FINDERS)
-def test_the_images_are_where_the_shape_says(simulator: Simulator, shape: str, stream: bool, count: int) -> None:
+def test_the_images_are_where_the_shape_says(simulator: FaultyGateway, shape: str, stream: bool, count: int) -> None:
     answer = ask(simulator.base_url, order(f"x [fault:{shape}][pictures:{count}]", stream=stream))
     message = gathered(answer.events) if stream else gathered([answer.json], "message")
     found = FINDERS[shape](message)
@@ -125,7 +126,7 @@ def test_the_images_are_where_the_shape_says(simulator: Simulator, shape: str, s
     assert len({hashlib.sha256(data).digest() for data in images}) == len(found)
 
 
-def test_what_comes_later_comes_later(simulator: Simulator) -> None:
+def test_what_comes_later_comes_later(simulator: FaultyGateway) -> None:
     url, media_chunk = ask(simulator.base_url, order("x [fault:shape_media_later]")).events
     assert ("media" in url, "media" in media_chunk) == (False, True)
     assert [chunk["choices"][0]["finish_reason"] for chunk in (url, media_chunk)] == [None, "stop"]
@@ -134,7 +135,7 @@ def test_what_comes_later_comes_later(simulator: Simulator) -> None:
     assert [chunk["choices"][0]["finish_reason"] for chunk in (url, finish)] == [None, "stop"]
 
 
-def test_decoys_are_watched(simulator: Simulator) -> None:
+def test_decoys_are_watched(simulator: FaultyGateway) -> None:
     links = gathered(ask(simulator.base_url, order("x [fault:shape_other_links]")).events)
     (logo,) = re.findall(r"!\[logo\]\(([^)]+)\)", links.content)
     drafts = gathered(ask(simulator.base_url, order("x [fault:shape_reasoning_drafts]")).events)
@@ -147,7 +148,7 @@ def test_decoys_are_watched(simulator: Simulator) -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 19, 64, 65, 1000])
 @pytest.mark.parametrize("shape", ["shape_documented", "shape_markdown", "shape_finish_later", "shape_media_later"])
-def test_split_text_comes_together_again(simulator: Simulator, shape: str, size: int) -> None:
+def test_split_text_comes_together_again(simulator: FaultyGateway, shape: str, size: int) -> None:
     answer = ask(simulator.base_url, order(f"x [fault:{shape}][fault:split:{size}]"))
     message = gathered(answer.events)
     assert opened(get(FINDERS[shape](message)[0]).body)
@@ -165,7 +166,7 @@ IDENTITY = Identity("chatcmpl_1", 1773835762, "NanoBananaPro-8K")
 @settings(max_examples=60, deadline=None)
 @given(shape=st.sampled_from(sorted(SHAPES)), split=st.integers(0, 400), count=st.integers(1, 4), data=st.binary())
 def test_stream_and_plain_say_the_same(shape: str, split: int, count: int, data: bytes) -> None:
-    images = [Picture(f"http://h/output/{n}.png", data + bytes([n]), "image/png") for n in range(count)]
+    images = [ServedImage(f"http://h/output/{n}.png", data + bytes([n]), "image/png") for n in range(count)]
     shaped = SHAPES[shape][0](images)
     streamed = gathered([chunk.payload for chunk in chunks(shaped, IDENTITY, split)])
     plain = gathered([whole(shaped, IDENTITY)], "message")
@@ -175,7 +176,7 @@ def test_stream_and_plain_say_the_same(shape: str, split: int, count: int, data:
 
 
 def test_progress_fills_the_wait_with_words() -> None:
-    with Simulator(latency=0.4, progress=True) as simulator:
+    with FaultyGateway(latency=0.4, progress=True) as simulator:
         answer = ask(simulator.base_url, order())
     message = gathered(answer.events)
     assert "\u6392\u961f\u4e2d" in message.reasoning
@@ -194,7 +195,7 @@ REFUSALS = {
 
 @pytest.mark.parametrize("stream", [True, False], ids=["streamed", "plain"])
 @pytest.mark.parametrize("name", REFUSALS)
-def test_a_refusal_has_words_or_a_reason_and_is_billed(simulator: Simulator, name: str, stream: bool) -> None:
+def test_a_refusal_has_words_or_a_reason_and_is_billed(simulator: FaultyGateway, name: str, stream: bool) -> None:
     answer = ask(simulator.base_url, order(f"x [fault:{name}]", stream=stream))
     message = gathered(answer.events) if stream else gathered([answer.json], "message")
     reason, words = REFUSALS[name]
@@ -208,10 +209,10 @@ def test_a_refusal_has_words_or_a_reason_and_is_billed(simulator: Simulator, nam
     ("name", "body"),
     [("empty_stream", b""), ("only_done", b"data: [DONE]\n\n"), ("only_comments", b": PING\n\n" * 3)],
 )
-def test_streams_with_nothing_in_them(simulator: Simulator, name: str, body: bytes) -> None:
+def test_streams_with_nothing_in_them(simulator: FaultyGateway, name: str, body: bytes) -> None:
     answer = ask(simulator.base_url, order(f"x [fault:{name}]"))
     assert (answer.status, answer.body) == (200, body)
 
 
-def test_a_stream_without_choices(simulator: Simulator) -> None:
+def test_a_stream_without_choices(simulator: FaultyGateway) -> None:
     assert [chunk["choices"] for chunk in ask(simulator.base_url, order("x [fault:no_choices]")).events] == [[], []]

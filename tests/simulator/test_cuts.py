@@ -7,21 +7,21 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from pack.nanobanana.simulator import Simulator
+from gateway_faults import FaultyGateway
 from simulator.talk import ask, dechunked, drain, open_request, order
 
 ANSWER_POINTS = ("after_headers", "after_first_event", "inside_event", "inside_url", "after_url", "before_done")
 
 
 @pytest.fixture
-def simulator() -> Iterator[Simulator]:
-    with Simulator(latency=0.0) as running:
+def simulator() -> Iterator[FaultyGateway]:
+    with FaultyGateway(latency=0.0) as running:
         yield running
 
 
 @pytest.mark.parametrize(("action", "ending"), [("cut", "closed"), ("reset", "reset"), ("hang", "silent")])
 @pytest.mark.parametrize("point", ["before_body", "mid_body", "before_headers"])
-def test_before_the_answer(simulator: Simulator, point: str, action: str, ending: str) -> None:
+def test_before_the_answer(simulator: FaultyGateway, point: str, action: str, ending: str) -> None:
     simulator.script([f"{action}_{point}"])
     with contextlib.closing(open_request(simulator.base_url, order("x" * 1000))) as connection:
         connection.settimeout(0.3 if action == "hang" else 10)
@@ -37,7 +37,7 @@ def test_before_the_answer(simulator: Simulator, point: str, action: str, ending
 
 @pytest.mark.parametrize(("action", "ending"), [("cut", "closed"), ("reset", "reset"), ("hang", "silent")])
 @pytest.mark.parametrize("point", ANSWER_POINTS)
-def test_within_the_answer(simulator: Simulator, point: str, action: str, ending: str) -> None:
+def test_within_the_answer(simulator: FaultyGateway, point: str, action: str, ending: str) -> None:
     body = order(f"x [fault:shape_finish_later][fault:framing_empty_first][fault:{action}_{point}]")
     with contextlib.closing(open_request(simulator.base_url, body)) as connection:
         assert simulator.ledger.wait_for(lambda ledger: ledger.posts and ledger.posts[0].status)
@@ -67,14 +67,14 @@ def test_within_the_answer(simulator: Simulator, point: str, action: str, ending
 
 
 @pytest.mark.parametrize("count", [0, 1, 17, 100, 250])
-def test_after_so_many_bytes(simulator: Simulator, count: int) -> None:
+def test_after_so_many_bytes(simulator: FaultyGateway, count: int) -> None:
     answer = ask(simulator.base_url, order(f"x [fault:cut_after_bytes:{count}]"))
     assert (len(answer.body), answer.complete) == (count, False)
 
 
 @pytest.mark.parametrize("framing", ["framing_plain_json", "framing_content_length", "framing_gzip", "framing_crlf"])
 @pytest.mark.parametrize("shape", ["shape_documented", "shape_markdown_data", "shape_media_only"])
-def test_cuts_go_with_every_framing_and_shape(simulator: Simulator, shape: str, framing: str) -> None:
+def test_cuts_go_with_every_framing_and_shape(simulator: FaultyGateway, shape: str, framing: str) -> None:
     answer = ask(simulator.base_url, order(f"x [fault:{shape}][fault:{framing}][fault:cut_inside_url]"))
     assert not answer.complete
     assert b"DONE" not in answer.body
@@ -83,14 +83,14 @@ def test_cuts_go_with_every_framing_and_shape(simulator: Simulator, shape: str, 
         json.loads(answer.body.removeprefix(b"data: "))
 
 
-def test_an_answer_that_ends_with_its_connection_hides_the_cut(simulator: Simulator) -> None:
+def test_an_answer_that_ends_with_its_connection_hides_the_cut(simulator: FaultyGateway) -> None:
     answer = ask(simulator.base_url, order("x [fault:framing_close_delimited][fault:cut_inside_url]"))
     assert answer.complete
     assert b"DONE" not in answer.body
 
 
 @pytest.mark.parametrize("point", ["after_headers", "after_bytes:40"])
-def test_error_answers_are_cut_too(simulator: Simulator, point: str) -> None:
+def test_error_answers_are_cut_too(simulator: FaultyGateway, point: str) -> None:
     answer = ask(simulator.base_url, order(f"x [fault:http_500][fault:cut_{point}]"))
     assert (answer.status, answer.complete) == (500, False)
     assert len(answer.body) == int(point.partition(":")[2] or 0)
@@ -101,7 +101,7 @@ def test_error_answers_are_cut_too(simulator: Simulator, point: str) -> None:
     "faults",
     ["latency:30", "hang_before_headers", "hang_after_headers", "hang_after_url", "chunk_delay:30", "hostile_drip"],
 )
-def test_a_client_that_leaves_is_seen_at_once(simulator: Simulator, faults: str) -> None:
+def test_a_client_that_leaves_is_seen_at_once(simulator: FaultyGateway, faults: str) -> None:
     connection = open_request(simulator.base_url, order(f"x [fault:{faults}]"))
     assert simulator.ledger.wait_for(lambda ledger: ledger.billed)
     time.sleep(0.1)
@@ -115,7 +115,7 @@ def test_a_client_that_leaves_is_seen_at_once(simulator: Simulator, faults: str)
     assert simulator.ledger.wait_for(lambda ledger: ledger.posts and ledger.posts[0].finished)
 
 
-def test_a_client_that_leaves_in_its_upload_is_seen(simulator: Simulator) -> None:
+def test_a_client_that_leaves_in_its_upload_is_seen(simulator: FaultyGateway) -> None:
     connection = open_request(simulator.base_url, b"{" * 1000, length=2000)
     assert simulator.ledger.wait_for(lambda ledger: ledger.posts)
     connection.close()
@@ -124,21 +124,21 @@ def test_a_client_that_leaves_in_its_upload_is_seen(simulator: Simulator) -> Non
     assert (post.body_length, post.billed, post.body_received) == (1000, False, None)
 
 
-def test_a_slow_upload_slows_the_sender(simulator: Simulator) -> None:
+def test_a_slow_upload_slows_the_sender(simulator: FaultyGateway) -> None:
     simulator.script(["slow_upload:200000"])
     started = time.monotonic()
     assert ask(simulator.base_url, order("x" * 100_000)).status == 200
     assert time.monotonic() - started > 0.4
 
 
-def test_latency_goes_before_the_headers(simulator: Simulator) -> None:
+def test_latency_goes_before_the_headers(simulator: FaultyGateway) -> None:
     with contextlib.closing(open_request(simulator.base_url, order("x [latency:0.4]"))) as connection:
         started = time.monotonic()
         assert connection.recv(1) == b"H"
         assert time.monotonic() - started > 0.35
 
 
-def test_chunk_delay_goes_between_the_events(simulator: Simulator) -> None:
+def test_chunk_delay_goes_between_the_events(simulator: FaultyGateway) -> None:
     body = order("x [chunk_delay:0.2][fault:framing_usage]")
     with contextlib.closing(open_request(simulator.base_url, body)) as connection:
         arrivals = [time.monotonic() for _ in iter(lambda: b"0\r\n\r\n" in connection.recv(65536), True)]
@@ -147,7 +147,7 @@ def test_chunk_delay_goes_between_the_events(simulator: Simulator) -> None:
 
 
 def test_the_default_latency_is_the_simulators() -> None:
-    with Simulator(latency=0.8) as simulator:
+    with FaultyGateway(latency=0.8) as simulator:
         started = time.monotonic()
         ask(simulator.base_url, order())
         assert time.monotonic() - started >= 0.8

@@ -9,17 +9,17 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
-from pack.nanobanana.simulator import Simulator, family
+from gateway_faults import FaultyGateway, family
 from simulator.talk import Answer, ask, drain, get, opened, order
 
 
 @pytest.fixture(scope="module")
-def simulator() -> Iterator[Simulator]:
-    with Simulator(latency=0.0) as running:
+def simulator() -> Iterator[FaultyGateway]:
+    with FaultyGateway(latency=0.0) as running:
         yield running
 
 
-def result_url(simulator: Simulator, *faults: str) -> str:
+def result_url(simulator: FaultyGateway, *faults: str) -> str:
     answer = ask(simulator.base_url, order("x" + "".join(f"[fault:{fault}]" for fault in faults)))
     assert answer.status == 200, answer.body
     return answer.events[0]["media"]["outputs"][0]
@@ -44,7 +44,7 @@ def is_image(answer: Answer) -> bool:
     return answer.status == 200 and opened(answer.body).size == (688, 384)
 
 
-def test_a_plain_download(simulator: Simulator) -> None:
+def test_a_plain_download(simulator: FaultyGateway) -> None:
     url = result_url(simulator)
     answer = get(url)
     assert is_image(answer)
@@ -55,14 +55,14 @@ def test_a_plain_download(simulator: Simulator) -> None:
 
 
 @pytest.mark.parametrize("name", ["Authorization", "Cookie"])
-def test_keys_and_cookies_are_refused_and_noted(simulator: Simulator, name: str) -> None:
+def test_keys_and_cookies_are_refused_and_noted(simulator: FaultyGateway, name: str) -> None:
     url = result_url(simulator)
     simulator.ledger.clear()
     assert get(url, {name: "secret"}).status == 400
     assert simulator.ledger.violations == [f"{urlsplit(url).path}: {name} was sent"]
 
 
-def test_an_unknown_result_is_not_there(simulator: Simulator) -> None:
+def test_an_unknown_result_is_not_there(simulator: FaultyGateway) -> None:
     assert get(f"{simulator.base_url}/output/38fa5bcb-d055-40b0-9f04-5ef259c9131c.png").status == 404
     assert get(f"{simulator.base_url}/output/../../etc/passwd").status == 404
 
@@ -71,13 +71,13 @@ STATUSES = [name for name in family("download") if name.removeprefix("download_"
 
 
 @pytest.mark.parametrize("name", STATUSES)
-def test_a_status_strikes_so_many_times(simulator: Simulator, name: str) -> None:
+def test_a_status_strikes_so_many_times(simulator: FaultyGateway, name: str) -> None:
     url = result_url(simulator, f"{name}:2")
     status = int(name.removeprefix("download_"))
     assert [get(url).status for _ in range(4)] == [status, status, 200, 200]
 
 
-def test_faults_strike_one_after_the_other(simulator: Simulator) -> None:
+def test_faults_strike_one_after_the_other(simulator: FaultyGateway) -> None:
     url = result_url(simulator, "download_404:2", "download_html", "download_503")
     answers = [get(url) for _ in range(5)]
     assert [answer.status for answer in answers] == [404, 404, 200, 503, 200]
@@ -86,7 +86,7 @@ def test_faults_strike_one_after_the_other(simulator: Simulator) -> None:
 
 
 @pytest.mark.parametrize("name", ["download_short_body", "download_short_chunked"])
-def test_a_short_body_once(simulator: Simulator, name: str) -> None:
+def test_a_short_body_once(simulator: FaultyGateway, name: str) -> None:
     url = result_url(simulator, name)
     first, second = get(url), get(url)
     assert not first.complete
@@ -105,7 +105,7 @@ def test_a_short_body_once(simulator: Simulator, name: str) -> None:
         ("download_huge_length", "silent", True),
     ],
 )
-def test_connections_that_fail(simulator: Simulator, name: str, ending: str, some: bool | None) -> None:
+def test_connections_that_fail(simulator: FaultyGateway, name: str, ending: str, some: bool | None) -> None:
     data, seen = raw_download(result_url(simulator, name), timeout=0.5 if ending == "silent" else 10)
     assert seen == ending
     assert some in (None, bool(data))
@@ -113,7 +113,7 @@ def test_connections_that_fail(simulator: Simulator, name: str, ending: str, som
         assert b"Content-Length: 68719476736" in data
 
 
-def test_a_download_given_up_is_noted(simulator: Simulator) -> None:
+def test_a_download_given_up_is_noted(simulator: FaultyGateway) -> None:
     url = result_url(simulator, "download_hang")
     connection = open_download(url)
     simulator.ledger.wait_for(lambda ledger: ledger.downloads[-1].path == urlsplit(url).path)
@@ -123,13 +123,13 @@ def test_a_download_given_up_is_noted(simulator: Simulator) -> None:
     assert (simulator.ledger.downloads[-1].closed_early or 0) - left < 1
 
 
-def test_bodies_that_are_no_image(simulator: Simulator) -> None:
+def test_bodies_that_are_no_image(simulator: FaultyGateway) -> None:
     assert b"Just a moment" in get(result_url(simulator, "download_html")).body
     empty = get(result_url(simulator, "download_empty"))
     assert (empty.status, empty.body) == (200, b"")
 
 
-def test_headers_that_mislead(simulator: Simulator) -> None:
+def test_headers_that_mislead(simulator: FaultyGateway) -> None:
     wrong = get(result_url(simulator, "download_wrong_type"))
     assert is_image(wrong)
     assert wrong.headers["content-type"] == "text/html"
@@ -142,20 +142,20 @@ def test_headers_that_mislead(simulator: Simulator) -> None:
 
 
 @pytest.mark.parametrize("name", ["download_chunked", "download_no_length"])
-def test_other_transfers_bring_the_image(simulator: Simulator, name: str) -> None:
+def test_other_transfers_bring_the_image(simulator: FaultyGateway, name: str) -> None:
     answer = get(result_url(simulator, name))
     assert is_image(answer)
     assert "content-length" not in answer.headers
 
 
-def test_gzip_around_a_image(simulator: Simulator) -> None:
+def test_gzip_around_a_image(simulator: FaultyGateway) -> None:
     data, _ = raw_download(result_url(simulator, "download_gzip"), timeout=1)
     head, _, body = data.partition(b"\r\n\r\n")
     assert b"Content-Encoding: gzip" in head
     assert opened(gzip.decompress(body)).size == (688, 384)
 
 
-def test_slow_downloads(simulator: Simulator) -> None:
+def test_slow_downloads(simulator: FaultyGateway) -> None:
     url = result_url(simulator, "download_slow:50000")
     started = time.monotonic()
     answer = get(url)
@@ -172,7 +172,7 @@ def test_slow_downloads(simulator: Simulator) -> None:
 
 
 @pytest.mark.parametrize("name", ["download_endless", "download_gzip_bomb"])
-def test_downloads_without_end(simulator: Simulator, name: str) -> None:
+def test_downloads_without_end(simulator: FaultyGateway, name: str) -> None:
     data, ending = raw_download(result_url(simulator, name), most=4 << 20, timeout=10)
     assert ending == "more"
     assert len(data) >= 4 << 20
@@ -196,20 +196,20 @@ LOCATIONS = {
 
 
 @pytest.mark.parametrize("fault", LOCATIONS)
-def test_redirects_elsewhere(simulator: Simulator, fault: str) -> None:
+def test_redirects_elsewhere(simulator: FaultyGateway, fault: str) -> None:
     answer = get(result_url(simulator, fault))
     assert (answer.status, answer.headers.get("location")) == (302, LOCATIONS[fault])
 
 
 @pytest.mark.parametrize(("name", "times"), [("download_redirect", 1), ("download_redirect_chain:3", 3)])
-def test_redirects_to_the_image(simulator: Simulator, name: str, times: int) -> None:
+def test_redirects_to_the_image(simulator: FaultyGateway, name: str, times: int) -> None:
     url = result_url(simulator, name)
     answers = [get(url) for _ in range(times + 1)]
     assert [answer.headers.get("location") for answer in answers] == [url] * times + [None]
     assert is_image(answers[-1])
 
 
-def test_a_redirect_loop_and_a_relative_one(simulator: Simulator) -> None:
+def test_a_redirect_loop_and_a_relative_one(simulator: FaultyGateway) -> None:
     url = result_url(simulator, "download_redirect_loop")
     assert [get(url).headers["location"] for _ in range(8)] == [url] * 8
     url = result_url(simulator, "download_redirect_relative")
@@ -218,7 +218,7 @@ def test_a_redirect_loop_and_a_relative_one(simulator: Simulator) -> None:
 
 
 @pytest.mark.parametrize("name", family("url"))
-def test_every_form_of_a_url_leads_to_the_image(simulator: Simulator, name: str) -> None:
+def test_every_form_of_a_url_leads_to_the_image(simulator: FaultyGateway, name: str) -> None:
     url = result_url(simulator, name)
     assert is_image(get(url))
     assert {

@@ -6,13 +6,13 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from pack.nanobanana.simulator import Fault, Simulator, family
+from gateway_faults import Fault, FaultyGateway, family
 from simulator.talk import ask, order
 
 
 @pytest.fixture(scope="module")
-def simulator() -> Iterator[Simulator]:
-    with Simulator(latency=0.0) as running:
+def simulator() -> Iterator[FaultyGateway]:
+    with FaultyGateway(latency=0.0) as running:
         yield running
 
 
@@ -42,7 +42,7 @@ BILLED = {"http_504", "http_520", "http_524"}
 
 
 @pytest.mark.parametrize("name", family("status"))
-def test_every_status_answers_with_the_documented_body(simulator: Simulator, name: str) -> None:
+def test_every_status_answers_with_the_documented_body(simulator: FaultyGateway, name: str) -> None:
     answer = ask(simulator.base_url, order(f"x [fault:{name}]"))
     status, code = STATUSES.get(name, (int(name.removeprefix("http_")) if name.startswith("http_") else 0, ...))
     assert answer.status == status
@@ -54,7 +54,7 @@ def test_every_status_answers_with_the_documented_body(simulator: Simulator, nam
     assert post.billed is (name in BILLED)
 
 
-def test_a_status_takes_another_code(simulator: Simulator) -> None:
+def test_a_status_takes_another_code(simulator: FaultyGateway) -> None:
     answer = ask(simulator.base_url, order("x [fault:http_500:bad_response_body]"))
     assert (answer.status, answer.error["code"]) == (500, "bad_response_body")
 
@@ -78,7 +78,7 @@ BODIES = {
 
 
 @pytest.mark.parametrize("name", family("body"))
-def test_every_body_holds_the_words(simulator: Simulator, name: str) -> None:
+def test_every_body_holds_the_words(simulator: FaultyGateway, name: str) -> None:
     answer = ask(simulator.base_url, order(f"x [fault:http_502][fault:{name}]"))
     assert answer.status == 502
     if name == "body_empty":
@@ -90,12 +90,12 @@ def test_every_body_holds_the_words(simulator: Simulator, name: str) -> None:
         assert f"Bad gateway (request id: {simulator.ledger.posts[-1].request_id})" in BODIES[name](answer.body)
 
 
-def test_codes_that_are_no_strings(simulator: Simulator) -> None:
+def test_codes_that_are_no_strings(simulator: FaultyGateway) -> None:
     assert ask(simulator.base_url, order("x [fault:http_429][fault:body_code_number]")).error["code"] == 429
     assert ask(simulator.base_url, order("x [fault:http_429][fault:body_code_null]")).error["code"] is None
 
 
-def test_retry_after(simulator: Simulator) -> None:
+def test_retry_after(simulator: FaultyGateway) -> None:
     answer = ask(simulator.base_url, order("x [fault:http_429][fault:retry_after:7]"))
     assert answer.headers["retry-after"] == "7"
     answer = ask(simulator.base_url, order("x [fault:http_503][fault:retry_after_date:90]"))
@@ -106,7 +106,7 @@ def test_retry_after(simulator: Simulator) -> None:
     assert "retry-after" not in ask(simulator.base_url, order("x [fault:http_429]")).headers
 
 
-def test_a_late_error_is_an_event(simulator: Simulator) -> None:
+def test_a_late_error_is_an_event(simulator: FaultyGateway) -> None:
     answer = ask(simulator.base_url, order("x [fault:error_event]"))
     assert answer.status == 200
     assert b"[DONE]" not in answer.body
@@ -120,19 +120,19 @@ def test_a_late_error_is_an_event(simulator: Simulator) -> None:
 
 
 @pytest.mark.parametrize("stream", [True, False])
-def test_an_error_under_status_200(simulator: Simulator, stream: bool) -> None:
+def test_an_error_under_status_200(simulator: FaultyGateway, stream: bool) -> None:
     answer = ask(simulator.base_url, order("x [fault:error_in_200]", stream=stream))
     assert (answer.status, answer.error["code"]) == (200, "upstream_error")
 
 
-def test_the_key_comes_back_in_the_words(simulator: Simulator) -> None:
+def test_the_key_comes_back_in_the_words(simulator: FaultyGateway) -> None:
     answer = ask(simulator.base_url, order("x [fault:echo_key]"), {"Authorization": "Bearer sk-secret"})
     assert answer.status == 401
     assert "sk-secret" in answer.error["message"]
 
 
 def test_credit_runs_out() -> None:
-    with Simulator(latency=0.0, credit=3) as simulator:
+    with FaultyGateway(latency=0.0, credit=3) as simulator:
         answers = [ask(simulator.base_url, order(f"x [pictures:{count}]")) for count in (1, 3, 2, 1)]
         assert [answer.status for answer in answers] == [200, 403, 200, 403]
         assert answers[1].error["code"] == "insufficient_user_quota"
@@ -140,7 +140,7 @@ def test_credit_runs_out() -> None:
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_the_post_is_redirected(simulator: Simulator, status: int) -> None:
+def test_the_post_is_redirected(simulator: FaultyGateway, status: int) -> None:
     answer = ask(simulator.base_url, order(f"x [fault:redirect_{status}]"))
     assert (answer.status, answer.headers["location"]) == (status, f"{simulator.base_url}/v1/chat/completions")
     answer = ask(simulator.base_url, order(f"x [fault:redirect_{status}:http://127.0.0.1:9/v1]"))
@@ -148,7 +148,7 @@ def test_the_post_is_redirected(simulator: Simulator, status: int) -> None:
     assert not simulator.ledger.posts[-1].billed
 
 
-def test_an_early_413_leaves_the_body_unread(simulator: Simulator) -> None:
+def test_an_early_413_leaves_the_body_unread(simulator: FaultyGateway) -> None:
     simulator.script(["http_413_early"])
     answer = ask(simulator.base_url, order())
     assert answer.status == 413
@@ -156,7 +156,7 @@ def test_an_early_413_leaves_the_body_unread(simulator: Simulator) -> None:
 
 
 def test_a_script_goes_step_by_step() -> None:
-    with Simulator(latency=0.0) as simulator:
+    with FaultyGateway(latency=0.0) as simulator:
         simulator.script(["http_500", None, ["http_429", "retry_after:3"], Fault("shape_markdown")])
         answers = [ask(simulator.base_url, order()) for _ in range(5)]
         assert [answer.status for answer in answers] == [500, 200, 429, 200, 200]
@@ -166,7 +166,7 @@ def test_a_script_goes_step_by_step() -> None:
 
 
 def test_faults_hold_for_every_request_until_replaced() -> None:
-    with Simulator(latency=0.0, faults=["http_500"]) as simulator:
+    with FaultyGateway(latency=0.0, faults=["http_500"]) as simulator:
         assert [ask(simulator.base_url, order()).status for _ in range(2)] == [500, 500]
         simulator.set_faults("http_503")
         assert ask(simulator.base_url, order()).status == 503
@@ -174,14 +174,14 @@ def test_faults_hold_for_every_request_until_replaced() -> None:
         assert ask(simulator.base_url, order()).status == 200
 
 
-def test_markers_are_taken_out_of_the_prompt(simulator: Simulator) -> None:
+def test_markers_are_taken_out_of_the_prompt(simulator: FaultyGateway) -> None:
     ask(simulator.base_url, order("a cat [fault:shape_markdown] on a mat [latency:0][pictures:2]"))
     post = simulator.ledger.posts[-1]
     assert post.faults == ("shape_markdown", "latency:0", "pictures:2")
     assert len(post.image_urls) == 2
 
 
-def test_markers_for_the_first_calls(simulator: Simulator) -> None:
+def test_markers_for_the_first_calls(simulator: FaultyGateway) -> None:
     prompt = "unlucky [fault:http_500][times:2]"
     assert [ask(simulator.base_url, order(prompt)).status for _ in range(4)] == [500, 500, 200, 200]
     assert ask(simulator.base_url, order(prompt + " other")).status == 500
@@ -190,21 +190,21 @@ def test_markers_for_the_first_calls(simulator: Simulator) -> None:
 @pytest.mark.parametrize(
     "marker", ["[fault:no_such]", "[latency:soon]", "[fault:cut_mid_body]", "[fault:pictures:1:2]"]
 )
-def test_markers_that_make_no_sense_are_refused(simulator: Simulator, marker: str) -> None:
+def test_markers_that_make_no_sense_are_refused(simulator: FaultyGateway, marker: str) -> None:
     answer = ask(simulator.base_url, order(f"x {marker}"))
     assert answer.status == 400
     assert "In the prompt" in answer.error["message"]
 
 
 def test_markers_can_be_off() -> None:
-    with Simulator(latency=0.0, markers=False) as simulator:
+    with FaultyGateway(latency=0.0, markers=False) as simulator:
         assert ask(simulator.base_url, order("x [fault:http_500]")).status == 200
 
 
 @pytest.mark.parametrize("text", ["nothing", "http_999", "latency:1:2", "latency:fast", ""])
 def test_faults_that_do_not_exist_are_errors_at_once(text: str) -> None:
     with pytest.raises(ValueError):
-        Simulator(faults=[text])
+        FaultyGateway(faults=[text])
 
 
 def test_faults_are_read_and_written_alike() -> None:

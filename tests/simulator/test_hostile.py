@@ -8,9 +8,9 @@ import zlib
 from collections.abc import Iterator
 
 import pytest
-from pack.nanobanana.simulator import Simulator, family
-from pack.nanobanana.simulator.hostile import ANSWERS, RAW, gzip_bomb
-from pack.nanobanana.simulator.results import HOSTILE_URLS
+from gateway_faults import FaultyGateway, family
+from gateway_faults.hostile import ANSWERS, RAW, gzip_bomb
+from gateway_faults.results import HOSTILE_URLS
 from simulator.talk import ask, dechunked, drain, gathered, open_request, order, read_events
 
 ENDLESS = (
@@ -24,19 +24,19 @@ ENDLESS = (
 
 
 @pytest.fixture(scope="module")
-def simulator() -> Iterator[Simulator]:
-    with Simulator(latency=0.0) as running:
+def simulator() -> Iterator[FaultyGateway]:
+    with FaultyGateway(latency=0.0) as running:
         yield running
 
 
-def raw(simulator: Simulator, name: str, most: int = 1 << 24, timeout: float = 0.5) -> tuple[bytes, str]:
+def raw(simulator: FaultyGateway, name: str, most: int = 1 << 24, timeout: float = 0.5) -> tuple[bytes, str]:
     with contextlib.closing(open_request(simulator.base_url, order(f"x [fault:{name}]"))) as connection:
         connection.settimeout(timeout)
         return drain(connection, most)
 
 
 @pytest.mark.parametrize("name", ENDLESS)
-def test_answers_without_end(simulator: Simulator, name: str) -> None:
+def test_answers_without_end(simulator: FaultyGateway, name: str) -> None:
     data, ending = raw(simulator, name, most=2 << 20, timeout=10)
     assert ending == "more"
     text = dechunked(data[: 1 << 20])
@@ -49,7 +49,7 @@ def test_answers_without_end(simulator: Simulator, name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "least", "most"), [("hostile_drip", 1, 3), ("hostile_endless_waiting", 8, 8)])
-def test_answers_that_crawl(simulator: Simulator, name: str, least: int, most: int) -> None:
+def test_answers_that_crawl(simulator: FaultyGateway, name: str, least: int, most: int) -> None:
     with contextlib.closing(open_request(simulator.base_url, order(f"x [fault:{name}]"))) as connection:
         connection.settimeout(0.1)
         parts: list[bytes] = []
@@ -60,7 +60,7 @@ def test_answers_that_crawl(simulator: Simulator, name: str, least: int, most: i
     assert least <= len(dechunked(b"".join(parts))) <= most
 
 
-def test_the_gzip_bomb_unpacks_to_64_mib_a_member(simulator: Simulator) -> None:
+def test_the_gzip_bomb_unpacks_to_64_mib_a_member(simulator: FaultyGateway) -> None:
     assert len(gzip_bomb()) < 200_000
     assert len(gzip.decompress(gzip_bomb())) == 64 << 20
     data, _ = raw(simulator, "hostile_gzip_bomb", timeout=10, most=1 << 19)
@@ -69,7 +69,7 @@ def test_the_gzip_bomb_unpacks_to_64_mib_a_member(simulator: Simulator) -> None:
     assert first == b" " * (1 << 20)
 
 
-def test_depths(simulator: Simulator) -> None:
+def test_depths(simulator: FaultyGateway) -> None:
     text = ask(simulator.base_url, order("x [fault:hostile_deep_json]")).body
     assert text.count(b"{") == text.count(b"}") == 2000
     lists = ask(simulator.base_url, order("x [fault:hostile_deep_lists]")).body
@@ -77,20 +77,20 @@ def test_depths(simulator: Simulator) -> None:
         json.loads(read_events(lists)[0])
 
 
-def test_many_urls(simulator: Simulator) -> None:
+def test_many_urls(simulator: FaultyGateway) -> None:
     message = gathered(ask(simulator.base_url, order("x [fault:hostile_many_urls]")).events)
     assert len(set(message.top["media"]["outputs"])) == len(message.content.split("\n")) == 5000
 
 
 @pytest.mark.parametrize("name", ["hostile_invalid_utf8", "hostile_not_json", "hostile_html", "hostile_binary"])
-def test_answers_that_cannot_be_parsed(simulator: Simulator, name: str) -> None:
+def test_answers_that_cannot_be_parsed(simulator: FaultyGateway, name: str) -> None:
     answer = ask(simulator.base_url, order(f"x [fault:{name}]"))
     assert answer.status == 200
     with pytest.raises(ValueError):
         json.loads(answer.body.partition(b"\n\n")[0].removeprefix(b"data: "))
 
 
-def test_values_that_surprise(simulator: Simulator) -> None:
+def test_values_that_surprise(simulator: FaultyGateway) -> None:
     answer = ask(simulator.base_url, order("x [fault:hostile_wrong_types]"))
     assert len(answer.events) == 15
     assert "\ud800" in gathered(ask(simulator.base_url, order("x [fault:hostile_lone_surrogate]")).events).content
@@ -101,14 +101,14 @@ def test_values_that_surprise(simulator: Simulator) -> None:
 
 
 @pytest.mark.parametrize("name", RAW)
-def test_answers_that_are_hardly_http(simulator: Simulator, name: str) -> None:
+def test_answers_that_are_hardly_http(simulator: FaultyGateway, name: str) -> None:
     data, ending = raw(simulator, name, timeout=5)
     assert ending == "closed"
     assert data == RAW[name][0]
 
 
 @pytest.mark.parametrize("name", HOSTILE_URLS)
-def test_hostile_urls_are_named_as_they_are(simulator: Simulator, name: str) -> None:
+def test_hostile_urls_are_named_as_they_are(simulator: FaultyGateway, name: str) -> None:
     (url,) = ask(simulator.base_url, order(f"x [fault:{name}]")).events[0]["media"]["outputs"]
     assert url == HOSTILE_URLS[name][0]
     markdown = gathered(ask(simulator.base_url, order(f"x [fault:{name}][fault:shape_markdown]")).events)

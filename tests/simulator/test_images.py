@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from pack.nanobanana.simulator import Simulator, family
-from pack.nanobanana.simulator.images import VARIANTS, bomb
+from gateway_faults import FaultyGateway, family
+from gateway_faults.images import VARIANTS, bomb
 from PIL import Image, ImageOps, UnidentifiedImageError
 from simulator.talk import ask, get, opened, order
 
@@ -53,8 +53,8 @@ BROKEN = (
 
 
 @pytest.fixture(scope="module")
-def simulator() -> Iterator[Simulator]:
-    with Simulator(latency=0.0) as running:
+def simulator() -> Iterator[FaultyGateway]:
+    with FaultyGateway(latency=0.0) as running:
         yield running
 
 
@@ -118,7 +118,7 @@ def test_the_bomb_is_small_and_huge() -> None:
 
 
 @pytest.mark.parametrize("name", ["picture_webp", "picture_html", "picture_empty", "picture_smaller"])
-def test_variants_are_served(simulator: Simulator, name: str) -> None:
+def test_variants_are_served(simulator: FaultyGateway, name: str) -> None:
     url = ask(simulator.base_url, order(f"x [fault:{name}]")).events[0]["media"]["outputs"][0]
     answer = get(url)
     assert answer.status == 200
@@ -130,6 +130,6 @@ def test_variants_are_served(simulator: Simulator, name: str) -> None:
     }[name]
 
 
-def test_variants_go_into_data_urls_too(simulator: Simulator) -> None:
+def test_variants_go_into_data_urls_too(simulator: FaultyGateway) -> None:
     answer = ask(simulator.base_url, order("x [fault:picture_alpha][fault:shape_bare_data_url]"))
     assert answer.events[0]["choices"][0]["delta"]["content"].startswith("data:image/png;base64,iVBOR")

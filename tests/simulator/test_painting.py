@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from pack.nanobanana.simulator import Simulator
+from gateway_faults import FaultyGateway
+from gateway_faults.images import encode
 from pack.nanobanana.simulator.catalog import MODELS, RATIOS, pixels
-from pack.nanobanana.simulator.images import encode
 from pack.nanobanana.simulator.lettering import legible, wrapped
 from pack.nanobanana.simulator.painting import Subject, paint
 from PIL import Image, ImageChops, ImageFont
@@ -25,8 +25,8 @@ PUBLISHED = {
 
 
 @pytest.fixture(scope="module")
-def simulator() -> Iterator[Simulator]:
-    with Simulator(latency=0.0) as running:
+def simulator() -> Iterator[FaultyGateway]:
+    with FaultyGateway(latency=0.0) as running:
         yield running
 
 
@@ -39,14 +39,14 @@ def test_the_table_is_the_published_one(model: str) -> None:
 
 @pytest.mark.parametrize("ratio", RATIOS)
 @pytest.mark.parametrize("model", ["NanoBanana", "NanoBanana2-0.5K"])
-def test_images_have_the_pixels_of_model_and_ratio(simulator: Simulator, model: str, ratio: str) -> None:
+def test_images_have_the_pixels_of_model_and_ratio(simulator: FaultyGateway, model: str, ratio: str) -> None:
     body = order(model=model, extra_body={"google": {"image_config": {"aspect_ratio": ratio}}})
     url = ask(simulator.base_url, body).events[0]["media"]["outputs"][0]
     assert opened(get(url).body).size == pixels(model, ratio)
 
 
 @pytest.mark.parametrize(("name", "kind"), [("jpeg", "JPEG"), ("png", "PNG"), ("webp", "WEBP")])
-def test_images_have_the_format_asked_for(simulator: Simulator, name: str, kind: str) -> None:
+def test_images_have_the_format_asked_for(simulator: FaultyGateway, name: str, kind: str) -> None:
     url = ask(simulator.base_url, order(output_format=name)).events[0]["media"]["outputs"][0]
     answer = get(url)
     assert opened(answer.body).format == kind
@@ -90,7 +90,7 @@ def test_threads_do_not_disturb_each_other() -> None:
             assert together == alone
 
 
-def test_equal_orders_get_variations(simulator: Simulator) -> None:
+def test_equal_orders_get_variations(simulator: FaultyGateway) -> None:
     urls = [ask(simulator.base_url, order("vary")).events[0]["media"]["outputs"][0] for _ in range(2)]
     first, second = (opened(get(url).body) for url in urls)
     assert difference(first, second) > 5
@@ -159,7 +159,7 @@ def test_further_inputs_are_seen_as_insets() -> None:
         assert (pixels == colour).all(axis=-1).sum() > 2000
 
 
-def test_fourteen_inputs_fit(simulator: Simulator) -> None:
+def test_fourteen_inputs_fit(simulator: FaultyGateway) -> None:
     images = [data_url(Image.new("RGB", (40, 30), (index * 18, 255, 0)), "PNG") for index in range(14)]
     url = ask(simulator.base_url, edit("x", *images, output_format="png")).events[0]["media"]["outputs"][0]
     pixels = np.asarray(opened(get(url).body).convert("RGB")).reshape(-1, 3)
@@ -167,7 +167,7 @@ def test_fourteen_inputs_fit(simulator: Simulator) -> None:
         assert (pixels == (index * 18, 255, 0)).all(axis=-1).sum() > 100
 
 
-def test_a_image_that_is_not_fetched_becomes_a_card(simulator: Simulator) -> None:
+def test_a_image_that_is_not_fetched_becomes_a_card(simulator: FaultyGateway) -> None:
     plain, card = (
         opened(get(ask(simulator.base_url, body).events[0]["media"]["outputs"][0]).body)
         for body in (order("x"), edit("x", "https://example.com/cat.jpg"))

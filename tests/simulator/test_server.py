@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 import pack.nanobanana.simulator as package
 import pytest
 import trustme
-from pack.nanobanana.simulator import FAULTS, Simulator, connection, in_process
+from gateway_faults import FAULTS, FaultyGateway
+from pack.nanobanana.simulator import connection, in_process
 from simulator.talk import ask, drain, edit, get, open_request, order
 
 SOURCE = Path(package.__file__).parent
@@ -34,14 +35,14 @@ def simulator_threads() -> list[threading.Thread]:
 
 
 @pytest.fixture(scope="module")
-def shared() -> Iterator[Simulator]:
-    with Simulator(latency=0.0) as running:
+def shared() -> Iterator[FaultyGateway]:
+    with FaultyGateway(latency=0.0) as running:
         yield running
 
 
 @pytest.fixture
-def simulator() -> Iterator[Simulator]:
-    with Simulator(latency=0.0) as running:
+def simulator() -> Iterator[FaultyGateway]:
+    with FaultyGateway(latency=0.0) as running:
         yield running
 
 
@@ -57,7 +58,7 @@ def test_it_imports_nothing_of_ours() -> None:
 
 def test_stop_ends_every_thread_and_connection() -> None:
     before = set(simulator_threads())
-    simulator = Simulator(latency=60).start()
+    simulator = FaultyGateway(latency=60).start()
     port = urlsplit(simulator.base_url).port
     hanging = [open_request(simulator.base_url, order(f"x{number}")) for number in range(5)]
     idle = socket.create_connection(("127.0.0.1", port or 0))
@@ -79,7 +80,7 @@ def test_stop_ends_every_thread_and_connection() -> None:
 
 
 def test_a_connection_that_a_stop_ends_is_no_client_that_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    simulator = Simulator(latency=60).start()
+    simulator = FaultyGateway(latency=60).start()
     stopping = simulator._state.stopping  # pyright: ignore[reportPrivateUsage]
 
     def ended_by_the_stop(_: socket.socket) -> bool:
@@ -95,7 +96,7 @@ def test_a_connection_that_a_stop_ends_is_no_client_that_left(monkeypatch: pytes
 
 
 def test_stop_twice_and_start_again() -> None:
-    simulator = Simulator(latency=0.0).start()
+    simulator = FaultyGateway(latency=0.0).start()
     with pytest.raises(RuntimeError):
         simulator.start()
     simulator.stop()
@@ -105,7 +106,7 @@ def test_stop_twice_and_start_again() -> None:
 
 
 def test_many_at_once() -> None:
-    with Simulator(latency=0.5) as simulator:
+    with FaultyGateway(latency=0.5) as simulator:
         started = time.monotonic()
         threads = [threading.Thread(target=ask, args=(simulator.base_url, order(f"x{n}"))) for n in range(12)]
         for thread in threads:
@@ -120,7 +121,7 @@ def test_many_at_once() -> None:
     assert len({post.request_id for post in posts}) == 12
 
 
-def test_connections_are_kept_alive(simulator: Simulator) -> None:
+def test_connections_are_kept_alive(simulator: FaultyGateway) -> None:
     connection = http.client.HTTPConnection(urlsplit(simulator.base_url).netloc, timeout=10)
     with contextlib.closing(connection):
         for prompt in ("one", "two", "three [fault:http_500]", "four"):
@@ -130,7 +131,7 @@ def test_connections_are_kept_alive(simulator: Simulator) -> None:
     assert [post.status for post in simulator.ledger.posts] == [200, 200, 500, 200]
 
 
-def test_the_ledger_tells_what_came(simulator: Simulator) -> None:
+def test_the_ledger_tells_what_came(simulator: FaultyGateway) -> None:
     body = order("a [fault:shape_markdown] cat")
     before = time.monotonic()
     ask(simulator.base_url, body, {"Authorization": "Bearer sk-1234", "X-Own": "yes"})
@@ -148,7 +149,7 @@ def test_the_ledger_tells_what_came(simulator: Simulator) -> None:
 
 
 def test_the_ledger_can_leave_bodies_out() -> None:
-    with Simulator(latency=0.0, keep_bodies=False) as simulator:
+    with FaultyGateway(latency=0.0, keep_bodies=False) as simulator:
         ask(simulator.base_url, order())
         assert simulator.ledger.posts[0].body is None
 
@@ -161,7 +162,7 @@ def test_the_ledger_is_bounded() -> None:
     assert ledger.requests[-1].number == 20_001
 
 
-def test_other_routes(simulator: Simulator) -> None:
+def test_other_routes(simulator: FaultyGateway) -> None:
     models = get(f"{simulator.base_url}/v1/models").json
     assert [model["id"] for model in models["data"]][:2] == ["NanoBanana", "NanoBananaPro-1K"]
     assert len(models["data"]) == 8
@@ -175,7 +176,7 @@ def test_other_routes(simulator: Simulator) -> None:
 
 
 @pytest.mark.parametrize("path", ["/chat/completions", "/v1/v1/chat/completions", "/v1/chat/completions/"])
-def test_a_wrong_path_is_not_the_endpoint(simulator: Simulator, path: str) -> None:
+def test_a_wrong_path_is_not_the_endpoint(simulator: FaultyGateway, path: str) -> None:
     connection = http.client.HTTPConnection(urlsplit(simulator.base_url).netloc, timeout=10)
     with contextlib.closing(connection):
         connection.request("POST", path, json.dumps(order("x" * 3_000_000)))
@@ -186,13 +187,13 @@ def test_a_wrong_path_is_not_the_endpoint(simulator: Simulator, path: str) -> No
 
 
 def test_the_list_of_models_needs_the_key_too() -> None:
-    with Simulator(api_key="sk-right") as simulator:
+    with FaultyGateway(api_key="sk-right") as simulator:
         url = f"{simulator.base_url}/v1/models"
         assert get(url).status == get(url, {"Authorization": "Bearer sk-wrong"}).status == 401
         assert get(url, {"Authorization": "Bearer sk-right"}).status == 200
 
 
-def test_faults_of_the_list_of_models(simulator: Simulator) -> None:
+def test_faults_of_the_list_of_models(simulator: FaultyGateway) -> None:
     url = f"{simulator.base_url}/v1/models"
     for name, status in (("models_404", 404), ("models_500", 500), ("models_html", 200)):
         simulator.set_faults(name)
@@ -206,7 +207,7 @@ def test_faults_of_the_list_of_models(simulator: Simulator) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(set(FAULTS) - NOT_IN_PROMPTS))
-def test_every_fault_works_by_its_name_alone(shared: Simulator, name: str) -> None:
+def test_every_fault_works_by_its_name_alone(shared: FaultyGateway, name: str) -> None:
     # With an image, so that an edit goes the same way; pytest turns an exception in a server's thread into an error.
     shared.ledger.clear()
     body = edit(f"x [fault:{name}]", "https://example.com/cat.jpg")
@@ -230,8 +231,8 @@ def test_one_simulator_for_the_process() -> None:
     threads = set(simulator_threads())
     urls = {in_process() for _ in range(3)}
     (url,) = urls
-    answer = ask(url, order("x [latency:0]"))
-    assert answer.status == 200
+    answer = ask(url, order("x [fault:http_400]"))
+    assert answer.status == 200, "a marker is mere text"
     assert b"\xe6\x8e\x92\xe9\x98\x9f" in answer.body
     assert all(thread.daemon for thread in set(simulator_threads()) - threads)
 
@@ -241,7 +242,7 @@ def test_https() -> None:
     server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
     authority.issue_cert("127.0.0.1").configure_cert(server)
     authority.configure_trust(client)
-    with Simulator(latency=0.0, ssl_context=server) as simulator:
+    with FaultyGateway(latency=0.0, ssl_context=server) as simulator:
         assert simulator.base_url.startswith("https://")
         connection = http.client.HTTPSConnection(urlsplit(simulator.base_url).netloc, timeout=10, context=client)
         with contextlib.closing(connection):
@@ -261,29 +262,22 @@ def run_cli(*arguments: str) -> subprocess.Popen[str]:
 
 
 def test_the_command_serves_until_it_is_interrupted() -> None:
-    with run_cli("--port", "0", "--fault", "shape_markdown", "--latency", "0") as process:
+    with run_cli("--port", "0", "--latency", "0") as process:
         assert process.stdout is not None
         line = process.stdout.readline()
         url = line.split()[3]
-        assert b"![image]" in ask(url, order()).body
+        assert b'"media":{"outputs":["http' in ask(url, order()).body
         process.send_signal(signal.SIGINT)
         output, errors = process.communicate(timeout=10)
     assert (process.returncode, errors) == (0, "")
     assert output == "Ended.\n"
 
 
-def test_the_command_lists_every_fault() -> None:
-    with run_cli("--list-faults") as process:
-        output, _ = process.communicate(timeout=10)
-    assert len(output.splitlines()) == len(FAULTS)
-    assert "cut_after_bytes:<bytes=100>" in output
-
-
 def test_the_command_says_what_is_wrong() -> None:
-    with run_cli("--port", "0", "--fault", "no_such") as process:
+    with run_cli("--host", "203.0.113.1") as process:
         _, errors = process.communicate(timeout=10)
     assert process.returncode == 2
-    assert errors == "The simulator cannot start: There is no fault 'no_such'\n"
+    assert errors.startswith("The simulator cannot start: ")
 
 
 def test_the_packs_own_command_passes_the_options_on() -> None:

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from gateway_faults import FaultyGateway
 from pack.nanobanana import catalog
-from pack.nanobanana.simulator import Simulator, validation
 from pack.nanobanana.simulator import catalog as simulated
+from pack.nanobanana.simulator import validation
 from PIL import Image
 from simulator.talk import IMAGE_EXAMPLE, TEXT_EXAMPLE, ask, data_url, edit, order
 
@@ -16,19 +17,19 @@ IMAGE = data_url(Image.new("RGB", (6, 4), "red"))
 
 
 @pytest.fixture(scope="module")
-def simulator() -> Iterator[Simulator]:
-    with Simulator(latency=0.0) as running:
+def simulator() -> Iterator[FaultyGateway]:
+    with FaultyGateway(latency=0.0) as running:
         yield running
 
 
 @pytest.mark.parametrize("example", [TEXT_EXAMPLE, IMAGE_EXAMPLE], ids=["text", "image"])
-def test_the_pages_own_examples_are_accepted_verbatim(simulator: Simulator, example: dict[str, Any]) -> None:
+def test_the_pages_own_examples_are_accepted_verbatim(simulator: FaultyGateway, example: dict[str, Any]) -> None:
     answer = ask(simulator.base_url, example)
     assert answer.status == 200, answer.body
     assert answer.events[-1]["media"]["outputs"]
 
 
-def test_the_pages_table_is_accepted(simulator: Simulator) -> None:
+def test_the_pages_table_is_accepted(simulator: FaultyGateway) -> None:
     body = order(extra_body=None, aspect_ratio="21:9", output_format="webp")
     assert ask(simulator.base_url, body).status == 200
 
@@ -99,7 +100,7 @@ BAD = {
 }
 
 
-def test_what_clients_of_any_such_api_send_is_taken(simulator: Simulator) -> None:
+def test_what_clients_of_any_such_api_send_is_taken(simulator: FaultyGateway) -> None:
     usual = {"n": 1, "temperature": 0.7, "user": "me", "stream_options": {"include_usage": True}, "max_tokens": 4096}
     answer = ask(simulator.base_url, {**order(extra_body=None), **usual})
     assert answer.status == 200
@@ -109,7 +110,7 @@ def test_what_clients_of_any_such_api_send_is_taken(simulator: Simulator) -> Non
 
 @pytest.mark.parametrize("dialect", list(catalog.DIALECTS))
 def test_each_dialect_wants_its_ratio(dialect: str) -> None:
-    with Simulator(latency=0, dialect=dialect) as served:
+    with FaultyGateway(latency=0, dialect=dialect) as served:
         assert ask(served.base_url, order(extra_body=None)).status == 400
 
 
@@ -127,7 +128,7 @@ def test_simulator_and_catalog_know_the_same_models() -> None:
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_what_the_page_does_not_document_is_refused(simulator: Simulator, name: str) -> None:
+def test_what_the_page_does_not_document_is_refused(simulator: FaultyGateway, name: str) -> None:
     answer = ask(simulator.base_url, BAD[name])
     assert answer.status == 400
     assert set(answer.error) == {"message", "type", "param", "code"}
@@ -139,18 +140,18 @@ def test_what_the_page_does_not_document_is_refused(simulator: Simulator, name: 
     assert post.request_id in answer.error["message"]
 
 
-def test_as_many_images_as_the_models_take(simulator: Simulator) -> None:
+def test_as_many_images_as_the_models_take(simulator: FaultyGateway) -> None:
     assert ask(simulator.base_url, edit("x", *[IMAGE] * 3, model="NanoBanana")).status == 200
     assert ask(simulator.base_url, edit("x", *[IMAGE] * 14)).status == 200
     assert simulator.ledger.posts[-1].input_images == 14
 
 
 @pytest.mark.parametrize("name", ["PNG", "JPEG", "WEBP"])
-def test_each_input_format_is_decoded(simulator: Simulator, name: str) -> None:
+def test_each_input_format_is_decoded(simulator: FaultyGateway, name: str) -> None:
     assert ask(simulator.base_url, edit("x", data_url(Image.new("RGB", (9, 5)), name))).status == 200
 
 
-def test_a_result_of_its_own_is_taken_as_input(simulator: Simulator) -> None:
+def test_a_result_of_its_own_is_taken_as_input(simulator: FaultyGateway) -> None:
     url = ask(simulator.base_url, order("first")).events[0]["media"]["outputs"][0]
     assert ask(simulator.base_url, edit("second", url)).status == 200
     assert ask(simulator.base_url, edit("second", url.replace("output/", "output/0"))).status == 400
@@ -176,7 +177,7 @@ DIALECTS = ("documented", "extra_body", "prompt_flags", "openrouter")
 def test_a_dialect_takes_its_own_and_any_takes_each(served: str, sent: str) -> None:
     # Flags in a prompt are plain text to a gateway that reads extra_body alone.
     accepted = served in (sent, "any") or (served, sent) == ("extra_body", "prompt_flags")
-    with Simulator(latency=0.0, dialect=served) as simulator:
+    with FaultyGateway(latency=0.0, dialect=served) as simulator:
         answer = ask(simulator.base_url, dialect_body(sent))
         assert answer.status == (200 if accepted else 400), answer.body
         if sent == "prompt_flags" and served in ("any", "prompt_flags"):
@@ -187,7 +188,7 @@ def test_a_dialect_takes_its_own_and_any_takes_each(served: str, sent: str) -> N
 def test_documented_needs_both_keys_of_the_table(missing: str) -> None:
     body = dialect_body("documented")
     del body[missing]
-    with Simulator(latency=0.0, dialect="documented") as simulator:
+    with FaultyGateway(latency=0.0, dialect="documented") as simulator:
         answer = ask(simulator.base_url, body)
         assert answer.status == 400
         assert answer.error["param"] == missing
@@ -197,7 +198,7 @@ def test_openrouter_checks_the_size_against_the_model() -> None:
     body = dialect_body("openrouter")
     wrong = copy.deepcopy(body)
     wrong["image_config"]["image_size"] = "4K"
-    with Simulator(latency=0.0, dialect="openrouter") as simulator:
+    with FaultyGateway(latency=0.0, dialect="openrouter") as simulator:
         assert ask(simulator.base_url, body).status == 200
         assert ask(simulator.base_url, wrong).status == 400
         assert ask(simulator.base_url, {**body, "modalities": ["text"]}).status == 400
@@ -205,7 +206,7 @@ def test_openrouter_checks_the_size_against_the_model() -> None:
 
 def test_an_unknown_dialect_is_an_error_at_once() -> None:
     with pytest.raises(ValueError, match="dialect"):
-        Simulator(dialect="latin")
+        FaultyGateway(dialect="latin")
 
 
 @pytest.mark.parametrize(
@@ -218,7 +219,7 @@ def test_an_unknown_dialect_is_an_error_at_once() -> None:
     ],
 )
 def test_only_the_set_key_is_accepted(headers: dict[str, str], status: int) -> None:
-    with Simulator(latency=0.0, api_key="sk-right") as simulator:
+    with FaultyGateway(latency=0.0, api_key="sk-right") as simulator:
         answer = ask(simulator.base_url, order(), headers)
         assert answer.status == status
         if status == 401:
@@ -228,22 +229,22 @@ def test_only_the_set_key_is_accepted(headers: dict[str, str], status: int) -> N
 
 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer whatever"}])
-def test_without_a_key_set_every_key_and_none_will_do(simulator: Simulator, headers: dict[str, str]) -> None:
+def test_without_a_key_set_every_key_and_none_will_do(simulator: FaultyGateway, headers: dict[str, str]) -> None:
     assert ask(simulator.base_url, order(), headers).status == 200
 
 
 def test_a_key_is_looked_at_before_the_request() -> None:
-    with Simulator(api_key="sk-right") as simulator:
+    with FaultyGateway(api_key="sk-right") as simulator:
         assert ask(simulator.base_url, b"{}").status == 401
 
 
 def test_too_large_a_body_is_refused() -> None:
-    with Simulator(latency=0.0, max_body=1000) as simulator:
+    with FaultyGateway(latency=0.0, max_body=1000) as simulator:
         assert ask(simulator.base_url, order("x" * 900)).status == 413
         assert ask(simulator.base_url, order("x" * 100)).status == 200
         assert len(simulator.ledger.billed) == 1
 
 
-def test_a_request_without_a_length_is_refused(simulator: Simulator) -> None:
+def test_a_request_without_a_length_is_refused(simulator: FaultyGateway) -> None:
     answer = ask(simulator.base_url, b"", {"Content-Length": "many"})
     assert answer.status == 411

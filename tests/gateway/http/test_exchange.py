@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 import trustme
 from gateway_calls import KEY, URL, RunningAsk
+from gateway_faults import FaultyGateway
 from pack.nanobanana.cancel import Cancelled, CancelToken, Deadline
 from pack.nanobanana.errors import GatewayError, StreamBroken, TimedOut, Unreachable
 from pack.nanobanana.gateway.answer.types import ImageUrl
 from pack.nanobanana.gateway.http.connect import connect, resolve
 from pack.nanobanana.settings.profile import Profile
-from pack.nanobanana.simulator import Simulator
 from servers import Peer, Proxy, RawServer, SocksProxy, closed_port, silent_port
 
 
@@ -46,8 +46,8 @@ def secured(authority: trustme.CA, *names: str) -> ssl.SSLContext:
 
 
 @contextlib.contextmanager
-def secure_simulator(authority: trustme.CA, *names: str) -> Iterator[Simulator]:
-    with Simulator(latency=0.05, ssl_context=secured(authority, *(names or ("127.0.0.1",)))) as simulator:
+def secure_simulator(authority: trustme.CA, *names: str) -> Iterator[FaultyGateway]:
+    with FaultyGateway(latency=0.05, ssl_context=secured(authority, *(names or ("127.0.0.1",)))) as simulator:
         yield simulator
 
 
@@ -229,16 +229,16 @@ def test_a_deadline_ends_a_secure_connection(authority: trustme.CA, trusted: Non
 
 
 @pytest.fixture
-def gateway() -> Iterator[Simulator]:
-    with Simulator(latency=0) as simulator:
+def gateway() -> Iterator[FaultyGateway]:
+    with FaultyGateway(latency=0) as simulator:
         yield simulator
 
 
-def port_of(simulator: Simulator) -> int:
+def port_of(simulator: FaultyGateway) -> int:
     return int(simulator.base_url.rpartition(":")[2])
 
 
-def test_http_goes_through_the_environments_proxy(gateway: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_http_goes_through_the_environments_proxy(gateway: FaultyGateway, monkeypatch: pytest.MonkeyPatch) -> None:
     with Proxy({"gateway.example": port_of(gateway)}) as proxy:
         monkeypatch.setenv("http_proxy", proxy.url)
         answer = ask("http://gateway.example").run()
@@ -277,14 +277,14 @@ def test_a_cancel_closes_a_tunnel(authority: trustme.CA, trusted: None, monkeypa
         assert simulator.ledger.wait_for(lambda ledger: ledger.posts[0].closed_early, 1)
 
 
-def test_no_proxy_is_honoured(gateway: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_proxy_is_honoured(gateway: FaultyGateway, monkeypatch: pytest.MonkeyPatch) -> None:
     with closed_port() as nobody:
         monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{nobody}")
         monkeypatch.setenv("no_proxy", "127.0.0.1")
         assert len(ask(gateway.base_url).run().images) == 1
 
 
-def test_a_proxy_that_is_down_is_said(gateway: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_that_is_down_is_said(gateway: FaultyGateway, monkeypatch: pytest.MonkeyPatch) -> None:
     with closed_port() as nobody:
         monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{nobody}")
         submission = ask(gateway.base_url)
@@ -330,14 +330,14 @@ def test_a_malformed_proxy_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     assert error.billed == "no"
 
 
-def test_a_socks_proxy(gateway: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_socks_proxy(gateway: FaultyGateway, monkeypatch: pytest.MonkeyPatch) -> None:
     with SocksProxy({"gateway.example": port_of(gateway)}) as proxy:
         monkeypatch.setenv("all_proxy", proxy.url)
         assert len(ask("http://gateway.example").run().images) == 1
         assert proxy.seen == ["gateway.example:80"]
 
 
-def test_cancel_and_deadline_hold_behind_a_socks_proxy(gateway: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cancel_and_deadline_hold_behind_a_socks_proxy(gateway: FaultyGateway, monkeypatch: pytest.MonkeyPatch) -> None:
     gateway.set_faults("hang_after_headers")
     with SocksProxy({"gateway.example": port_of(gateway)}) as proxy:
         monkeypatch.setenv("all_proxy", proxy.url)

@@ -2,39 +2,37 @@
 
 from __future__ import annotations
 
-import hmac
 import time
-import uuid
 from collections.abc import Callable
 from dataclasses import replace
 
+from pack.nanobanana.simulator.answers import Identity, ServedImage
+from pack.nanobanana.simulator.connection import ClientLeft, Hangup, Peer, read_body
+from pack.nanobanana.simulator.conversation import Conversation
+from pack.nanobanana.simulator.errors import NO_CREDIT, TOO_LARGE, WRONG_KEY, Failure, Rejected, bad_request
+from pack.nanobanana.simulator.ledger import Post
+from pack.nanobanana.simulator.reply import head, send_whole
+from pack.nanobanana.simulator.results import encode
+from pack.nanobanana.simulator.validation import Order
+
 from .answering import plain_framing, plain_pieces, stream_pieces
-from .answers import Identity, Picture
-from .catalog import pixels
-from .connection import ClientLeft, Hangup, Peer, read_body
-from .failures import NO_CREDIT, NO_KEY, TOO_LARGE, UNBILLED_CODES, WRONG_KEY, Failure, Rejected, bad_request
+from .failures import UNBILLED_CODES
 from .faults import read_markers
 from .framing import Piece
 from .hostile import ANSWERS, RAW
-from .images import VARIANTS, encode
-from .inputs import InputImage, decode_image
-from .ledger import Post
-from .painting import Subject, paint
+from .images import VARIANTS
 from .plan import Plan, Stop
-from .reply import Headers, cut_offset, halt, head, send_body, send_endless, send_whole
-from .state import State
-from .validation import Order, read_order
+from .reply import cut_offset, halt, send_body, send_endless
+from .state import FaultyState
 
 
-class Exchange:
+class FaultyConversation(Conversation):
     """Serves one POST. `read(n)` gives at most n bytes of its body."""
 
-    def __init__(self, state: State, peer: Peer, entry: Post, read: Callable[[int], bytes], length: int) -> None:
-        self._state = state
-        self._peer = peer
-        self._entry = entry
-        self._read = read
-        self._length = length
+    _state: FaultyState
+
+    def __init__(self, state: FaultyState, peer: Peer, entry: Post, read: Callable[[int], bytes], length: int) -> None:
+        super().__init__(state, peer, entry, read, length)
         self._plan = Plan()
 
     def run(self) -> None:
@@ -76,27 +74,8 @@ class Exchange:
         return raw
 
     def _accept(self, raw: bytes) -> Order:
-        settings = self._state.settings
-        self._authorize(settings.api_key)
-        if settings.max_body is not None and len(raw) > settings.max_body:
-            raise Rejected(TOO_LARGE)
-        body, order = read_order(raw, settings.dialect)
-        kept = body if settings.keep_bodies else None
-        self._state.ledger.note(
-            self._entry, body=kept, prompt=order.prompt, model=order.model, input_images=len(order.images)
-        )
-        if settings.markers:
-            order = self._read_markers(order)
-        return replace(order, images=tuple(self._fetched(input_image) for input_image in order.images))
-
-    def _authorize(self, key: str | None) -> None:
-        given = self._entry.header("Authorization") or ""
-        if key is None:
-            return
-        if not given:
-            raise Rejected(NO_KEY)
-        if not hmac.compare_digest(given.encode(), f"Bearer {key}".encode()):
-            raise Rejected(WRONG_KEY)
+        order = super()._accept(raw)
+        return self._read_markers(order) if self._state.markers else order
 
     def _read_markers(self, order: Order) -> Order:
         try:
@@ -110,15 +89,6 @@ class Exchange:
             self._plan = self._plan.plus(markers.faults)
             self._note_faults()
         return replace(order, prompt=markers.text)
-
-    def _fetched(self, input_image: InputImage) -> InputImage:
-        """A URL of the simulator's own results as an image; any other is left unfetched."""
-        if input_image.image is None and input_image.url.startswith(self._state.base_url + "/output/"):
-            result = self._state.results.find(input_image.url)
-            if result is None:
-                raise bad_request(f"There is no image at {input_image.url}", "messages")
-            return decode_image(result.data, result.mime, "messages")
-        return input_image
 
     def _answer(self, order: Order) -> None:
         plan, peer = self._plan, self._peer
@@ -147,7 +117,7 @@ class Exchange:
             self._bill()
         deadline = waited_from + (self._state.settings.latency if asked is None else asked)
         raw, hostile = plan.last("hostile_raw"), plan.last("hostile")
-        identity = Identity(f"chatcmpl_{uuid.uuid4().hex}", int(time.time()), "NanoBananaPro-8K")
+        identity = self._identity()
         if raw or hostile:
             peer.pause(deadline - time.monotonic())
             self._hostile(raw.name if raw else "", hostile.name if hostile else "", identity)
@@ -155,9 +125,6 @@ class Exchange:
         images = [] if plan.of("empty") or error else self._images(order, count)
         self._state.ledger.note(self._entry, image_urls=tuple(input_image.url for input_image in images))
         self._respond(order, identity, images, deadline)
-
-    def _bill(self) -> None:
-        self._state.ledger.note(self._entry, billed=True)
 
     def _redirect(self, status: int, url: str) -> None:
         self._state.ledger.note(self._entry, status=status, redirected=True)
@@ -177,26 +144,23 @@ class Exchange:
             headers.append(("Content-Encoding", "gzip"))
         send_endless(self._peer, headers, pieces(identity))
 
-    def _images(self, order: Order, count: int) -> list[Picture]:
+    def _images(self, order: Order, count: int) -> list[ServedImage]:
         plan = self._plan
         hostile = plan.hostile_url
         if hostile is not None:
-            return [Picture(hostile, b"", "image/png")] * count
+            return [ServedImage(hostile, b"", "image/png")] * count
         variant, form = plan.last("picture"), plan.last("url")
-        inputs = tuple(input_image.painted() for input_image in order.images)
-        made: list[Picture] = []
+        made: list[ServedImage] = []
         for _ in range(count):
-            sequence = self._state.count("sequence", order.prompt, order.model, order.ratio)
-            size = pixels(order.model, order.ratio)
-            image = paint(Subject(order.prompt, order.model, order.ratio, size, sequence, inputs))
+            image = self._painting(order)
             data, mime = VARIANTS[variant.name][0](image) if variant else encode(image, order.image_format)
             result = self._state.results.add(
                 self._state.base_url, data, mime, form.name if form else "", plan.downloads
             )
-            made.append(Picture(result.url, data, mime))
+            made.append(ServedImage(result.url, data, mime))
         return made
 
-    def _respond(self, order: Order, identity: Identity, images: list[Picture], deadline: float) -> None:
+    def _respond(self, order: Order, identity: Identity, images: list[ServedImage], deadline: float) -> None:
         plan, framing, request_id = self._plan, self._plan.framing, self._entry.request_id
         if order.stream and not framing.plain:
             talks = plan.has("progress") or self._state.settings.progress
@@ -219,14 +183,8 @@ class Exchange:
             self._peer.close()
             raise Hangup
 
-    def _headers(self) -> Headers:
-        return [("X-Oneapi-Request-Id", self._entry.request_id), ("Cache-Control", "no-cache")]
-
-    def _words(self, failure: Failure) -> str:
-        return f"{failure.message} (request id: {self._entry.request_id})"
-
     def _fail(self, failure: Failure) -> None:
-        body, content_type = self._plan.body(failure, self._words(failure))
+        body, content_type = self._plan.body(failure, self._message(failure))
         headers = [*self._headers(), ("Content-Type", content_type)]
         if self._plan.retry_after is not None:
             headers.append(("Retry-After", self._plan.retry_after))

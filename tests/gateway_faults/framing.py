@@ -9,7 +9,9 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from .answers import Chunk, Identity, delta, envelope
+from pack.nanobanana.simulator.answers import Identity, delta, envelope
+
+from .answers import Chunk
 
 DONE = "[DONE]"
 

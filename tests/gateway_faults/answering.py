@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from .answers import Chunk, Identity, Picture, Shaped, chunks, delta, envelope, refusal, whole
-from .failures import Failure, documented_error
+from pack.nanobanana.simulator.answers import PROGRESS, Identity, ServedImage, delta, envelope
+from pack.nanobanana.simulator.errors import Failure, documented_error
+
+from .answers import Chunk, Shaped, chunks, refusal, whole
 from .framing import Framing, Piece, plain, stream
 from .plan import Plan
 
@@ -27,7 +29,7 @@ def plain_framing(framing: Framing) -> Framing:
     )
 
 
-def plain_pieces(plan: Plan, images: list[Picture], identity: Identity, request_id: str) -> list[Piece]:
+def plain_pieces(plan: Plan, images: list[ServedImage], identity: Identity, request_id: str) -> list[Piece]:
     """The answer as one JSON document."""
     shaped = _shaped(plan, images)
     error = _late_error(plan, request_id)
@@ -36,7 +38,7 @@ def plain_pieces(plan: Plan, images: list[Picture], identity: Identity, request_
 
 
 def stream_pieces(
-    plan: Plan, images: list[Picture], identity: Identity, request_id: str, progress: float | None
+    plan: Plan, images: list[ServedImage], identity: Identity, request_id: str, progress: float | None
 ) -> list[Piece]:
     """The answer as a stream; `progress`: the seconds to fill with progress words before it, or None for no words."""
     error = _late_error(plan, request_id)
@@ -61,7 +63,7 @@ def stream_pieces(
     return _delayed(plan, stream(framing, events, identity))
 
 
-def _shaped(plan: Plan, images: list[Picture]) -> Shaped | None:
+def _shaped(plan: Plan, images: list[ServedImage]) -> Shaped | None:
     empty = plan.last("empty")
     if empty is None:
         return plan.shape(images) if images else None
@@ -88,10 +90,9 @@ def _delayed(plan: Plan, pieces: list[Piece]) -> list[Piece]:
 
 def _progress(identity: Identity, seconds: float) -> list[Chunk]:
     """What a relay says while its client waits, spread over `seconds`."""
-    words = ("\u6392\u961f\u4e2d", "\u8fdb\u5ea6 15%", "\u8fdb\u5ea6 45%", "\u8fdb\u5ea6 80%")
-    pause = seconds / len(words)
+    pause = seconds / len(PROGRESS)
     events: list[Chunk] = []
-    for number, word in enumerate(words):
+    for number, word in enumerate(PROGRESS):
         events.append(Chunk({}, raw=b": PING\n\n", delay=pause if number else 0.0))
         events.append(Chunk(delta(identity, {"role": "assistant", "reasoning_content": word + "\n"})))
     events.append(Chunk({}, raw=b": PING\n\n", delay=pause))

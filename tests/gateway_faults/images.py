@@ -10,19 +10,11 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+from pack.nanobanana.simulator.results import encode
 from PIL import Image
 
 Encoded = tuple[bytes, str]
 """The file's bytes and its MIME type."""
-
-
-def encode(image: Image.Image, image_format: str) -> Encoded:
-    """`image` as jpeg, png or webp, with fast settings: these images are looked at, not kept."""
-    if image_format == "png":
-        return _saved(image, "PNG", compress_level=1), "image/png"
-    if image_format == "webp":
-        return _saved(image, "WEBP", quality=88, method=0), "image/webp"
-    return _saved(image, "JPEG", quality=92), "image/jpeg"
 
 
 def _saved(image: Image.Image, name: str, **options: object) -> bytes:

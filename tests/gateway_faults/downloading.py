@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import gzip
 
-from .connection import Hangup, Peer
+from pack.nanobanana.simulator.connection import Hangup, Peer
+from pack.nanobanana.simulator.ledger import Download
+from pack.nanobanana.simulator.reply import Headers, head, send_whole
+
 from .hostile import gzip_bomb
-from .ledger import Download
 from .plan import Stop
-from .reply import Headers, halt, head, send_whole
+from .reply import halt
 from .results import DownloadFault, Result
-from .state import State
+from .state import FaultyState
 
 _SLICE = 65536
 
 
-def serve(state: State, peer: Peer, entry: Download, result: Result | None) -> None:
+def serve(state: FaultyState, peer: Peer, entry: Download, result: Result | None) -> None:
     """Answer one download; raises ClientLeft, Stopping, or Hangup where a fault ended the connection."""
     sent_secrets = tuple(f"{name} was sent" for name in ("Authorization", "Cookie") if entry.header(name) is not None)
     if sent_secrets:
@@ -40,7 +42,7 @@ def serve(state: State, peer: Peer, entry: Download, result: Result | None) -> N
         _faulty(state, peer, entry, result, fault)
 
 
-def _whole(state: State, peer: Peer, entry: Download, result: Result, headers: Headers) -> None:
+def _whole(state: FaultyState, peer: Peer, entry: Download, result: Result, headers: Headers) -> None:
     state.ledger.note(entry, status=200)
     peer.send(head(200, [*headers, ("Content-Length", str(len(result.data)))]))
     _send(peer, result.data, 0)
@@ -56,7 +58,7 @@ def _send(peer: Peer, data: bytes, rate: float) -> None:
             peer.pause(step / rate)
 
 
-def _redirect(state: State, peer: Peer, entry: Download, result: Result, fault: DownloadFault) -> None:
+def _redirect(state: FaultyState, peer: Peer, entry: Download, result: Result, fault: DownloadFault) -> None:
     state.ledger.note(entry, status=302)
     location = fault.values.get("url", result.url)
     if fault.name == "download_redirect_relative":
@@ -65,7 +67,7 @@ def _redirect(state: State, peer: Peer, entry: Download, result: Result, fault: 
     send_whole(peer, 302, headers, b"")
 
 
-def _faulty(state: State, peer: Peer, entry: Download, result: Result, fault: DownloadFault) -> None:
+def _faulty(state: FaultyState, peer: Peer, entry: Download, result: Result, fault: DownloadFault) -> None:
     name, data = fault.name.removeprefix("download_"), result.data
     kind: Headers = [("Content-Type", result.mime)]
     length: Headers = [("Content-Length", str(len(data)))]
