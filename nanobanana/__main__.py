@@ -14,8 +14,7 @@ from pathlib import Path
 
 from .calls.engine import Call, Engine
 from .calls.inputs import InputImages
-from .calls.models import Order, Outcome
-from .calls.validation import check_choices, check_image_count, checked_prompt
+from .calls.models import Order, Outcome, check_choices, check_image_count, checked_prompt
 from .cancel import CancelToken
 from .catalog import ASPECT_RATIOS, DEFAULT_MODEL, OUTPUT_FORMATS, nearest_ratio
 from .errors import InputError, NanoBananaError

@@ -13,7 +13,7 @@ from typing import Any
 from ..nanobanana.calls.engine import Call
 from ..nanobanana.calls.models import Outcome
 from ..nanobanana.errors import ConfigError, GatewayError, NanoBananaError, merged
-from ..nanobanana.imaging.thumbnail import jpeg, thumbnail
+from ..nanobanana.imaging.codec import jpeg, thumbnail
 from ..nanobanana.progress import Progress
 
 STATUS = "nanobanana.status"

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..nanobanana.calls.validation import MOST_COUNT
+from ..nanobanana.calls.models import MOST_COUNT
 from ..nanobanana.catalog import ASPECT_RATIOS, DEFAULT_MODEL, MODEL_NAMES, MOST_INPUTS, OUTPUT_FORMATS
 from ..nanobanana.errors import ConfigError
 from ..nanobanana.settings.profile import Profile
@@ -131,9 +131,7 @@ async def outputs(node_id: str, prepare: Callable[[str], Job]) -> io.NodeOutput:
 
     `prepare` gets the run's id and gives what is wanted; an error that it raises is the execution's.
     """
-    from ._info import info_json
-
     # Begun at once: the host may hand the loop to a blocking node right after.
     execution = runs().begin(node_id, prepare)
     result = await execution.result()
-    return io.NodeOutput(result.images, result.masks, result.text, info_json(result, execution.request))
+    return io.NodeOutput(result.images, result.masks, result.text, result.info(execution.request))

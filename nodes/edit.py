@@ -82,8 +82,7 @@ class NanoBananaGatewayEdit(io.ComfyNode):
     ) -> io.NodeOutput:
         # Imported when the node first runs: the host waits for imports when it starts.
         from ..nanobanana.calls.inputs import InputImages
-        from ..nanobanana.calls.models import Order
-        from ..nanobanana.calls.validation import check_choices, check_image_count, checked_prompt
+        from ..nanobanana.calls.models import Order, check_choices, check_image_count, checked_prompt
         from ..nanobanana.catalog import nearest_ratio
         from ..nanobanana.image_request import ImageRequest
         from ..nanobanana.imaging.masking import MaskedEdit

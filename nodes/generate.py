@@ -54,8 +54,7 @@ class NanoBananaGatewayGenerate(io.ComfyNode):
         connection: str | None = None,
     ) -> io.NodeOutput:
         # Imported when the node first runs: the host waits for imports when it starts.
-        from ..nanobanana.calls.models import Order
-        from ..nanobanana.calls.validation import check_choices, checked_prompt
+        from ..nanobanana.calls.models import Order, check_choices, checked_prompt
         from ..nanobanana.image_request import ImageRequest
         from ._runs import Job
         from ._tensors import image_and_mask

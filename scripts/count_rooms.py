@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-MOST = 49
+MOST = 42
 
 
 def rooms() -> list[str]:

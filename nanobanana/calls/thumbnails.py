@@ -10,8 +10,7 @@ import uuid
 from pathlib import Path
 
 from ..errors import HistoryError
-from ..imaging.codec import decode
-from ..imaging.thumbnail import jpeg, on_gray, thumbnail
+from ..imaging.codec import decode, jpeg, on_gray, thumbnail
 from ..journal import Journal
 
 _log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from urllib.parse import urljoin, urlsplit
 from ..cancel import CancelToken, Deadline
 from ..errors import DownloadFailed, GatewayError
 from ..progress import Progress, ReportProgress
-from .http.connect import LookUp, system_look_up
+from .http.connection import LookUp, system_look_up
 from .http.errors import describe, find, is_no_http, network_exceptions
 from .http.exchange import Exchange, authorization, ends_with_connection
 from .http.url_policy import BlockedAddress, DownloadPolicy, origin

@@ -1,4 +1,4 @@
-"""An image file's bytes to 8-bit pixels: every kind that gateways send, capped before decoding."""
+"""An image file's bytes to 8-bit pixels: every kind that gateways send, capped before decoding. And thumbnails."""
 
 # pyright: reportUnknownMemberType=false
 from __future__ import annotations
@@ -37,6 +37,7 @@ _TRANSPOSES = {
     8: Image.Transpose.ROTATE_90,
 }
 _STRIP_BYTES = 1 << 20
+_THUMBNAIL_QUALITY = 82
 _EIGHT_BIT_MODES = frozenset({"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV"})
 _ALPHA_MODES = ("RGBA", "LA", "PA", "La", "RGBa")
 # A level of 8 bits for one of 2, 4 and 16 bits.
@@ -207,3 +208,31 @@ def _orientation(image: Image.Image) -> int:
 
 def _reason(error: BaseException) -> str:
     return str(error)[:200] or type(error).__name__
+
+
+def thumbnail(rgb: NDArray[np.uint8], side: int = 384) -> Image.Image:
+    """`rgb` [H,W,3] uint8 as an image of at most `side` pixels a side.
+
+    Every n-th pixel is taken first, down to twice the size: a proper filter over 16 million pixels takes 50 times as
+    long, and nobody sees the difference at this size.
+    """
+    step = max(1, max(rgb.shape[:2]) // (2 * side))
+    small = Image.fromarray(np.ascontiguousarray(rgb[::step]))
+    if step > 1:
+        # Pillow leaves out columns four times as fast as numpy gathers them.
+        small = small.resize((-(-small.width // step), small.height), Image.Resampling.NEAREST)
+    small.thumbnail((side, side), Image.Resampling.BILINEAR, reducing_gap=1.0)
+    return small
+
+
+def on_gray(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """`rgb` [H,W,3] over a middle gray where `alpha` [H,W] (255 opaque) lets it through; both uint8."""
+    weight = alpha[..., None].astype(np.uint16)
+    return ((rgb * weight + 128 * (255 - weight)) // 255).astype(np.uint8)
+
+
+def jpeg(small: Image.Image) -> bytes:
+    """The file of a thumbnail."""
+    file = BytesIO()
+    small.save(file, "JPEG", quality=_THUMBNAIL_QUALITY)
+    return file.getvalue()

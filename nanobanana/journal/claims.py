@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from ..errors import Billed
 from .files import ImageFiles
-from .records import CallDetails, CallKey, CallRecord, Claim
-from .rows import load_call, plain
+from .records import CallDetails, CallKey, CallRecord, Claim, load_call, plain
 
 STOPPED = "The call was stopped before its answer came."
 _DIED = "ComfyUI ended before the answer came."
@@ -59,7 +58,7 @@ def decide(
     row = newest(connection, key)
     if is_taken(row, claimant.is_worked_on):
         return None
-    record = load_call(connection, files, row["id"]) if row is not None else None
+    record = load_call(connection, files.path, row["id"]) if row is not None else None
     if record is None:
         return _ask(connection, files, key, details, claimant)
     if record.state == "kept" and record.images and all(files.is_there(one) for one in record.images):
@@ -171,7 +170,7 @@ def _failed_this_run(connection: sqlite3.Connection, key: CallKey, run: str) -> 
 
 def _loaded(connection: sqlite3.Connection, files: ImageFiles, call_id: int) -> CallRecord:
     """A call that is there: it was read or written in this transaction."""
-    record = load_call(connection, files, call_id)
+    record = load_call(connection, files.path, call_id)
     assert record is not None
     return record
 
@@ -192,7 +191,7 @@ def _earlier(connection: sqlite3.Connection, files: ImageFiles, key: CallKey) ->
         if row["state"] == "kept":
             return None
         if row["state"] == "failed" and row["billed"] != "no":
-            return load_call(connection, files, row["id"])
+            return load_call(connection, files.path, row["id"])
     return None
 
 

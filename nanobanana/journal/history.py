@@ -6,8 +6,7 @@ from datetime import datetime, timedelta
 
 from .database import Database
 from .files import ImageFiles
-from .records import DayTotal, HistoryPage
-from .rows import load_calls, plain
+from .records import DayTotal, HistoryPage, load_calls, plain
 
 _MOST_ROWS = 500
 _SEARCHED = "(c.prompt || char(10) || c.model)"
@@ -38,7 +37,7 @@ def page(
         rows = connection.execute(
             f"SELECT c.* FROM calls AS c {where} ORDER BY c.id DESC LIMIT ?", [*values, limit + 1]
         ).fetchall()
-        calls = load_calls(connection, files, rows[:limit])
+        calls = load_calls(connection, files.path, rows[:limit])
     return HistoryPage(calls, calls[-1].id if len(rows) > limit else None)
 
 

@@ -30,8 +30,10 @@ from .records import (
     HistoryPage,
     ImageRecord,
     JournalStats,
+    image_of,
+    load_call,
+    plain,
 )
-from .rows import image_of, load_call, plain
 
 _log = logging.getLogger(__name__)
 
@@ -227,7 +229,7 @@ class Journal:
                     connection.execute(
                         "SELECT * FROM pictures WHERE call_id = ? AND position = ?", (call_id, position)
                     ).fetchone(),
-                    self._files,
+                    self._files.path,
                 )
             self._evictor.added(len(data))
             return record
@@ -270,7 +272,7 @@ class Journal:
     def call(self, call_id: int) -> CallRecord | None:
         """The call, or None when it was released or cleared."""
         with self._reading() as connection:
-            return load_call(connection, self._files, call_id)
+            return load_call(connection, self._files.path, call_id)
 
     def image(self, image_id: str) -> ImageRecord:
         """The image with this id. Raises `HistoryError` when it isn't in the journal."""
@@ -281,7 +283,7 @@ class Journal:
                 "This image isn't in the history of this computer.",
                 "It may have been cleared or trimmed, or was made elsewhere: choose another from the history.",
             )
-        return image_of(row, self._files)
+        return image_of(row, self._files.path)
 
     def read(self, record: ImageRecord) -> bytes:
         """The image's original bytes, checked. Raises `HistoryError` when they are gone or were changed."""

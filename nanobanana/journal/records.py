@@ -1,8 +1,9 @@
-"""What the history holds, as values."""
+"""What the history holds, as values, and how they are read from the database's rows."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,6 +11,8 @@ from typing import Literal
 from ..errors import Billed
 from ..image_request import ImageRequest
 
+# Where the file of a hash and an extension lies.
+PathOf = Callable[[str, str], Path]
 State = Literal["asked", "sent", "answered", "kept", "failed"]
 What = Literal["ask", "answered", "kept", "failed"]
 
@@ -138,3 +141,69 @@ class Cleared:
     calls: int
     images: int
     bytes: int
+
+
+def load_call(connection: sqlite3.Connection, path_of: PathOf, call_id: int) -> CallRecord | None:
+    """The call with its URLs and images, or None."""
+    rows = connection.execute("SELECT * FROM calls WHERE id = ?", (call_id,)).fetchall()
+    return next(iter(load_calls(connection, path_of, rows)), None)
+
+
+def load_calls(connection: sqlite3.Connection, path_of: PathOf, rows: Sequence[sqlite3.Row]) -> tuple[CallRecord, ...]:
+    """Rows of `calls` as records, in their order; three statements however many there are."""
+    ids = [row["id"] for row in rows]
+    marks = ",".join("?" * len(ids))
+    urls: dict[int, list[str]] = {}
+    for row in connection.execute(f"SELECT * FROM urls WHERE call_id IN ({marks}) ORDER BY call_id, position", ids):
+        urls.setdefault(row["call_id"], []).append(row["url"])
+    images: dict[int, list[ImageRecord]] = {}
+    for row in connection.execute(f"SELECT * FROM pictures WHERE call_id IN ({marks}) ORDER BY call_id, position", ids):
+        images.setdefault(row["call_id"], []).append(image_of(row, path_of))
+    return tuple(_call_of(row, urls.get(row["id"], ()), images.get(row["id"], ())) for row in rows)
+
+
+def image_of(row: sqlite3.Row, path_of: PathOf) -> ImageRecord:
+    """A row of `pictures` as a record."""
+    return ImageRecord(
+        id=row["id"],
+        call_id=row["call_id"],
+        position=row["position"],
+        url=row["url"],
+        sha256=row["sha256"],
+        extension=row["extension"],
+        width=row["width"],
+        height=row["height"],
+        bytes=row["bytes"],
+        path=path_of(row["sha256"], row["extension"]),
+    )
+
+
+def plain(text: str) -> str:
+    """`text` as the database can hold it: half of a character (a lone surrogate) becomes a question mark."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _call_of(row: sqlite3.Row, urls: Iterable[str], images: Iterable[ImageRecord]) -> CallRecord:
+    return CallRecord(
+        id=row["id"],
+        key=CallKey(row["fingerprint"], row["variation"]),
+        details=CallDetails(
+            ImageRequest(row["model"], row["prompt"], row["aspect_ratio"], row["output_format"], seed=int(row["seed"])),
+            dialect=row["dialect"],
+            profile=row["profile"],
+            base_url=row["base_url"],
+            inputs=row["inputs"],
+            cost=row["cost"],
+        ),
+        state=row["state"],
+        run=row["run"],
+        asked_at=row["asked_at"],
+        sent_at=row["sent_at"],
+        request_id=row["request_id"],
+        billed=row["billed"],
+        error=row["error"],
+        text=row["text"],
+        urls=tuple(urls),
+        images=tuple(images),
+        seconds=row["seconds"],
+    )

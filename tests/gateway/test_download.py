@@ -16,7 +16,7 @@ import trustme
 from pack.nanobanana.cancel import Cancelled, CancelToken
 from pack.nanobanana.errors import DownloadFailed
 from pack.nanobanana.gateway.download import Downloader
-from pack.nanobanana.gateway.http.connect import LookUp, Resolved, system_look_up
+from pack.nanobanana.gateway.http.connection import LookUp, Resolved, system_look_up
 from pack.nanobanana.gateway.http.url_policy import DownloadPolicy
 from pack.nanobanana.gateway.retry import Backoff
 from pack.nanobanana.imaging.headers import is_cut_short, sniff

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from gateway_faults import FaultyGateway
 from graphs import generate, run, shown
-from pack.nanobanana.imaging.thumbnail import jpeg, thumbnail
+from pack.nanobanana.imaging.codec import jpeg, thumbnail
 from stand_in import StandIn
 from stand_in.state import Event
 

@@ -17,6 +17,9 @@ from .types import Answer, AnswerEvent, AnswerImage, AnswerLimits, ImageData, Im
 
 # Characters of what a model or a relay says that is quoted when no image comes.
 MOST_QUOTED: Final = 2_000
+_CHUNK_FIELDS: Final = frozenset(
+    {"id", "object", "created", "model", "choices", "media", "usage", "system_fingerprint"}
+)
 _MOST_TEXTS: Final = 64
 _MOST_FALLBACK_LINKS: Final = 3
 # Before the path there are two: a host alone is no image.
@@ -92,6 +95,8 @@ class AnswerCollector:
         self.payloads += 1
         self._id = self._id or self._redact(safe_id(payload.get("id")))
         read_payload(payload, self)
+        if "choices" in payload and payload.keys() <= _CHUNK_FIELDS:
+            return  # a chunk as documented: nothing in it can be an error
         error = error_event(payload, key_is_set=self._key_is_set, request_id=self.request_id, redact=self._redact)
         if error is not None:
             self.error = error

@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...cancel import CancelToken, Deadline
 from ...errors import BadAnswer
-from .adapter import make_session
-from .connect import LookUp, connect, resolve, system_look_up
+from .connection import LookUp, connect, make_session, resolve, system_look_up
 
 if TYPE_CHECKING:
     from requests import Response

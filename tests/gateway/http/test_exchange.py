@@ -17,7 +17,7 @@ from gateway_faults import FaultyGateway
 from pack.nanobanana.cancel import Cancelled, CancelToken, Deadline
 from pack.nanobanana.errors import GatewayError, StreamBroken, TimedOut, Unreachable
 from pack.nanobanana.gateway.answer.types import ImageUrl
-from pack.nanobanana.gateway.http.connect import connect, resolve
+from pack.nanobanana.gateway.http.connection import connect, resolve
 from pack.nanobanana.settings.profile import Profile
 from servers import Peer, Proxy, RawServer, SocksProxy, closed_port, silent_port
 
