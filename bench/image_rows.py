@@ -31,6 +31,7 @@ from images import (
     larger,
     lossless_rows,
     parallel_rows,
+    preview,
     reference_growth,
     request_body,
     sample,
@@ -89,6 +90,15 @@ def fourteen(one: Sample) -> list[Sample]:
     return [Sample(rgb, tensors.to_image(DecodedImage(rgb)), Image.fromarray(rgb)) for rgb in rolled]
 
 
+def preview_rows(one: Sample, repeats: int) -> list[Row]:
+    """The small image that a page gets while a node works, beside a plain resize of the whole by Pillow."""
+    ours = min(once(lambda: preview(one.rgb))[0] for _ in range(repeats))
+    bare = min(once(lambda: one.pillow.resize((192, 192), Image.Resampling.BILINEAR))[0] for _ in range(repeats))
+    return [
+        Row("preview, times Pillow's resize", ours / bare, 1.0, True, f"{1000 * ours:.1f} ms; {1000 * bare:.1f} ms")
+    ]
+
+
 def growth_rows(points: Sequence[Point]) -> list[Row]:
     """Four times the pixels, or seven times the images, take about as many times as long."""
     ours = {one.side: one.seconds for one in points if one.what == "tensor to body" and one.party == "ours"}
@@ -126,6 +136,7 @@ def main() -> int:
     one = sample(1024 if options.short else 4096)
     tell(lossless_rows(one, core, options.repeats))
     tell(decode_rows(one, core, options.repeats))
+    tell(preview_rows(one, options.repeats))
     tell(parallel_rows(fourteen(sample(len(one.rgb) // 2)), options.repeats))
     if not options.short:
         points = curves(one, core, options.repeats)

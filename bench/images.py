@@ -25,7 +25,7 @@ load_pack()
 from pack.nanobanana.cancel import CancelToken  # noqa: E402
 from pack.nanobanana.gateway.request_body import RequestBody  # noqa: E402
 from pack.nanobanana.image_request import ImageRequest  # noqa: E402
-from pack.nanobanana.imaging.codec import DecodedImage, decode  # noqa: E402
+from pack.nanobanana.imaging.codec import DecodedImage, decode, jpeg, thumbnail  # noqa: E402
 from pack.nanobanana.imaging.parallel import core_count  # noqa: E402
 from pack.nanobanana.imaging.payload import PayloadLimits, fit  # noqa: E402
 
@@ -97,6 +97,11 @@ def file_to_tensors(data: bytes) -> tuple[Any, Any]:
     """What the nodes do with a file: IMAGE and MASK."""
     image = decode(data, want_float=True)
     return tensors.to_image(image), tensors.to_mask(image.alpha, image.height, image.width)
+
+
+def preview(rgb: NDArray[np.uint8]) -> bytes:
+    """The file of an image's preview on a node."""
+    return jpeg(thumbnail(rgb, 192))
 
 
 def bare_decode(data: bytes) -> Image.Image:

@@ -12,6 +12,8 @@ from typing import Final
 
 ASPECT_RATIOS: Final = ("1:1", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4", "9:16", "16:9", "21:9")
 OUTPUT_FORMATS: Final = ("png", "jpeg", "webp")
+# How many variations one order may ask for.
+MOST_COUNT: Final = 16
 
 DEFAULT_MODEL: Final = "NanoBananaPro-1K"
 RATIO_TOLERANCE: Final = 0.03

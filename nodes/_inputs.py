@@ -6,8 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..nanobanana.calls.models import MOST_COUNT
-from ..nanobanana.catalog import ASPECT_RATIOS, DEFAULT_MODEL, MODEL_NAMES, MOST_INPUTS, OUTPUT_FORMATS
+from ..nanobanana.catalog import ASPECT_RATIOS, DEFAULT_MODEL, MODEL_NAMES, MOST_COUNT, MOST_INPUTS, OUTPUT_FORMATS
 from ..nanobanana.errors import ConfigError
 from ..nanobanana.settings.profile import Profile
 from ._host import io

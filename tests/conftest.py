@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from stand_in import StandIn
 
 ROOT = Path(__file__).resolve().parent.parent
+# The ids of the pack's nodes, as workflows out there hold them.
+NODE_IDS = tuple(json.loads((ROOT / "tests" / "frozen_nodes.json").read_text(encoding="utf-8")))
 
 
 def _load_pack() -> None:

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 # What a running host has loaded already, then the pack as the host loads it. Each load is a first one: it is a
 # child's. Prints JSON: the new modules; seconds of a core for the load, and for importing what runs need afterwards.
 PROGRAM = """

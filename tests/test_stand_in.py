@@ -16,6 +16,8 @@ from PIL import Image
 from stand_in import InvalidPrompt, StandIn
 from stand_in.loading import PackRefused
 
+pytestmark = pytest.mark.slow
+
 TEST_PACK = '''
 from __future__ import annotations
 
@@ -301,20 +303,20 @@ def test_values_are_converted_and_images_grow_into_a_dict(host: StandIn) -> None
 
 
 def test_siblings_run_side_by_side(host: StandIn) -> None:
-    prompt = {"1": wait(seconds=0.4), "2": wait(seconds=0.4, text="b"), "3": show("1"), "4": show("2")}
+    prompt = {"1": wait(seconds=1.0), "2": wait(seconds=1.0, text="b"), "3": show("1"), "4": show("2")}
     run = host.run(prompt)
     assert run.status == "success"
-    assert 0.4 <= run.seconds < 0.7
+    assert 1.0 <= run.seconds < 1.8
 
 
 def test_a_list_starts_all_its_calls_at_once_and_results_keep_their_order(host: StandIn) -> None:
     prompt = {
         "1": {"class_type": "TestWords", "inputs": {"text": "one two three"}},
-        "2": wait(text=["1", 0], seconds=0.3),
+        "2": wait(text=["1", 0], seconds=0.6),
         "3": show("2"),
     }
     run = host.run(prompt)
-    assert run.seconds < 0.6
+    assert run.seconds < 1.5
     assert run.outputs["2"][1] == ["ONE", "TWO", "THREE"]
     assert len(run.outputs["2"][0]) == 6
     assert run.ui["3"] == {"text": ["ONE", "TWO", "THREE"]}
@@ -322,10 +324,10 @@ def test_a_list_starts_all_its_calls_at_once_and_results_keep_their_order(host: 
 
 @pytest.mark.parametrize("order", ["12", "21"])
 def test_a_thread_goes_on_while_a_blocking_neighbour_holds_the_loop(host: StandIn, order: str) -> None:
-    nodes = {"1": {"class_type": "TestBlockingSleep", "inputs": {"seconds": 0.5}}, "2": wait(seconds=0.4)}
+    nodes = {"1": {"class_type": "TestBlockingSleep", "inputs": {"seconds": 1.2}}, "2": wait(seconds=1.0)}
     run = host.run({node_id: nodes[node_id] for node_id in order} | {"3": show("2"), "4": show("1", 0)})
     assert run.status == "success"
-    assert 0.5 <= run.seconds < 0.75
+    assert 1.2 <= run.seconds < 2.0
 
 
 def test_one_failure_cancels_the_siblings_and_ends_the_prompt(host: StandIn) -> None:

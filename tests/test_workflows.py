@@ -22,6 +22,8 @@ from stand_in import StandIn
 from stand_in_runner import StandInRunner
 from workflow_graph import ON_CANVAS_ONLY, WorkflowError, missing_model, read_workflow, to_api_graph
 
+pytestmark = pytest.mark.slow
+
 WORKFLOWS = sorted((ROOT / "example_workflows").glob("*.json"))
 NAMES = [path.stem for path in WORKFLOWS]
 EXAMPLES = {

@@ -6,9 +6,9 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Final, Literal
+from typing import Literal
 
-from ..catalog import ASPECT_RATIOS, MODEL_NAMES, OUTPUT_FORMATS, input_limit
+from ..catalog import ASPECT_RATIOS, MODEL_NAMES, MOST_COUNT, OUTPUT_FORMATS, input_limit
 from ..errors import Billed, InputError, NanoBananaError
 from ..image_request import ImageRequest
 from ..imaging.codec import DecodedImage
@@ -16,8 +16,6 @@ from ..settings.profile import Profile
 from ..settings.redaction import looks_like_key
 from .inputs import InputImages
 
-# How many variations one order may ask for.
-MOST_COUNT: Final = 16
 # Raise it when the meaning of a field changes: images of the older meaning are then no longer found.
 _FINGERPRINT_VERSION = "nanobanana-request-1"
 _FIRST_FIELDS = ("model", "aspect_ratio", "output_format", "prompt", "seed")

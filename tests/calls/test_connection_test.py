@@ -15,6 +15,7 @@ import pytest
 from gateway_faults import FaultyGateway
 from pack.nanobanana.calls.connection_test import Diagnosis, diagnose
 from pack.nanobanana.cancel import Cancelled, CancelToken
+from pack.nanobanana.catalog import MODEL_NAMES
 from pack.nanobanana.settings.profile import Profile
 
 KEY = "sk-test-0123456789abcdef0123456789"
@@ -40,7 +41,7 @@ def test_a_good_profile_is_found_good_and_lists_every_model(simulator: FaultyGat
     found = ask(simulator)
     assert found.ok
     assert "takes the key" in found.message
-    assert len(found.models) == 8
+    assert found.models == MODEL_NAMES
     assert found.missing == ()
     assert_free(simulator)
 

@@ -118,7 +118,7 @@ def test_a_cancel_ends_a_call_in_every_phase(
         at = time.monotonic()
         call.cancel.cancel()
         outcome = finished(call)
-        assert time.monotonic() - at < 0.5
+        assert time.monotonic() - at < 1.0
     assert (outcome.error, outcome.images) == (None, ())
     assert gateway.ledger.wait_for(lambda ledger: all(entry.finished for entry in ledger.requests), 1.0)
     if "pausing" not in phase:
@@ -147,7 +147,7 @@ def test_a_cancel_while_queued_sends_nothing(gateway: FaultyGateway, reopened: C
     at = time.monotonic()
     second.cancel.cancel()
     assert finished(second).error is None
-    assert time.monotonic() - at < 0.5
+    assert time.monotonic() - at < 1.0
     assert len(gateway.ledger.posts) == 1
     assert [state for state, _ in bench.states()] == ["sent"]
     first.cancel.cancel()
@@ -162,7 +162,7 @@ def test_a_cancel_while_connecting_sends_nothing(tmp_path: Path) -> None:
         at = time.monotonic()
         call.cancel.cancel()
         assert finished(call).error is None
-        assert time.monotonic() - at < 0.5
+        assert time.monotonic() - at < 1.0
         assert bench.states() == []
 
 
@@ -176,7 +176,7 @@ def test_a_cancel_while_another_makes_the_same_image(gateway: FaultyGateway, ben
     at = time.monotonic()
     second.cancel.cancel()
     finished(second)
-    assert time.monotonic() - at < 0.5
+    assert time.monotonic() - at < 1.0
     first.cancel.cancel()
     finished(first)
     assert len(gateway.ledger.posts) == 1

@@ -19,7 +19,10 @@ from gateway_faults import FaultyGateway
 
 WORKER = Path(__file__).with_name("worker.py")
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="SIGKILL and resource limits are POSIX")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.name == "nt", reason="SIGKILL and resource limits are POSIX"),
+]
 
 
 class Worker:

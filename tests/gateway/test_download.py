@@ -436,7 +436,7 @@ def test_a_cancel_ends_a_download_at_once(where: str) -> None:
         began = time.monotonic()
         with pytest.raises(Cancelled):
             fetching.fetch(home + "/1.png")
-        assert 0.25 < time.monotonic() - began < 0.6
+        assert 0.25 < time.monotonic() - began < 1.5
 
 
 @pytest.fixture

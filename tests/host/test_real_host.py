@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from comfy_client import ComfyClient
 from comfy_process import RunningHost
-from conftest import ROOT
+from conftest import NODE_IDS, ROOT
 from outcome import Outcome
 from report import write_images
 from schema_of_workflows import assert_fits
@@ -54,7 +54,7 @@ def test_the_pack_loads_without_a_complaint(host: RunningHost) -> None:
 def test_object_info_equals_what_the_stand_in_derives(host: RunningHost, stand_in: StandIn) -> None:
     real, derived = host.object_info(), stand_in.object_info()
     names = {name for name, info in real.items() if info["python_module"] == "custom_nodes.nanobanana-gateway"}
-    assert len(names) == 5
+    assert names == set(NODE_IDS)
     for name in names:
         assert {key: derived[name][key] for key in real[name]} == real[name]
         assert set(derived[name]) - set(real[name]) <= SERVED_BY_NEWER_HOSTS
@@ -143,7 +143,7 @@ def test_interrupt_ends_the_prompt_as_a_cancel_and_the_next_one_runs(host: Runni
 
     outcome, seconds = asyncio.run(cancelled())
     assert outcome.status == "interrupted"
-    assert seconds < 0.5
+    assert seconds < 1.0
     after = host.run({"1": generate("after the cancel", seed=102), "2": preview("1")}, nothing)
     assert after.status == "success"
 

@@ -8,7 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from gateway_faults import FaultyGateway
+
+pytestmark = pytest.mark.slow
 
 WORKER = Path(__file__).with_name("worker.py")
 MIB = 1 << 20

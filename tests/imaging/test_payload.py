@@ -21,6 +21,8 @@ from PIL import Image
 
 from .samples import photo
 
+pytestmark = pytest.mark.slow
+
 ROOM = 64 * 1024
 
 

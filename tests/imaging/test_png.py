@@ -18,6 +18,8 @@ from PIL import Image
 
 from .samples import drawing, photo
 
+pytestmark = pytest.mark.slow
+
 
 def encoded(pixels: np.ndarray, workers: int = 2, limit: int | None = None) -> bytes:
     return png.encode_png(ArraySource(pixels), limit=limit, cancel=CancelToken(), workers=workers)

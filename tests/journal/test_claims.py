@@ -321,7 +321,7 @@ def test_waiting_ends_with_a_cancel(steps):
     token.cancel()
     thread.join(5)
     assert isinstance(results[0], Cancelled)
-    assert time.monotonic() - start < 0.5
+    assert time.monotonic() - start < 1.5
 
 
 def test_a_cancelled_claim_writes_nothing(steps, journal):

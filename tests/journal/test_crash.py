@@ -14,6 +14,8 @@ import pytest
 from pack.nanobanana.cancel import CancelToken
 from pack.nanobanana.journal import CallKey, Claim, Journal
 
+pytestmark = pytest.mark.slow
+
 # Where the other process stands -> what the next one finds, and whether it says that an earlier call was made.
 FOUND = {
     "claimed": ("ask", False),
@@ -148,7 +150,7 @@ def test_the_next_process_takes_over_soon_after_a_kill(tmp_path, worker, details
             claim = journal.claim(CallKey("a", 0), details, cancel=CancelToken(), on_wait=kill, run="next")
             seconds.append(time.monotonic() - killed[0])
             check(claim, journal, "posted")
-    assert min(seconds) < 0.3
+    assert min(seconds) < 1.0
 
 
 def test_a_second_process_waits_for_the_first_ones_image(tmp_path, worker):

@@ -7,12 +7,15 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from pack.nanobanana.cancel import CancelToken
 from pack.nanobanana.image_request import ImageRequest
 from pack.nanobanana.journal import CallDetails, CallKey, Claim, Journal
+
+pytestmark = pytest.mark.slow
 
 KEYS = st.sampled_from(["a", "a", "a", "b"])
 

@@ -23,6 +23,8 @@ from servers import Peer, RawServer
 from stand_in import StandIn
 from stand_in.execution import Run
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 # Two forms: one that any pattern knows, and one that only the settings tell apart from a word; from two places.
 KEYS = {"sk, profiles.json": "sk-Planted7f3a9c2e5b8d1f4a6c0e2b7d9", "word, environment": "planted+word/with=signs"}

@@ -9,6 +9,8 @@ import pytest
 from matrix.row import Row, measure
 from matrix.table import ROWS
 
+pytestmark = pytest.mark.slow
+
 _NO_PROXY = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
 

@@ -16,6 +16,8 @@ from graphs import edit, images, run
 from PIL import Image
 from stand_in import StandIn
 
+pytestmark = pytest.mark.slow
+
 HandOver = Callable[[torch.Tensor], dict[str, Any]]
 
 

@@ -17,6 +17,8 @@ from graphs import generate, images, run, shown
 from PIL import Image
 from stand_in import StandIn
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_image_arrives_exactly_as_its_file_says(
     host: StandIn, gateway: FaultyGateway, clean_environment: Path
@@ -180,7 +182,7 @@ def test_cancel_ends_the_prompt_and_closes_the_connection(host: StandIn, gateway
     seconds, status = interrupted(host, 0.6, **{"1": generate(f"{marker} x", count=6), "out": shown("1")})
     closed_by = time.monotonic() + 1.0
     assert status == "interrupted"
-    assert seconds < 0.5
+    assert seconds < 1.0
     while time.monotonic() < closed_by and any(
         request.finished is None and request.closed_early is None for request in gateway.ledger.requests
     ):

@@ -18,11 +18,12 @@ import pytest
 import pytest_asyncio
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestClient, TestServer
-from conftest import ROOT
+from conftest import NODE_IDS, ROOT
 from gateway_faults import FaultyGateway
 from hypothesis import given
 from hypothesis import strategies as st
 from journal_rows import fill
+from pack.nanobanana.catalog import MODEL_NAMES
 from pack.nanobanana.image_request import ImageRequest
 from pack.nanobanana.journal import CallDetails, CallKey, Journal
 from stand_in import StandIn
@@ -228,7 +229,7 @@ async def test_everything_but_the_catalog_is_off_with_several_users(client: Any,
     status, answer = await ask(client, "GET", "/catalog")
     assert status == 200
     assert answer["profiles"] == []
-    assert len(answer["models"]) == 8
+    assert len(answer["models"]) == len(MODEL_NAMES)
 
 
 def load_access() -> ModuleType:
@@ -442,12 +443,12 @@ async def test_what_was_paid_for_is_downloaded_again_and_never_asked_for(client:
 
 async def test_slow_work_does_not_hold_up_the_hosts_loop(client: Any) -> None:
     with FaultyGateway(latency=0.0, faults=["models_hang"]) as gateway:
-        body = {"name": "default", "base_url": gateway.base_url, "total_timeout": 2.0}
+        body = {"name": "default", "base_url": gateway.base_url, "total_timeout": 3.0}
         test = asyncio.ensure_future(ask(client, "POST", "/profiles/test", body))
         await asyncio.sleep(0.3)
         began = time.perf_counter()
         assert (await ask(client, "GET", "/catalog"))[0] == 200
-        assert time.perf_counter() - began < 0.7
+        assert time.perf_counter() - began < 1.5
         assert (await test)[1]["verdict"] == "timed_out"
 
 
@@ -464,7 +465,7 @@ def test_a_host_without_a_server_still_gets_the_nodes(tmp_path: Path, monkeypatc
         del sys.modules["server"].PromptServer.instance
         from stand_in.loading import load_pack
 
-        assert len(asyncio.run(load_pack(ROOT, "pack"))) == 5
+        assert set(asyncio.run(load_pack(ROOT, "pack"))) == set(NODE_IDS)
         del running
 
 

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from pack.nanobanana.simulator.answers import Identity, ServedImage
 from simulator.talk import Message, ask, gathered, get, opened, order
 
+pytestmark = pytest.mark.slow
+
 Finder = Callable[[Message], list[str]]
 
 

@@ -12,6 +12,8 @@ import pytest
 from gateway_faults import FaultyGateway, family
 from simulator.talk import Answer, ask, drain, get, opened, order
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def simulator() -> Iterator[FaultyGateway]:

@@ -9,6 +9,8 @@ import pytest
 from gateway_faults import Fault, FaultyGateway, family
 from simulator.talk import ask, order
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def simulator() -> Iterator[FaultyGateway]:

@@ -11,6 +11,8 @@ from gateway_faults.framing import FRAMINGS, compose, stream
 from pack.nanobanana.simulator.answers import Identity, ServedImage
 from simulator.talk import ask, dechunked, drain, gathered, open_request, order, read_events
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def simulator() -> Iterator[FaultyGateway]:

@@ -13,6 +13,8 @@ from gateway_faults.hostile import ANSWERS, RAW, gzip_bomb
 from gateway_faults.results import HOSTILE_URLS
 from simulator.talk import ask, dechunked, drain, gathered, open_request, order, read_events
 
+pytestmark = pytest.mark.slow
+
 ENDLESS = (
     "hostile_endless_stream",
     "hostile_endless_comments",

@@ -10,6 +10,8 @@ from gateway_faults.images import VARIANTS, bomb
 from PIL import Image, ImageOps, UnidentifiedImageError
 from simulator.talk import ask, get, opened, order
 
+pytestmark = pytest.mark.slow
+
 RAMP = Image.fromarray(
     np.stack(
         [np.broadcast_to(np.arange(64, dtype=np.uint8) * factor, (48, 64)) for factor in (1, 2, 4)], axis=-1

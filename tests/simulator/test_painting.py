@@ -14,6 +14,8 @@ from pack.nanobanana.simulator.painting import Subject, paint
 from PIL import Image, ImageChops, ImageFont
 from simulator.talk import ask, data_url, edit, get, opened, order
 
+pytestmark = pytest.mark.slow
+
 # The published table again, column by column, so that a slip in the simulator's own copy shows.
 PUBLISHED = {
     "NanoBanana": "1024x1024 832x1248 1248x832 864x1184 1184x864 896x1152 1152x896 768x1344 1344x768 1536x672",

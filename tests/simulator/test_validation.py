@@ -13,6 +13,8 @@ from pack.nanobanana.simulator import validation
 from PIL import Image
 from simulator.talk import IMAGE_EXAMPLE, TEXT_EXAMPLE, ask, data_url, edit, order
 
+pytestmark = pytest.mark.slow
+
 IMAGE = data_url(Image.new("RGB", (6, 4), "red"))
 
 

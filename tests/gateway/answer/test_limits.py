@@ -16,6 +16,8 @@ from pack.nanobanana.gateway.answer.partial_json import load
 from pack.nanobanana.gateway.answer.reader import AnswerReader
 from pack.nanobanana.gateway.answer.types import AnswerLimits, ImageData, ImageUrl
 
+pytestmark = pytest.mark.slow
+
 U = "https://x.cn/a.png"
 MIB = 1024 * 1024
 

@@ -17,6 +17,7 @@ from gateway_faults import FaultyGateway
 from pack.nanobanana.cancel import Cancelled, CancelToken, Deadline
 from pack.nanobanana.errors import GatewayError, StreamBroken, TimedOut, Unreachable
 from pack.nanobanana.gateway.answer.types import ImageUrl
+from pack.nanobanana.gateway.http import connection
 from pack.nanobanana.gateway.http.connection import connect, resolve
 from pack.nanobanana.settings.profile import Profile
 from servers import Peer, Proxy, RawServer, SocksProxy, closed_port, silent_port
@@ -65,16 +66,17 @@ class TestConnecting:
             with sock:
                 assert sock.getpeername()[1] == server.port
                 assert sock.gettimeout() is None
-            assert time.monotonic() - began < 0.6
+            assert time.monotonic() - began < 1.5
 
-    def test_a_refused_address_is_left_at_once(self) -> None:
+    def test_a_refused_address_is_left_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(connection, "_HEAD_START", 4.0)
         with closed_port() as closed, RawServer(lambda peer: peer.pause(1)) as server:
             began = time.monotonic()
             addresses = [address(closed), address(1, "::1"), address(server.port)]
             with connect(addresses, [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)], CancelToken(), Deadline(5)) as sock:
                 assert sock.getpeername()[1] == server.port
                 assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-            assert time.monotonic() - began < 0.24
+            assert time.monotonic() - began < 1.5
 
     def test_when_all_refuse_that_is_the_error(self) -> None:
         with closed_port() as closed, pytest.raises(ConnectionRefusedError):
@@ -88,7 +90,7 @@ class TestConnecting:
         began = time.monotonic()
         with silent_port() as silent, pytest.raises(TimeoutError):
             connect([address(silent)], None, CancelToken(), Deadline(0.3))
-        assert 0.25 < time.monotonic() - began < 0.5
+        assert 0.25 < time.monotonic() - began < 1.5
 
     def test_a_cancel_is_seen_at_once(self) -> None:
         cancel = CancelToken()
@@ -96,7 +98,7 @@ class TestConnecting:
         began = time.monotonic()
         with silent_port() as silent, pytest.raises(Cancelled):
             connect([address(silent)], None, cancel, Deadline(5))
-        assert time.monotonic() - began < 0.4
+        assert time.monotonic() - began < 1.5
 
     def test_a_name_resolves_to_addresses(self) -> None:
         found = resolve("localhost", 80, CancelToken(), Deadline(5))
