@@ -62,5 +62,5 @@ class NanoBananaGatewayRecall(io.ComfyNode):
             "source": "journal",
             "warnings": [],
         }
-        words = json.dumps(info, ensure_ascii=False, indent=1)
-        return io.NodeOutput(to_image(decoded), to_mask(decoded.alpha, decoded.height, decoded.width), words)
+        about = json.dumps(info, ensure_ascii=False, indent=1)
+        return io.NodeOutput(to_image(decoded), to_mask(decoded.alpha, decoded.height, decoded.width), about)

@@ -2,7 +2,7 @@
 import { element, icon } from "./dom.js";
 import { locale, routeUrl } from "./host.js";
 import { t } from "./i18n.js";
-import { duration, fileSize, moment, money } from "./words.js";
+import { duration, fileSize, moment, money } from "./format.js";
 
 export const ROW_HEIGHT = 124;
 

@@ -1,6 +1,6 @@
 // Totals of the history: a line, and a table by day.
 import { element } from "./dom.js";
-import { fileSize, money } from "./words.js";
+import { fileSize, money } from "./format.js";
 
 /** "312 images, 1.20 GB of 2.15 GB; last 30 days: 4.20". `answer`: {days, images, bytes, cap_bytes}. */
 export function totalsLine(answer, t) {

@@ -1,7 +1,7 @@
 // The pack's own words, in the host's language. They lie in locales/<language>/main.json under "nanobanana", which the
 // host serves at /i18n with everything else of `locales`.
 import { api, locale } from "./host.js";
-import { choose, fill } from "./words.js";
+import { choose, fill } from "./format.js";
 
 let languages = {};
 

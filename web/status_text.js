@@ -1,5 +1,5 @@
 // Pure: the events of a run in words. `t(key, values)` gives the words of a key in the reader's language.
-import { duration, megabytes, money } from "./words.js";
+import { duration, megabytes, money } from "./format.js";
 
 /** One call's report: {phase, done, total, text, seconds, left}. */
 export function callText(call, t) {

@@ -99,14 +99,14 @@ class _Questions:
 
     def _well(self, models: tuple[str, ...]) -> Diagnosis:
         key = "takes the key" if self._gateway.profile.api_key else "asks for no key (none is set)"
-        words = [f"The gateway answers and {key}."]
+        sentences = [f"The gateway answers and {key}."]
         missing = tuple(name for name in MODEL_NAMES if models and name not in models)
         if models:
-            words.append(f"It lists {len(models)} models.")
+            sentences.append(f"It lists {len(models)} models.")
         if missing:
-            words.append(f"Not among them: {', '.join(missing)}.")
+            sentences.append(f"Not among them: {', '.join(missing)}.")
         hint = "A model that isn't listed may not work with this key." if missing else ""
-        return Diagnosis("ok", " ".join(words), hint, models, missing)
+        return Diagnosis("ok", " ".join(sentences), hint, models, missing)
 
     def _verdict(self, error: StatusError) -> Diagnosis:
         if isinstance(error, AuthFailed):

@@ -31,18 +31,18 @@ _MIMES = {
 }
 
 
-def page(asked: RouteRequest) -> object:
+def page(request: RouteRequest) -> object:
     """Calls, newest first. `before`: the last page's cursor; `limit`: 1 to 200; `search`: words of prompt or model."""
-    before = _number(asked.query, "before")
-    limit = min(_MOST_ROWS, max(1, _number(asked.query, "limit") or 50))
-    found = journal().history(before=before, limit=limit, search=asked.query.get("search", "")[:1000])
+    before = _number(request.query, "before")
+    limit = min(_MOST_ROWS, max(1, _number(request.query, "limit") or 50))
+    found = journal().history(before=before, limit=limit, search=request.query.get("search", "")[:1000])
     keys = profiles().keys()
     return {"calls": [_call(call, keys) for call in found.calls], "before": found.before}
 
 
-def totals(asked: RouteRequest) -> object:
+def totals(request: RouteRequest) -> object:
     """Totals of the last `days` days, and how much there is in all."""
-    days = min(366, max(1, _number(asked.query, "days") or 30))
+    days = min(366, max(1, _number(request.query, "days") or 30))
     stats = journal().stats()
     return {
         "days": [_day(day) for day in journal().totals_by_day(days)],
@@ -53,28 +53,28 @@ def totals(asked: RouteRequest) -> object:
     }
 
 
-def thumbnail(asked: RouteRequest) -> File | None:
+def thumbnail(request: RouteRequest) -> File | None:
     """None for an image that is gone or can't be read: the page shows a sign in its place."""
     try:
-        data = thumbnails().thumbnail(asked.path.get("id", ""))
+        data = thumbnails().thumbnail(request.path.get("id", ""))
     except (ImageError, HistoryError) as error:
         _log.info("No thumbnail: %s", error)
         return None
     return File(data, "image/jpeg", "nanobanana-thumbnail.jpg")
 
 
-def original(asked: RouteRequest) -> File:
+def original(request: RouteRequest) -> File:
     """The bytes as they came. What is no known image is served as bytes to save, whatever it claims to be."""
-    record = journal().image(asked.path.get("id", ""))
+    record = journal().image(request.path.get("id", ""))
     data = journal().read(record)
     kind = sniff(data)
     mime = _MIMES.get(kind or "", "application/octet-stream")
     return File(data, mime, f"nanobanana-{record.call_id}-{record.position}.{record.extension}")
 
 
-def download(asked: RouteRequest) -> object:
+def download(request: RouteRequest) -> object:
     """Fetch the images of the call `id` that were paid for and aren't here."""
-    call_id = asked.body.get("id")
+    call_id = request.body.get("id")
     record = journal().call(call_id) if isinstance(call_id, int) else None
     if record is None:
         raise InputError("This call isn't in the history.", "Look at the history again.")
@@ -88,14 +88,14 @@ def download(asked: RouteRequest) -> object:
     }
 
 
-def clear(asked: RouteRequest) -> object:
+def clear(request: RouteRequest) -> object:
     """Remove calls with their images: those in `calls`, those older than `days`, or with `all` every one."""
-    calls, days = _ids(asked.body.get("calls")), asked.body.get("days")
+    calls, days = _ids(request.body.get("calls")), request.body.get("days")
     if calls:
         cleared = journal().clear(calls=calls)
     elif isinstance(days, int) and not isinstance(days, bool) and days > 0:
         cleared = journal().clear(older_than=time.time() - days * _DAY)
-    elif asked.body.get("all") is True:
+    elif request.body.get("all") is True:
         cleared = journal().clear()
     else:
         raise RequestFailed(400, "The request doesn't say what to clear.")

@@ -88,9 +88,9 @@ def handler(work: Work, *, private: bool = False, shared: bool = False) -> Handl
         try:
             body = {} if request.method in ("GET", "HEAD") else await _json_object(request)
             may_set = denial(replace(described, method="GET"), now, private=True) is None
-            asked = RouteRequest(dict(request.match_info), dict(request.query), body, now, may_set)
+            routed = RouteRequest(dict(request.match_info), dict(request.query), body, now, may_set)
             # The answer is made in the thread too: a page of the history is some 100 kB of JSON.
-            answer = await in_thread(lambda: _prepared(work(asked)))
+            answer = await in_thread(lambda: _prepared(work(routed)))
             return _response(answer)
         except RequestFailed as error:
             return _error(Denial(error.status, error.code, error.message, error.hint))

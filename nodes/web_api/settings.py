@@ -22,7 +22,7 @@ CHANGED = "nanobanana.settings"
 _DOCUMENTATION = "https://github.com/nanobanana-gateway/nanobanana-gateway"
 
 
-def catalog(asked: RouteRequest) -> object:
+def catalog(request: RouteRequest) -> object:
     """Models, ratios, formats and sizes; and of each profile what a node needs to tell sizes and costs beforehand."""
     return {
         "version": __version__,
@@ -40,9 +40,9 @@ def catalog(asked: RouteRequest) -> object:
         "output_formats": list(table.OUTPUT_FORMATS),
         "dialects": list(table.DIALECTS),
         "default_model": table.DEFAULT_MODEL,
-        "profiles": [] if asked.rules.multi_user else _outlines(),
-        "multi_user": asked.rules.multi_user,
-        "may_set": asked.may_set,
+        "profiles": [] if request.rules.multi_user else _outlines(),
+        "multi_user": request.rules.multi_user,
+        "may_set": request.may_set,
     }
 
 
@@ -74,44 +74,44 @@ def read_profiles(_: RouteRequest | None = None) -> dict[str, object]:
     }
 
 
-def add_profile(asked: RouteRequest) -> object:
+def add_profile(request: RouteRequest) -> object:
     """`name`: of a profile that isn't there yet; the other fields as in `save_profile`."""
-    name = _text(asked.body, "name")
+    name = _text(request.body, "name")
     if name in profiles().names():
         raise InputError(f"There is a profile {name!r} already.", "Choose another name.")
-    profile, _ = changed(Profile(name), asked.body)
+    profile, _ = changed(Profile(name), request.body)
     profiles().save(profile)
     return _changed()
 
 
-def save_profile(asked: RouteRequest) -> object:
+def save_profile(request: RouteRequest) -> object:
     """`name`, and any of the profile's fields. `api_key` is never read: absent, it stays; empty, it goes."""
-    name = _text(asked.body, "name")
-    profile, key_dropped = changed(profiles().stored(name), asked.body, _fixed(name))
+    name = _text(request.body, "name")
+    profile, key_dropped = changed(profiles().stored(name), request.body, _fixed(name))
     profiles().save(profile)
     return {**_changed(), "key_dropped": key_dropped}
 
 
-def rename_profile(asked: RouteRequest) -> object:
-    profiles().rename(_text(asked.body, "name"), _text(asked.body, "new_name"))
+def rename_profile(request: RouteRequest) -> object:
+    profiles().rename(_text(request.body, "name"), _text(request.body, "new_name"))
     return _changed()
 
 
-def delete_profile(asked: RouteRequest) -> object:
-    profiles().delete(_text(asked.body, "name"))
+def delete_profile(request: RouteRequest) -> object:
+    profiles().delete(_text(request.body, "name"))
     return _changed()
 
 
-def test_profile(asked: RouteRequest) -> object:
+def test_profile(request: RouteRequest) -> object:
     """Try the profile as the page shows it, saved or not. Costs nothing."""
-    name = _text(asked.body, "name")
+    name = _text(request.body, "name")
     store = profiles()
     try:
         profile = store.get(name)
     except ConfigError:
         profile = store.stored(name)
     try:
-        profile, _ = changed(profile, asked.body, _fixed(name))
+        profile, _ = changed(profile, request.body, _fixed(name))
         found = diagnose(profile, cancel=CancelToken(), resolve_base_url=reachable)
     except NanoBananaError as error:
         return {"ok": False, "verdict": "failed", "message": error.message, "hint": error.hint}

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { estimate, readiness } from "../../web/estimate.js";
 import { RunStore, viewOf } from "../../web/runs.js";
 import { callText, costText, estimateText, headline } from "../../web/status_text.js";
-import { choose, fill } from "../../web/words.js";
+import { choose, fill } from "../../web/format.js";
 
 const main = JSON.parse(readFileSync(new URL("../../locales/en/main.json", import.meta.url), "utf8"));
 const t = (key, values = {}) => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { choose, duration, fileSize, fill, megabytes, money } from "../../web/words.js";
+import { choose, duration, fileSize, fill, megabytes, money } from "../../web/format.js";
 
 test("a word is found in the language, its base language, or English", () => {
   const languages = { en: { a: { b: "English", c: "only English" } }, zh: { a: { b: "Chinese" } } };
