@@ -17,13 +17,17 @@ _seeds = itertools.count(1000)
 
 
 class Comfy:
-    """`page` is Playwright's. `data` is the pack's data folder; `images` is where screenshots go."""
+    """`page` is Playwright's. `data` is the pack's data folder; `images` is where screenshots go.
 
-    def __init__(self, page: Any, url: str, data: Path, images: Path) -> None:
+    `gateway`: the base URL that each test begins with.
+    """
+
+    def __init__(self, page: Any, url: str, data: Path, images: Path, gateway: str = "simulator") -> None:
         self.page = page
         self.url = url
         self.data = data
         self.images = images
+        self.gateway = gateway
         images.mkdir(parents=True, exist_ok=True)
 
     def open(self) -> None:
@@ -60,7 +64,7 @@ class Comfy:
         self.page.evaluate("() => { const t = app.extensionManager.toast; (t.dismissAll ?? t.removeAll)?.(); }")
         self.api("POST", "/history/clear", {"all": True})
         self.delete_profiles()
-        self.profile(base_url="simulator")
+        self.profile(base_url=self.gateway)
 
     def close_other_workflows(self) -> None:
         """All but the one that is shown, whatever is unsaved in them."""

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from comfy_process import Installation, find_installation, running_host
 from frontends import newest_frontend
+from gateway_faults import FaultyGateway
 from page_of_comfyui import Comfy
 from tiny_models import place_tiny_models
 
@@ -138,15 +139,16 @@ def opened(site: Site, browser: Any) -> Iterator[Comfy]:
             else None
         ),
     )
-    comfy = Comfy(page, site.url, site.data, ARTEFACTS / site.frontend)
-    comfy.open()
-    yield comfy
-    context.close()
+    with FaultyGateway(latency=0.05, progress=True) as gateway:
+        comfy = Comfy(page, site.url, site.data, ARTEFACTS / site.frontend, gateway.base_url)
+        comfy.open()
+        yield comfy
+        context.close()
 
 
 @pytest.fixture
 def comfy(opened: Comfy, request: pytest.FixtureRequest) -> Iterator[Comfy]:
-    """The page with an empty graph, the simulator as gateway, and an empty history. An image of it is kept."""
+    """The page with an empty graph, a gateway that does as a prompt says, and no history. A screenshot is kept."""
     opened.begin()
     yield opened
     name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")

@@ -30,7 +30,7 @@ def test_every_paid_image_is_there_with_what_is_known_of_it(comfy: Comfy) -> Non
     # The open tab shows it by itself.
     comfy.page.wait_for_function("() => document.querySelectorAll('.nanobanana-item').length === 2")
     text = first(comfy).inner_text()
-    for words in ("a lighthouse at dusk", "NanoBananaPro-1K", "1376 x 768", "0.04", " s", "kept"):
+    for words in ("a lighthouse at dusk", "NanoBananaPro-1K", "1376 x 768", "0.04", " s", "saved"):
         assert words in text, words
     image = first(comfy).locator("img")
     comfy.page.wait_for_function(
@@ -97,7 +97,7 @@ def test_a_failed_download_is_fetched_again_at_no_cost(comfy: Comfy) -> None:
     comfy.toast_text("Downloaded")
     assert first(comfy).locator("img").count() == 1
     (call,) = comfy.api("GET", "/history")["calls"]
-    assert call["state"] == "kept"
+    assert call["state"] == "saved"
     assert len(call["pictures"]) == 1
 
 

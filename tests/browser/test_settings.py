@@ -81,7 +81,7 @@ def test_the_connection_test_says_what_is_wrong_and_costs_nothing(
     assert words in comfy.page.inner_text(".nanobanana-says")
     assert gateway.ledger.summary()["billed"] == 0
     # It was tried, not saved.
-    assert comfy.api("GET", "/profiles")["profiles"][0]["base_url"] == "simulator"
+    assert comfy.api("GET", "/profiles")["profiles"][0]["base_url"] == comfy.gateway
     discard(comfy)
 
 

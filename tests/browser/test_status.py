@@ -40,7 +40,8 @@ def test_a_list_of_prompts_is_estimated_for_each_of_them(comfy: Comfy, renderer:
 
 
 def test_a_run_is_followed_to_its_images_and_its_cost_stays(comfy: Comfy, renderer: str) -> None:
-    comfy.profile(prices={"NanoBananaPro-1K": 0.04})
+    # The third waits for a place, so that there is a moment with two of three.
+    comfy.profile(prices={"NanoBananaPro-1K": 0.04}, concurrency=2)
     comfy.graph_to_run("a lighthouse [latency:1.5]", count=3)
     comfy.run()
     comfy.wait_for_tone("running")
@@ -76,7 +77,7 @@ def test_waiting_is_told_in_seconds_and_the_models_words_are_shown(comfy: Comfy,
     while (now := comfy.snapshot())["tone"] == "running":
         seen.add(now["headline"])
         comfy.page.wait_for_timeout(50)
-    # The simulator says how far it is, in Chinese too: those words come through as they are.
+    # The gateway says how far it is, in Chinese too: those words come through as they are.
     assert any("%" in words or "\u6392\u961f" in words for words in seen), seen
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from comfy_process import Installation, RunningHost, find_installation, running_host
+from gateway_faults import FaultyGateway
 from tiny_models import place_tiny_models
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -60,12 +61,13 @@ def installation() -> Installation:
 
 @pytest.fixture(scope="session")
 def host(installation: Installation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHost]:
-    """The host with this pack and a blocking node, against the pack's own simulator."""
+    """The host with this pack and a blocking node, against a gateway that does as a prompt says."""
     base = tmp_path_factory.mktemp("comfyui")
     blocking = base / "custom_nodes" / "test-blocking"
     blocking.mkdir(parents=True)
     (blocking / "__init__.py").write_text(BLOCKING_PACK, encoding="utf-8")
     place_tiny_models(base / "models")
-    environ = {"NANOBANANA_BASE_URL": "simulator", "NANOBANANA_API_KEY": "", "NANOBANANA_HOME": str(base / "data")}
-    with running_host(installation, base, ROOT, environ) as running:
-        yield running
+    with FaultyGateway(latency=0.05) as gateway:
+        environ = {"NANOBANANA_BASE_URL": gateway.base_url, "NANOBANANA_API_KEY": ""}
+        with running_host(installation, base, ROOT, {**environ, "NANOBANANA_HOME": str(base / "data")}) as running:
+            yield running
