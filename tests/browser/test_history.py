@@ -97,7 +97,7 @@ def test_a_failed_download_is_fetched_again_at_no_cost(comfy: Comfy) -> None:
     comfy.toast_text("Downloaded")
     assert first(comfy).locator("img").count() == 1
     (call,) = comfy.api("GET", "/history")["calls"]
-    assert call["state"] == "saved"
+    assert call["state"] == "kept"
     assert len(call["pictures"]) == 1
 
 
