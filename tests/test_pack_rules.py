@@ -5,16 +5,13 @@ from __future__ import annotations
 import ast
 import os
 import re
-import sys
 from functools import cache
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pytest
 from conftest import NODE_IDS, ROOT
 from test_layout import pack_files, tree
-
-if sys.version_info >= (3, 11):
-    import tomllib
 
 NOT_OURS = {".git", ".venv", "output", "artefacts", "node_modules", "__pycache__"}
 
@@ -88,15 +85,15 @@ def test_no_file_names_a_machine() -> None:
     assert not wrong
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="tomllib came with Python 3.11")
 def test_requirements_are_the_same_everywhere() -> None:
+    tomllib: Any = pytest.importorskip("tomllib", reason="tomllib came with Python 3.11")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     listed = (ROOT / "requirements.txt").read_text(encoding="utf-8").split()
     assert project["project"]["dependencies"] == listed == ["requests", "pillow", "numpy"]
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="tomllib came with Python 3.11")
 def test_the_version_is_the_same_everywhere() -> None:
+    tomllib: Any = pytest.importorskip("tomllib", reason="tomllib came with Python 3.11")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     version = next(
         node.value.value

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from gateway_faults import FaultyGateway
@@ -21,7 +22,7 @@ from pack.nanobanana.settings.profile import Profile
 KEY = "sk-test-0123456789abcdef0123456789"
 
 
-def ask(simulator: FaultyGateway, key: str = KEY, **fields: object) -> Diagnosis:
+def ask(simulator: FaultyGateway, key: str = KEY, **fields: Any) -> Diagnosis:
     profile = Profile(base_url=simulator.base_url, api_key=key, **fields)
     return diagnose(profile, cancel=CancelToken())
 

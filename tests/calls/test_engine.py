@@ -27,6 +27,7 @@ from pack.nanobanana.errors import (
     StreamBroken,
 )
 from pack.nanobanana.gateway.retry import MOST_POSTS_WHEN_LIMITED, Backoff
+from pack.nanobanana.imaging.payload import FittedImages, PayloadLimits
 from pack.nanobanana.journal import ImageRecord, Journal
 from servers import Peer, RawServer, silent_port
 
@@ -111,7 +112,7 @@ def test_a_cancel_ends_a_call_in_every_phase(
     faults, reached, states, posts_again = PHASES[phase]
     bench = reopened(backoff=PATIENT)
     gateway.set_faults(faults)
-    changes = {"inputs": Inputs(12_000_000)} if phase == "uploading" else {}
+    changes: dict[str, Any] = {"inputs": Inputs(12_000_000)} if phase == "uploading" else {}
     with no_thread_left_behind():
         call = bench.start(**changes)
         assert wait_until(lambda: gateway.ledger.posts and reached(call, gateway, bench))
@@ -403,11 +404,11 @@ def test_calls_with_several_variations_are_calls_of_their_own(gateway: FaultyGat
 
 
 def test_floats_come_where_they_are_asked_for_also_from_disk(bench: Bench) -> None:
-    for _ in range(2):
+    for source in ("gateway", "journal"):
         asked, plain = bench.make(want_float=True), bench.make(variation=1)
         assert asked.images[0].image.as_float is not None
         assert plain.images[0].image.as_float is None
-    assert asked.source == "journal"
+        assert asked.source == source
 
 
 def test_the_same_image_wanted_by_many_is_paid_once(gateway: FaultyGateway, bench: Bench) -> None:
@@ -434,7 +435,7 @@ def test_no_base_url_is_told_before_anything_is_written(tmp_path: Path) -> None:
 
 def test_input_that_cannot_be_sent_leaves_nothing_behind(gateway: FaultyGateway, bench: Bench) -> None:
     class NotANumber(Inputs):
-        def fitted(self, limits: object, cancel: CancelToken) -> object:
+        def fitted(self, limits: PayloadLimits, cancel: CancelToken) -> FittedImages:
             raise InputError("Image 1 holds NaN.")
 
     outcome = bench.make(inputs=NotANumber())

@@ -6,7 +6,6 @@ It prints the step when it gets there, and at the end how the call went, as JSON
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import json
 import os
@@ -47,12 +46,12 @@ def main() -> None:
             reached("asked")
             return claim
 
-        def sent(self, *arguments: Any) -> None:
-            super().sent(*arguments)
+        def sent(self, call_id: int) -> None:
+            super().sent(call_id)
             reached("sent")
 
-        def url(self, *arguments: Any) -> None:
-            super().url(*arguments)
+        def url(self, call_id: int, position: int, url: str) -> None:
+            super().url(call_id, position, url)
             reached("url")
 
         def answered(self, *arguments: Any, **named: Any) -> None:
@@ -78,8 +77,7 @@ def main() -> None:
     with Bench(
         Path(folder), base_url, journal=Stepping(Path(folder)), total_timeout=20.0, connect_timeout=5.0
     ) as bench:
-        with contextlib.suppress(BrokenPipeError):
-            outcome = finished(bench.start(prompt, run), 60)
+        outcome = finished(bench.start(prompt, run), 60)
         report = {
             "pictures": len(outcome.images),
             "source": outcome.source,

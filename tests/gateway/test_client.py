@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from gateway_calls import KEY, URL, RunningAsk, event
@@ -38,8 +39,8 @@ CLOSING = STREAM + b"Connection: close\r\n\r\n"
 DONE = b"data: [DONE]\n\n"
 
 
-def profile(server: RawServer, **changes: object) -> Profile:
-    values: dict[str, object] = {"api_key": KEY, "connect_timeout": 2.0, "total_timeout": 5.0}
+def profile(server: RawServer, **changes: Any) -> Profile:
+    values: dict[str, Any] = {"api_key": KEY, "connect_timeout": 2.0, "total_timeout": 5.0}
     return Profile(base_url=server.url, **{**values, **changes})
 
 

@@ -26,12 +26,13 @@ from pack.nanobanana.gateway.retry import may_retry
 NOW = 1_800_000_000.0
 
 
-def error(status: int, body: Any = b"", *, key_is_set: bool = True, **headers: str) -> StatusError:
+def error(
+    status: int, body: Any = b"", headers: dict[str, str] | None = None, *, key_is_set: bool = True
+) -> StatusError:
     data = body if isinstance(body, bytes) else json.dumps(body, ensure_ascii=False).encode()
     if isinstance(body, str) and body.endswith(">"):
         data = body.encode()
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return status_error(status, named, data, key_is_set=key_is_set, now=NOW)
+    return status_error(status, headers or {}, data, key_is_set=key_is_set, now=NOW)
 
 
 def body(message: str = "words", code: Any = None, kind: str = "new_api_error") -> dict[str, Any]:
@@ -265,7 +266,7 @@ def test_words_never_hold_the_key() -> None:
     ],
 )
 def test_request_ids(data: Any, headers: dict[str, str], request_id: str) -> None:
-    found = error(400, data, **headers)
+    found = error(400, data, headers)
     assert found.request_id == request_id
     assert "request id" not in found.message.lower(), "it is said once, behind the message"
     assert (f"Request id: {request_id}." in str(found)) is bool(request_id)
@@ -281,7 +282,7 @@ def test_no_key_set_says_where_to_set_one() -> None:
 
 
 def test_a_redirect_says_where_to() -> None:
-    found = error(301, b"", location="https://new.example.com/v1/chat/completions")
+    found = error(301, b"", {"location": "https://new.example.com/v1/chat/completions"})
     assert type(found) is NotFound
     assert "has moved (HTTP 301). It leads to https://new.example.com/v1/chat/completions" in found.message
     assert "base URL" in found.hint
@@ -319,7 +320,7 @@ def test_the_whole_sentence() -> None:
 )
 def test_retry_after(value: str, seconds: float | None) -> None:
     assert retry_after(value, NOW) == (None if seconds is None else pytest.approx(seconds))
-    found = error(429, b"", retry_after=value)
+    found = error(429, b"", {"retry-after": value})
     assert isinstance(found, RateLimited)
     assert found.retry_after == (None if seconds is None else pytest.approx(seconds))
 
@@ -355,6 +356,7 @@ def test_any_retry_after_is_tolerated(value: str) -> None:
 )
 def test_errors_inside_an_answer(payload: dict[str, Any], kind: type[StatusError], billed: str) -> None:
     found = error_event(payload, request_id="r1")
+    assert found is not None
     assert type(found) is kind
     assert found.billed == billed
     assert found.status == 200

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pack.nanobanana.cancel import CancelToken
@@ -93,7 +94,7 @@ def make_steps() -> Iterator[Callable[..., Steps]]:
     """`make_steps(folder, **arguments of Journal)`; its journals are closed at the end."""
     journals: list[Journal] = []
 
-    def make(folder: Path, **arguments: object) -> Steps:
+    def make(folder: Path, **arguments: Any) -> Steps:
         journals.append(Journal(folder, **arguments))
         return Steps(journals[-1])
 

@@ -5,11 +5,12 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pack.nanobanana.cancel import Cancelled, CancelToken
 from pack.nanobanana.errors import HistoryError
-from pack.nanobanana.journal import CallKey, Claim, Journal
+from pack.nanobanana.journal import CallKey, CallRecord, Claim, Journal
 
 
 def test_a_new_image_is_to_be_asked_for(steps):
@@ -28,15 +29,14 @@ def test_every_step_is_in_the_record(tmp_path, details):
         claim = journal.claim(CallKey("a", 0), details, cancel=CancelToken(), on_wait=print, run="r")
         call = claim.record.id
         journal.sent(call)
-        assert journal.call(call).state == "sent"
-        assert journal.call(call).billed == "maybe"
+        assert (known(journal, call).state, known(journal, call).billed) == ("sent", "maybe")
         journal.url(call, 1, "https://cdn/2.png")
         journal.url(call, 0, "https://cdn/1.png")
         journal.answered(call, request_id="req", text="words")
-        assert journal.call(call).state == "answered"
+        assert known(journal, call).state == "answered"
         image = journal.keep(call, 0, b"bytes", extension="png", url="https://cdn/1.png")
         journal.kept(call, seconds=2.5)
-        record = journal.call(call)
+        record = known(journal, call)
     assert record.details == details
     assert record.state == "kept"
     assert record.sent_at is not None
@@ -218,7 +218,7 @@ def test_a_call_without_a_image_is_not_kept(steps, journal):
     call = steps.answer("a")
     with pytest.raises(HistoryError):
         journal.kept(call)
-    assert journal.call(call).state == "answered"
+    assert known(journal, call).state == "answered"
     assert not journal.holds(call)
 
 
@@ -266,8 +266,14 @@ def test_any_text_can_be_stored(steps, journal, details):
     assert record.text == "?"
 
 
-def in_thread(claim) -> tuple[threading.Thread, list[Claim | BaseException]]:
-    results: list[Claim | BaseException] = []
+def known(journal: Journal, call: int) -> CallRecord:
+    record = journal.call(call)
+    assert record is not None
+    return record
+
+
+def in_thread(claim) -> tuple[threading.Thread, list[Any]]:
+    results: list[Any] = []
 
     def work() -> None:
         try:
@@ -372,7 +378,7 @@ def test_a_closed_journal_holds_nothing_and_opens_again(steps, journal):
     call = steps.answer("a")
     journal.close()
     with Journal(journal.folder) as other:
-        assert other.call(call).state == "answered"
+        assert known(other, call).state == "answered"
     claim = steps.claim("a")
     assert (claim.what, claim.record.id) == ("answered", call)
 

@@ -13,7 +13,7 @@ HOUR = 3600.0
 def age(folder: Path, hours: float) -> None:
     """Make every image file look as if it was last used so long ago."""
     for path in (folder / "pictures").iterdir():
-        os.utime(path, (time.time() - hours * HOUR,) * 2)
+        os.utime(path, (time.time() - hours * HOUR, time.time() - hours * HOUR))
 
 
 def kept_names(steps, count: int) -> list[str]:
@@ -108,7 +108,7 @@ def test_files_without_a_row_count_and_go_by_their_age(tmp_path, make_steps):
     age(tmp_path, 2)
     stray = tmp_path / "pictures" / f"{'0' * 64}.png"
     stray.write_bytes(b"x" * 100)
-    os.utime(stray, (time.time() - 50 * HOUR,) * 2)
+    os.utime(stray, (time.time() - 50 * HOUR, time.time() - 50 * HOUR))
     steps.journal.trim()
     assert not stray.exists()
     assert kept_names(steps, 1) == ["0"]
@@ -138,7 +138,7 @@ def test_clearing_all_leaves_nothing_but_what_is_under_way(tmp_path, make_steps,
     steps.journal.history(search="lighthouse")
     stray = tmp_path / "data" / "pictures" / f"{'0' * 64}.png"
     stray.write_bytes(b"x")
-    os.utime(stray, (time.time() - 50 * HOUR,) * 2)
+    os.utime(stray, (time.time() - 50 * HOUR, time.time() - 50 * HOUR))
     held = steps.answer("held")
     kept = steps.journal.keep(held, 0, b"held", extension="png")
     other = worker("stop", "keep", "a", "run 1")

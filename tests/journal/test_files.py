@@ -93,7 +93,7 @@ def test_half_written_files_of_killed_processes_are_removed_when_old(tmp_path):
     old, young = images / "old.part", images / "young.part"
     for path in (old, young):
         path.write_bytes(b"half")
-    os.utime(old, (time.time() - 7200,) * 2)
+    os.utime(old, (time.time() - 7200, time.time() - 7200))
     with Journal(tmp_path) as journal:
         journal.history()
     assert names(tmp_path) == ["young.part"]

@@ -12,11 +12,13 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from pack.nanobanana.cancel import CancelToken
+from pack.nanobanana.errors import Billed
 from pack.nanobanana.image_request import ImageRequest
 from pack.nanobanana.journal import CallDetails, CallKey, Claim, Journal
 
 pytestmark = pytest.mark.slow
 
+BILLED: tuple[Billed, ...] = ("no", "maybe", "yes")
 KEYS = st.sampled_from(["a", "a", "a", "b"])
 
 
@@ -121,8 +123,8 @@ class JournalMachine(RuleBasedStateMachine):
             expected.state = "kept"
             expected.unrewarded = expected.posted = False
 
-    @rule(key=KEYS, billed=st.sampled_from(["no", "maybe", "yes"]))
-    def failed(self, key: str, billed: str) -> None:
+    @rule(key=KEYS, billed=st.sampled_from(BILLED))
+    def failed(self, key: str, billed: Billed) -> None:
         if self.hold(key):
             self.journal.failed(self.held.pop(key).record.id, error="e", billed=billed)
             before = self.expected[key].unrewarded
@@ -178,5 +180,9 @@ class JournalMachine(RuleBasedStateMachine):
 
 TestJournalMachine = JournalMachine.TestCase
 TestJournalMachine.settings = settings(
-    max_examples=30, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
+    max_examples=30,
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
+    derandomize=True,
 )

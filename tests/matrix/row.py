@@ -120,11 +120,12 @@ def measure(row: Row, folder: Path) -> Measured:
     found = Measured()
     seconds = HANGING_SECONDS if row.hangs else SECONDS
     backoff = Backoff(random=lambda: 0.0, scale=0.004, idle_seconds=seconds / 2, after_image_seconds=seconds / 2)
-    timeouts = {"total_timeout": seconds, "connect_timeout": seconds}
     with (
         FaultyGateway(latency=0.0, keep_bodies=False) as simulator,
         gateway_of(row, simulator) as base_url,
-        Bench(folder, base_url, backoff=backoff, stream=row.stream, **timeouts) as bench,
+        Bench(
+            folder, base_url, backoff=backoff, stream=row.stream, total_timeout=seconds, connect_timeout=seconds
+        ) as bench,
     ):
         if row.steps:
             simulator.script(row.steps)

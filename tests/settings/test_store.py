@@ -384,7 +384,7 @@ def test_deleting_leaves_no_key_behind(store):
     store.save(FULL)
     leftover = store.path.with_name(".profiles.json.dead")
     leftover.write_text(KEY)
-    os.utime(leftover, (time.time() - 120,) * 2)
+    os.utime(leftover, (time.time() - 120, time.time() - 120))
     store.delete("studio")
     store.delete("default")
     with pytest.raises(ConfigError):

@@ -52,9 +52,9 @@ def secure_simulator(authority: trustme.CA, *names: str) -> Iterator[FaultyGatew
         yield simulator
 
 
-def ask(base_url: str, **changes: float) -> RunningAsk:
+def ask(base_url: str, *, connect_timeout: float = 2.0, total_timeout: float = 5.0) -> RunningAsk:
     return RunningAsk(
-        Profile(base_url=base_url, api_key=KEY, **{"connect_timeout": 2.0, "total_timeout": 5.0, **changes})
+        Profile(base_url=base_url, api_key=KEY, connect_timeout=connect_timeout, total_timeout=total_timeout)
     )
 
 
