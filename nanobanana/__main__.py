@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; `argv` without the program's name."""
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ["simulate"]:
-        # Its options are its own, `--help` too.
+        # The simulator parses its own options, `--help` included.
         from .simulator.__main__ import main as simulate
 
         return simulate(argv[1:])

@@ -43,7 +43,7 @@ class NanoBananaError(Exception):
     hint: str = ""
 
     def __post_init__(self) -> None:
-        # What an exception is copied and pickled with; the other fields follow from its dictionary.
+        # Copying and pickling use `args`; the other fields travel in the instance's dictionary.
         self.args = (self.message, self.hint)
 
     def __str__(self) -> str:

@@ -89,7 +89,7 @@ class RunEvents:
         results["errors"] = _errors([*errors, *(call.outcome.error for call in calls if call.outcome)])
         state = "cancelled" if cancelled else "done" if results["delivered"] else "failed"
         if state == "failed" and any(not call.done for call in calls):
-            # Another node's failure ended the graph; what is paid for goes on into the history.
+            # Another node's failure ended the graph; paid calls go on into the history.
             state = "background"
         self._send(STATUS, {**self._address, "state": state, "seconds": round(seconds, 2), "calls": [], **results})
 

@@ -36,7 +36,7 @@ def is_interrupted() -> bool:
 
 
 def interruption() -> BaseException:
-    """The exception by which the host knows a cancel from an error."""
+    """The exception that tells the host a cancel from an error."""
     from comfy.model_management import InterruptProcessingException
 
     return InterruptProcessingException()
@@ -123,7 +123,7 @@ async def set_progress(node_id: str, value: float, most: float) -> None:
 
         await ComfyAPI().execution.set_progress(value, most, node_id=node_id)
     except Exception:  # noqa: BLE001
-        # A bar that can't be drawn is no reason to fail a call that is being paid for.
+        # A progress bar that can't be drawn must not fail a paid call.
         _log.debug("The host did not take the progress", exc_info=True)
 
 

@@ -31,7 +31,7 @@ def model_names() -> list[str]:
         for name in store.names():
             extra.extend(store.stored(name).extra_models)
     except (ConfigError, OSError):
-        # Settings that can't be read are said when a node runs; the menu still opens.
+        # Unreadable settings are reported when a node runs; the menu must still open.
         _log.warning("The extra models of the settings could not be read", exc_info=True)
     return list(dict.fromkeys([*MODEL_NAMES, *extra]))
 

@@ -222,7 +222,7 @@ class NodeRun:
         self.node_id = node_id
         self.token = CancelToken()
         self.executions: list[Execution] = []
-        # The page that queued this run: when it is over, the host's own idea is another one's.
+        # The page that queued this run, noted now: later the host names the page of the next run.
         send = partial(send_event, client_id())
         self.events = RunEvents(send, node_id=node_id, run=run, workflow=workflow_id(run))
         self._began = time.monotonic()

@@ -155,7 +155,7 @@ def composite(image: Tensor, weights: NDArray[np.float32], fitted: Pixels) -> Te
         # before * (1 - weight) + after * weight, exactly `after` where the weight is 1.
         after *= weight
         after += before * (1 - weight)
-        # Also -0.0 and denormals: the very bits.
+        # Copied bit by bit, -0.0 and denormals included.
         np.copyto(after, before, where=weight == 0)
 
     _for_strips(height, width * 3, strip)

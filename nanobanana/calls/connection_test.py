@@ -74,7 +74,7 @@ class _Questions:
         try:
             listing = self._gateway.models(cancel=self._cancel)
             models = _listed(listing)
-            # An error that says more than that there is no such list is the verdict.
+            # Any error but "there is no model list" is the verdict.
             refused = None if models else self._refusal(listing)
             if isinstance(refused, AuthFailed | OutOfCredit):
                 return self._verdict(refused)

@@ -32,7 +32,7 @@ _TRUNCATED = "The gateway's answer was cut off after the image had come."
 _NOT_TRIED = "The download from {url} was not tried: the others failed before it."
 # An answer may name many addresses that all lead nowhere.
 _MOST_FAILURES = 3
-# One call makes one image. More may come along, but not without end: as uint8 and float32 these take 6 GB.
+# One call makes one image. It may bring more, up to this: as uint8 and float32 they take 6 GB.
 _MOST_PIXELS = 400_000_000
 
 
@@ -121,7 +121,7 @@ class Delivery:
     def _try_partial_url(
         self, position: int, url: str, downloader: Downloader, answer: Answer, urls: dict[int, str]
     ) -> None:
-        # A link that nothing calls an image gets one try: what isn't there at once is most likely a page.
+        # A link that nothing marks as an image gets one try: if it fails, it was most likely a page.
         tries = 1 if answer.guessed else DOWNLOAD_TRIES
         try:
             data = self._fetched(url, downloader, tries)
@@ -133,7 +133,7 @@ class Delivery:
         self._keep(position, data, urls[position])
 
     def _fail_if_only_partial_urls(self, answer: Answer) -> None:
-        """Nothing but parts of addresses came: the next run must ask anew instead of trying them for ever."""
+        """If only partial addresses came, fail the call: the next run then asks anew instead of retrying forever."""
         if self._noted:
             if not answer.guessed:
                 self._warnings.extend(_CUT_OFF_TOO.format(url=failure.url[:500]) for failure in self._cut_off)
@@ -163,7 +163,7 @@ class Delivery:
             _log.warning("A finished call could not be written to the journal", exc_info=True)
 
     def _fetched(self, url: str, downloader: Downloader, tries: int = DOWNLOAD_TRIES) -> bytes:
-        """The bytes. One answer may name many addresses: together they get the time of one, and patience only once."""
+        """The bytes. Addresses share the time of one, and after the first failure each gets a single try."""
         self._deadline = self._deadline or Deadline(downloader.seconds)
         if self._failures >= _MOST_FAILURES and not self._images:
             shown = downloader.redact_url(url)

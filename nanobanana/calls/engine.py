@@ -112,7 +112,7 @@ class Engine:
         except NanoBananaError as error:
             outcome = _failed(call.variation, error)
         except Exception as error:  # noqa: BLE001
-            # The thread's last line of defence: without it the node would wait for an outcome for ever.
+            # The thread's last line of defence: without it the node would wait forever for an outcome.
             _log.exception("A call failed in a way nobody foresaw")
             outcome = _failed(call.variation, NanoBananaError(_UNEXPECTED.format(error=type(error).__name__)))
         call.finish(replace(outcome, seconds=self._clock() - began))
@@ -158,7 +158,7 @@ class Engine:
         order = Order(profile, record.details.request, "")
         call = Call(order, record.key.variation, cancel, lambda: None, self._clock)
         with self.journal.claimed(record.key, record.details, cancel=cancel, on_wait=lambda _: None, run="") as claim:
-            # Whatever else a claim may find, asking anew isn't what was wanted: leaving the block lets go of it unsent.
+            # Only a download was wanted: if the claim says to ask, leaving the block releases it unsent.
             if claim.what != "answered":
                 raise InputError("There is nothing to download for this call any longer.", "Look at the history again.")
             delivery = self._delivery(claim, order, call, self._clock())
@@ -182,7 +182,7 @@ class Engine:
         return replace(profile, base_url=self._resolve_base_url(profile.base_url))
 
     def downloader(self, profile: Profile) -> Downloader:
-        """What fetches results of a connected profile's gateway."""
+        """The downloader for results of this profile's gateway."""
         return Downloader(
             DownloadPolicy.for_gateway(profile.base_url, profile.private_hosts),
             is_image=lambda data: sniff(data) is not None,

@@ -19,7 +19,7 @@ from .limiter import RateLimiter
 from .models import Order
 
 _log = logging.getLogger(__name__)
-# Whatever the kinds of failure: a gateway that fails in turns must not be asked for ever.
+# A cap over all kinds of failure: a gateway that alternates between them must not be asked forever.
 _MOST_POSTS = 8
 
 
@@ -50,7 +50,7 @@ class Submission:
             raise
         except Cancelled:
             if not self._whole:
-                # Half a request costs nothing.
+                # A request that was never whole costs nothing.
                 self._revert_to_asked()
             raise
 
@@ -109,7 +109,7 @@ class Submission:
             self._journal.url(self._call_id, self._urls, url)
             self._urls += 1
         except HistoryError:
-            # The image is on its way: a disk that is full now is no reason to give it up.
+            # The image is on its way: a full disk is no reason to give it up.
             _log.warning("A result's address could not be written to the journal", exc_info=True)
 
     def _revert_to_asked(self) -> None:

@@ -49,7 +49,7 @@ class ThumbnailCache:
         return data
 
     def sweep(self) -> int:
-        """Remove thumbnails whose images are gone; how many."""
+        """Remove thumbnails whose images are gone; returns how many."""
         removed = 0
         with contextlib.suppress(OSError):
             images = {entry.name.partition(".")[0] for entry in os.scandir(self._journal.folder / "pictures")}
@@ -70,7 +70,7 @@ class ThumbnailCache:
             part.write_bytes(data)
             part.replace(path)
         except OSError:
-            # It is only a copy: the next look makes it again.
+            # It is only a copy: the next request makes it again.
             _log.warning("A thumbnail could not be kept", exc_info=True)
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)

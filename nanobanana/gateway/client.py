@@ -23,7 +23,7 @@ from .text import header_request_id
 
 _ERROR_BODY_LIMIT = 65536
 _ERROR_BODY_SECONDS = 2.0
-# Requests that cost nothing are answered at once, or not at all.
+# Free requests are answered quickly or not at all.
 _FREE_SECONDS = 20.0
 
 
@@ -193,7 +193,7 @@ class Gateway:
 
 
 def _bounded(response: Any, exchange: Exchange) -> bytes:
-    """The first 64 KiB of an error's body; what can't be read of it soon is left out, its status says enough."""
+    """The first 64 KiB of an error's body, or what of it arrives soon: the status says enough."""
     exchange.limit_remaining(_ERROR_BODY_SECONDS)
     body = b""
     try:

@@ -38,7 +38,7 @@ class _Unfetched(Exception):
 
     @classmethod
     def blocked(cls, error: BlockedAddress) -> _Unfetched:
-        """Our own rules forbid to ask."""
+        """The URL policy forbids this request."""
         return cls(f"that is not allowed, since {error}", again=False, hint=_ALLOW if error.private else _TELL)
 
 
@@ -132,7 +132,7 @@ class Downloader:
             raise _Unfetched.blocked(blocked) from None
 
         def check(host: str, port: int, addresses: list[str]) -> None:
-            # What is connected to counts, not how we read the URL.
+            # The address we connect to counts, not how we parse the URL.
             for address in addresses:
                 self._policy.check_address(address, (target[0], host.lower(), port))
 

@@ -16,7 +16,7 @@ _NO_JSON: Final = object()
 _MESSAGE_KEYS: Final = ("message", "msg", "err", "error_msg", "error_message", "errmsg", "detail", "reason", "error")
 _CODE_KEYS: Final = ("code", "error_code", "errcode", "status_code", "status", "http_status")
 _ID_KEYS: Final = ("request_id", "requestId", "req_id", "trace_id")
-# What only an answer has, beside `choices` and `media`. An `error` beside them is still one.
+# Fields that only an answer has, beside `choices` and `media`. With an `error` beside them it is still an error.
 _ANSWER_KEYS: Final = ("data", "images", "usage", "object", "output", "candidates")
 _GOOD_CODES: Final = frozenset({"", "ok", "success", "null", "none"})
 
@@ -37,7 +37,7 @@ class ErrorBody:
 
 
 def read_body(body: bytes, redact: Redact) -> ErrorBody:
-    """The error of an HTTP answer's body; of a body that says nothing, an empty one."""
+    """The error in an HTTP answer's body; an empty one if the body says nothing."""
     text = body[:_MOST_READ].decode("utf-8", "replace")
     payload: object = _NO_JSON
     if text.lstrip("\ufeff \t\r\n").startswith(("{", "[", '"', "null")):

@@ -30,7 +30,7 @@ from .answer.types import Redact, keep_as_is
 from .error_body import ErrorBody, is_error, read_body, read_error_body
 from .text import header_request_id, lowered
 
-# A call that timed out on the way may have been finished behind it: 408, and Cloudflare's and the proxies' 5xx.
+# The work may have finished behind a timeout on the way: 408, and Cloudflare's and the proxies' 5xx.
 TIMED_OUT: Final = frozenset({408, 504, 520, 524})
 _UPSTREAM_FAILED: Final = frozenset({500, 502, 521, 522, 523})
 _NEVER_ARRIVED: Final = frozenset({525, 526, 530})
@@ -314,7 +314,7 @@ def status_error(
     """
     known = lowered(headers)
     error = read_body(body, redact)
-    # A timeout stays one whatever number the body holds: only a code by name can say that nothing was done.
+    # A timeout stays one whatever number the body holds: only a named code can say that nothing was done.
     counts = status if status in TIMED_OUT else error.number or status
     reply = ErrorReply(error, counts, status, key_is_set, redact(known.get("location", ""))[:200])
     return _error(

@@ -9,13 +9,13 @@ from typing import Final
 from .answer.types import Redact, keep_as_is
 
 MOST_CHARACTERS: Final = 300
-# What is looked at of an endless message or page; enough to find a title behind a long head.
+# How much of an endless message or page is read; enough to find a title behind a long head.
 _MOST_READ: Final = 65_536
 
 # C0 and C1 controls, zero-width and direction marks, line separators, byte-order mark, lone surrogates.
 _UNSEEN: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]+")
 _HALVES: Final = re.compile(r"[\ud800-\udfff]")
-# str.lower changes the length of some letters, and with it every place behind them.
+# str.lower changes the length of some letters, which would shift every position after them.
 _LOWER: Final = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 _TAG: Final = re.compile(r"<[^<>]{0,2000}>")
 _ENTITY: Final = {"&amp;": "&", "&lt;": "<", "&gt;": ">", "&quot;": '"', "&#39;": "'", "&nbsp;": " "}

@@ -40,7 +40,7 @@ _STRIP_BYTES = 1 << 20
 _THUMBNAIL_QUALITY = 82
 _EIGHT_BIT_MODES = frozenset({"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV"})
 _ALPHA_MODES = ("RGBA", "LA", "PA", "La", "RGBa")
-# A level of 8 bits for one of 2, 4 and 16 bits.
+# The factor from a level of 2, 4 or 16 bits to one of 8.
 _KEY_SCALES = {"L;2": 85.0, "L;4": 17.0, "I;16B": 1 / 256, "RGB;16B": 1 / 256}
 _KEYED_MODES = ("1", "L", "P", "RGB")
 
@@ -93,12 +93,12 @@ def decode(
 
 def _load(image: ImageFile) -> Image.Image:
     """`image` decoded to 8 bits a channel; of 16-bit levels the upper byte, as Pillow itself does for colour."""
-    # By place: before Pillow 11 tiles were plain tuples.
+    # By index: before Pillow 11 tiles were plain tuples.
     layout: object = image.tile[0][3] if image.format == "PNG" and image.tile else ""
     image.load()
     key: Any = image.info.get("transparency")
     if (scale := _KEY_SCALES.get(str(layout))) and key is not None:
-        # The transparent colour is told in the file's own levels, the pixels come in 8 bits.
+        # The file gives the transparent colour in its own levels; the pixels are decoded to 8 bits.
         image.info["transparency"] = (
             int(key * scale) if isinstance(key, int) else tuple(int(one * scale) for one in key)
         )

@@ -21,7 +21,7 @@ def digest(source: PixelSource, *, cancel: CancelToken | None = None, workers: i
     float32 tensor take about 0.08 s on two cores. Raises what `source.rows` raises, and `Cancelled`.
     """
     if isinstance(source, PaddedSource):
-        # What is around the image follows from the image.
+        # The padding follows from the image, so it isn't hashed.
         inner = digest(source.source, cancel=cancel, workers=workers)
         return hashlib.blake2b(f"{inner} within {source.padding}".encode(), digest_size=_SIZE).hexdigest()
     rows = strip_rows(source.width, source.channels, _STRIP_BYTES)

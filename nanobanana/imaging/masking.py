@@ -47,7 +47,7 @@ class MaskedEdit:
 
     def weights(self) -> NDArray[np.float32]:
         """[H,W] float32 0..1: how much of the answer each pixel takes. Exactly 0 where the mask is 0."""
-        # Several answers may come at once: one works it out, the others wait.
+        # Several answers may arrive at once: one thread computes it, the others wait.
         with self._lock:
             if self._weights is None:
                 self._weights = feather_weights(self._mask)
@@ -95,7 +95,7 @@ def feather_weights(mask: Pixels) -> NDArray[np.float32]:
     inside = mask[box]
     depth = _depth((inside > 0).astype(np.uint8), width)
     reached = _spread(depth, width)
-    # Where the mask is 0 the depth is: 0 / 1 there.
+    # Where the mask is 0 so is the depth: dividing by 1 keeps it 0.
     np.divide(depth, np.maximum(reached, 1), out=weights[box], dtype=np.float32)
     weights[box] *= inside / np.float32(255)
     return weights
@@ -123,7 +123,7 @@ def _with_neighbours(levels: Pixels, choose: np.ufunc, *, diagonal: bool) -> Pix
     out: Pixels = np.array(levels)
     choose(out[1:], levels[:-1], out=out[1:])
     choose(out[:-1], levels[1:], out=out[:-1])
-    # What is chosen from sideways holds the rows above and below already, or not.
+    # For diagonals the sideways step starts from the rows that already hold those above and below.
     beside: Pixels = np.array(out) if diagonal else levels
     choose(out[:, 1:], beside[:, :-1], out=out[:, 1:])
     choose(out[:, :-1], beside[:, 1:], out=out[:, :-1])

@@ -41,7 +41,7 @@ class _Run(Generic[T]):
             return self._next - 1
 
     def work(self) -> None:
-        """Do jobs until none is left or one has failed; the first failure is left for the caller."""
+        """Do jobs until none is left or one has failed; the first failure is kept for the caller."""
         while (number := self._take()) is not None:
             try:
                 if self._cancel is not None:

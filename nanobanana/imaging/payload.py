@@ -116,7 +116,7 @@ def base64_length(count: int) -> int:
 
 def _fit(sources: Sequence[PixelSource], limits: PayloadLimits, cancel: CancelToken, workers: int) -> FittedImages:
     count = len(sources)
-    # With many images, a core takes an image; with few, they work on each together.
+    # With many images each core takes one; with few, the cores share each image.
     inner = workers if count < 2 * workers else 1
     room = max(0, limits.body_bytes - _RESERVED_BYTES) // 4 * 3
     lossless_most = min(limits.image_bytes, room, room * _LOSSLESS_PARTS // count)
@@ -137,7 +137,7 @@ def _fit(sources: Sequence[PixelSource], limits: PayloadLimits, cancel: CancelTo
     sent = dict(enumerate(each(range(count), first)))
     over = _over(sent, room, limits.image_bytes)
     while lossless := [number for number in over if (one := sent[number]) and one.quality is None]:
-        # The largest gives up most: the others may then stay as they are.
+        # The largest image has the most to give: the others may then stay as they are.
         largest = max(lossless, key=lambda number: (sent[number] or _NOTHING).bytes)
         sent[largest] = _lossy_within(given[largest], limits.image_bytes, cancel)
         over = _over(sent, room, limits.image_bytes)
@@ -165,7 +165,7 @@ def _over(sent: dict[int, _Sent | None], room: int, image_bytes: int) -> dict[in
     over: dict[int, int] = {}
     by_size = sorted(sent, key=lambda number: (sent[number] or _NOTHING).bytes)
     for before, number in enumerate(by_size):
-        # Base64 goes by threes.
+        # Base64 takes bytes in threes.
         share = min(room // (len(sent) - before), image_bytes) // 3 * 3
         needed = (sent[number] or _NOTHING).bytes
         if needed > share:
@@ -210,7 +210,7 @@ def _scaled_within(source: PixelSource, limit: int, factor: float, too_many: int
     fits: _Sent | None = None
     low, high, at_factor, at_bytes = 0.0, factor, factor, too_many
     for _ in range(_SCALE_TRIES):
-        # Bytes go with the pixels, more or less.
+        # The bytes are roughly proportional to the pixels.
         guess = at_factor * sqrt(_AIM * limit / at_bytes)
         at_factor = guess if low < guess < high else (low + high) / 2
         if max(source.width, source.height) * at_factor < _LEAST_SIDE:
@@ -246,7 +246,7 @@ def _lossy(source: PixelSource, quality: int, factor: float, cancel: CancelToken
 
 
 def _encoder_file() -> IO[bytes]:
-    """A real file where one can be had: only while it encodes into one does Pillow let other threads run."""
+    """A real file if there is one to be had: Pillow lets other threads run only while it encodes into one."""
     try:
         if hasattr(os, "memfd_create"):
             return os.fdopen(os.memfd_create("nanobanana"), "w+b")

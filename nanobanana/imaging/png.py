@@ -23,7 +23,7 @@ from .sources import Pixels, PixelSource, strip_rows
 
 _SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _COLOUR_TYPES: Final = {1: 0, 3: 2, 4: 6}
-# Long enough that restarting deflate's window and a thread's change of job hardly show.
+# Long enough that restarting deflate's window and switching jobs cost next to nothing.
 _STRIP_BYTES: Final = 1 << 20
 _ADLER_BASE: Final = 65521
 _SUB, _UP, _AVERAGE = 1, 2, 3

@@ -15,7 +15,7 @@ Box = tuple[float, float, float, float]
 
 # Lanczos looks at three output pixels to either side.
 _LANCZOS_SUPPORT = 3
-# However much smaller it becomes, about this much of a source is held at a time while it is scaled.
+# About this much of a source is held at a time while it is scaled, however small the result.
 _READ_BYTES = 1 << 22
 # Numpy works through a block while it is in the processor's cache.
 _BLOCK_VALUES = 1 << 16

@@ -69,7 +69,7 @@ def decide(
         if record.urls or record.images:
             return _take_over(connection, files, key, record, "answered", claimant)
     if record.state in ("sent", "answered"):
-        # Whoever sent it is gone, and nothing of its answer is here.
+        # Its sender is gone, and nothing of the answer is here.
         billed: Billed = "maybe" if record.state == "sent" else "yes"
         fail(connection, record.id, error=_DIED, billed=billed, request_id=record.request_id, now=claimant.now)
     in_vain = _failed_this_run(connection, key, claimant.run)

@@ -16,9 +16,9 @@ _log = logging.getLogger(__name__)
 
 # An image used within this time may be in the hands of a running call.
 _IN_USE_SECONDS = 3600.0
-# Files are removed inside a transaction, so that no other process takes them up meanwhile: few at a time.
+# Files are removed inside a transaction, so no other process can start using them; hence few at a time.
 _BATCH = 50
-# Another process adds files too: look at the folder again after so many of our own.
+# Other processes add files too: list the folder again after so many of our own.
 _LOOK_AGAIN = 100
 
 WorksOn = Callable[[str, int], bool]

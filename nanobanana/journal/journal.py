@@ -133,7 +133,7 @@ class Journal:
                 try:
                     self.release(claim.record.id)
                 except HistoryError as error:
-                    # The call is let go of all the same, and what left the block matters more.
+                    # The call is released all the same, and the exception that left the block matters more.
                     _log.warning("Call %d could not be released: %s", claim.record.id, error)
 
     def holds(self, call_id: int) -> bool:
@@ -204,7 +204,7 @@ class Journal:
         while True:
             sha256, path = self._files.save(data, extension)
             with self._writing() as connection:
-                # A clearing may have removed the file since; it does so inside a transaction, as we look inside one.
+                # A clearing may have removed the file meanwhile; it does so inside a transaction, as we look inside one.
                 if not path.exists():
                     continue
                 changed = connection.execute(

@@ -93,7 +93,7 @@ def denial(request: Request, rules: Rules, *, private: bool, shared: bool = Fals
 
 
 def is_nearby(request: Request) -> bool:
-    """Whether the request was sent on this computer, as far as can be told."""
+    """Whether the request was sent from this computer, as far as we can tell."""
     return _is_loopback(request.remote) and not any(name in request.headers for name in _FORWARDED)
 
 

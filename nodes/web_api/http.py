@@ -139,7 +139,7 @@ def _response(answer: File | bytes | None) -> web.Response:
         return web.Response(body=answer, content_type="application/json", charset="utf-8", headers=_HEADERS)
     headers = {
         **_HEADERS,
-        # Whatever a gateway sent: opened in a tab of its own it can run nothing and load nothing.
+        # Whatever a gateway sent must not run or load anything when opened in a tab of its own.
         "Content-Security-Policy": "default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; sandbox",
         "Content-Disposition": f'inline; filename="{answer.name}"',
         "Cache-Control": "private, max-age=31536000, immutable" if answer.lasting else "no-store",
@@ -160,7 +160,7 @@ async def in_thread(work: Callable[[], T]) -> T:
     future: asyncio.Future[T] = loop.create_future()
 
     def settle(result: Callable[[], None]) -> None:
-        # The loop is closed when the host quits meanwhile; the future is cancelled when the page went away.
+        # The loop is closed if the host has quit; the future is cancelled if the page has gone.
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(lambda: None if future.done() else result())
 

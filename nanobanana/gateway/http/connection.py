@@ -205,7 +205,7 @@ def _controlled(base: Any, socks: bool) -> Any:
                 return sock
             host, port = str(self._dns_host), self.port or self.default_port
             try:
-                # A proxy is the user's own choice and is not checked; what lies behind it is out of our sight.
+                # The user chose the proxy, so it is not checked; what lies behind it we can't see.
                 return self._exchange.open_socket(host, port, self.socket_options, checked=self.proxy is None)
             except TimeoutError as error:
                 raise ConnectTimeoutError(self, f"Connection to {host} timed out.") from error

@@ -86,7 +86,7 @@ class Exchange:
         self._ending.close()
 
     def _close(self) -> None:
-        # Shut first: a body that is still coming is not waited for.
+        # Shut the sockets first, or closing would wait for a body that is still arriving.
         self._stop()
         # A response may hold its connection's socket.
         for one in (*self._responses, *self.connections):

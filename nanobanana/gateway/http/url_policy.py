@@ -19,7 +19,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 _NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
 # ::a.b.c.d, deprecated and still understood by some systems; :: and ::1 are their own.
 _COMPATIBLE = ipaddress.ip_network("::/96")
-# Set aside for benchmarks, so that nothing of anyone's is there. Proxy programs that work as a network card (Clash,
+# Reserved for benchmarks, so nobody's machine is there. Proxy programs that work as a network card (Clash,
 # Surge) give every name an address of this range: refusing it would refuse every download behind them.
 _STAND_INS = ipaddress.ip_network("198.18.0.0/15")
 
@@ -119,7 +119,7 @@ class DownloadPolicy:
             if literal in _STAND_INS and not self._trusted(target):
                 raise BlockedAddress(f"its host {host} is a private address ({literal})", private=True)
         elif f".{host}".rstrip(".").endswith(_LOCAL_NAMES) and not self._trusted(target):
-            # Behind a proxy the name is resolved out of our sight, maybe on this very machine.
+            # A proxy resolves the name itself, and may run on this very machine.
             raise BlockedAddress(f"its host {host} is this computer or its network", private=True)
 
     def check_address(self, address: str, target: Origin) -> None:
