@@ -11,6 +11,8 @@ from conftest import NODE_IDS, ROOT
 from gateway_faults import FaultyGateway
 from stand_in import StandIn
 
+pytestmark = pytest.mark.slow
+
 OPTIONAL = [
     "comfy_api.v0_0_2",
     "comfy_api.latest:ComfyAPI",

@@ -204,7 +204,7 @@ class Journal:
         while True:
             sha256, path = self._files.save(data, extension)
             with self._writing() as connection:
-                # A clearing may have removed the file meanwhile; it does so inside a transaction, as we look inside one.
+                # A clearing may have removed the file since; it works inside a transaction, and we look inside one.
                 if not path.exists():
                     continue
                 changed = connection.execute(

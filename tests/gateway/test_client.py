@@ -201,7 +201,7 @@ def test_what_is_no_http_is_said_to_be_none(answer: bytes) -> None:
 
 
 def test_events_are_delivered_when_their_last_byte_is_there() -> None:
-    sent: list[float] = []
+    arrived: list[bool] = []
 
     def serve(peer: Peer) -> None:
         peer.request()
@@ -211,9 +211,13 @@ def test_events_are_delivered_when_their_last_byte_is_there() -> None:
             for part in (data[:40], data[40:-2]):
                 peer.chunk(part)
                 time.sleep(0.02)
-            sent.append(time.monotonic())
+            early = len(submission.urls) > number
             peer.chunk(data[-2:])
-            time.sleep(0.05)
+            # Nothing more is sent until the client has seen this one.
+            end = time.monotonic() + 5
+            while len(submission.urls) <= number and time.monotonic() < end:
+                time.sleep(0.002)
+            arrived.append(len(submission.urls) == number + 1 and not early)
         peer.chunk(DONE)
         peer.send(b"0\r\n\r\n")
 
@@ -221,9 +225,7 @@ def test_events_are_delivered_when_their_last_byte_is_there() -> None:
         submission = RunningAsk(profile(server))
         answer = submission.run()
     assert len(answer.images) == 5
-    delays = sorted(seen - at for (seen, _), at in zip(submission.urls, sent, strict=True))
-    # The median: a machine under load delays one or the other.
-    assert delays[len(delays) // 2] < 0.02, delays
+    assert arrived == [True] * 5
 
 
 def test_a_stream_that_is_silent_behind_its_image_is_ended() -> None:
@@ -450,12 +452,12 @@ def test_a_cancel_ends_every_phase_and_closes_the_connection(serve: Silence) -> 
             at = time.monotonic()
             submission.cancel.cancel()
         assert isinstance(submission.error, Cancelled)
-        assert submission.ended - at < 0.5
-        end = time.monotonic() + 1
+        assert submission.ended - at < 1.5
+        end = time.monotonic() + 5
         while not closed and time.monotonic() < end:
             time.sleep(0.01)
     assert closed
-    assert closed[0] - at < 1.0
+    assert closed[0] - at < 4.0  # behind the unread bytes it would take 20 s
 
 
 @pytest.mark.parametrize("status", ["200 OK", "201 Created", "202 Accepted", "203 Other"])

@@ -13,6 +13,8 @@ from graphs import generate, run, shown
 from stand_in import StandIn
 from stand_in.state import Event
 
+pytestmark = pytest.mark.slow
+
 ROOT_MODULE = str(Path(__file__).resolve().parents[2]).replace(".", "_x_")
 STATUS = "nanobanana.status"
 IMAGE = "nanobanana.picture"

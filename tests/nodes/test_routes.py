@@ -28,6 +28,8 @@ from pack.nanobanana.image_request import ImageRequest
 from pack.nanobanana.journal import CallDetails, CallKey, Journal
 from stand_in import StandIn
 
+pytestmark = pytest.mark.slow
+
 KEY = "sk-route-0123456789abcdefghWXYZ"
 JSON = {"Content-Type": "application/json"}
 

@@ -17,6 +17,8 @@ from pack.nanobanana.settings.profile import Profile
 from pack.nanobanana.settings.store import ProfileStore
 from stand_in import InvalidPrompt, StandIn
 
+pytestmark = pytest.mark.slow
+
 
 def connection(name: str) -> dict:
     return {"class_type": "NanoBananaGatewayConnection", "inputs": {"profile": name}}

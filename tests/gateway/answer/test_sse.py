@@ -127,7 +127,6 @@ def seconds(megabytes: int, piece: int = 65_536) -> float:
 
 def test_a_line_of_16_mib_in_pieces_of_64_kib_takes_linear_time() -> None:
     small, large = seconds(4), seconds(16)
-    assert large < 0.1, f"{large:.3f} s"
     # Quadratic would be 16 times as long. The millisecond is the clock's and the scheduler's.
     assert large < 10 * (small + 0.001), f"{small:.4f} s, then {large:.4f} s"
 

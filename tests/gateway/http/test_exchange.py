@@ -217,7 +217,7 @@ def test_a_cancel_closes_a_secure_connection(authority: trustme.CA, trusted: Non
             at = time.monotonic()
             submission.cancel.cancel()
         assert isinstance(submission.error, Cancelled)
-        assert submission.ended - at < 0.5
+        assert submission.ended - at < 1.5
         assert simulator.ledger.wait_for(lambda ledger: ledger.posts[0].closed_early, 1)
 
 
@@ -275,7 +275,7 @@ def test_a_cancel_closes_a_tunnel(authority: trustme.CA, trusted: None, monkeypa
             at = time.monotonic()
             submission.cancel.cancel()
         assert isinstance(submission.error, Cancelled)
-        assert submission.ended - at < 0.5
+        assert submission.ended - at < 1.5
         assert simulator.ledger.wait_for(lambda ledger: ledger.posts[0].closed_early, 1)
 
 
@@ -349,7 +349,7 @@ def test_cancel_and_deadline_hold_behind_a_socks_proxy(gateway: FaultyGateway, m
             at = time.monotonic()
             submission.cancel.cancel()
         assert isinstance(submission.error, Cancelled)
-        assert submission.ended - at < 0.5
+        assert submission.ended - at < 1.5
         late = ask("http://gateway.example", total_timeout=0.5)
         assert late.fails(TimedOut).phase in ("waiting", "streaming")
         assert late.seconds < 1.5
