@@ -24,7 +24,7 @@ _STYLE = {
 }
 # From seconds and bytes.
 _SCALES = {"seconds": 1.0, "milliseconds": 1e3, "megabytes": 1e-6}
-_SETTINGS = {"svg.hashsalt": "nanobanana", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+_SETTINGS: Any = {"svg.hashsalt": "nanobanana", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
 
 
 def _save(figure: Any, file: Path) -> None:

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from itertools import count
 from pathlib import Path
@@ -110,8 +110,8 @@ def cancel_rows(party: Party, gateway: RunningGateway, repeats: int) -> list[Row
         statuses: list[str] = []
 
         def run(waiting: threading.Event = waiting, statuses: list[str] = statuses) -> None:
-            def said(_node: str, text: str) -> None:
-                if text.startswith("waiting"):
+            def said(status: Mapping[str, Any]) -> None:
+                if any(call["phase"] == "waiting" for call in status["calls"]):
                     waiting.set()
 
             statuses.append(party.host.run({"1": generate("[latency:30]"), "2": shown("1")}, said).status)

@@ -202,7 +202,7 @@ def growth(sides: Sequence[int], repeats: int) -> list[Point]:
         if core is not None:
             works["ComfyUI"] = partial(core.tensor_to_base64_string, one.image, total_pixels=None)
         times = side_by_side(works, repeats)
-        results = {name: work() for name, work in works.items()}
+        results: dict[str, Any] = {name: work() for name, work in works.items()}
         sizes = {name: result if isinstance(result, int) else len(result) for name, result in results.items()}
         points += [Point("tensor to body", name, side, times[name].median, sizes[name]) for name in works]
         data = encoded(one.pillow, **DECODED["PNG"])

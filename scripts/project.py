@@ -98,7 +98,8 @@ def check(arguments: list[str]) -> None:
     run(python(), "-m", "ruff", "format", "--check", ".")
     run(python(), "-m", "basedpyright")
     name_pack()
-    run(python(), "-m", "basedpyright", "-p", "tests")
+    for folder in ("tests", "bench"):
+        run(python(), "-m", "basedpyright", "-p", folder)
 
 
 def name_pack() -> None:
