@@ -1,10 +1,13 @@
-"""Finding keys in text, and taking them out again."""
+"""Finding keys in text, whatever disguise they come in, and taking them out again."""
 
 from __future__ import annotations
 
+import base64
+import functools
+import html
 import re
-from collections.abc import Iterable
-from urllib.parse import quote
+from array import array
+from collections.abc import Iterable, Iterator
 
 # Every pattern is one prefix and one bounded or greedy run, without nested repetition: linear in the text.
 # The looks behind keep words such as "task-" and "desk-" from being taken for the start of a key.
@@ -52,18 +55,136 @@ def looks_like_key(text: str, profiles_keys: Iterable[str] = ()) -> str | None:
 
 
 def redact(text: str, keys: Iterable[str]) -> str:
-    """`text` without the given keys (also in their URL-encoded form) and without anything that looks like a key."""
+    """`text` without the given keys, in any of the disguises below, and without anything that looks like a key."""
     return _KEY_LIKE.sub(_replacement, without_keys(text, keys))
 
 
 def without_keys(text: str, keys: Iterable[str]) -> str:
-    """`text` without the given keys alone: a URL's signature looks like a key, and is needed."""
-    secrets = {key for key in keys if len(key) >= _SHORTEST_SECRET}
-    secrets |= {quote(key, safe="") for key in secrets}
+    """`text` without the given keys alone: a URL's signature looks like a key, and is needed.
+
+    A key is found as it is and disguised: percent-encoded, as JSON or HTML writes characters, in full-width letters,
+    in hexadecimal, in base64 (of the key, or of a longer text with the key in it, such as `user:key`), in upper or
+    lower case, cut by white space or by characters that aren't seen, and in part: 12 characters of it are enough.
+    """
+    secrets = sorted({key for key in keys if len(key) >= _SHORTEST_SECRET}, key=len, reverse=True)
     # The longest first: a key may be the beginning of another.
-    for secret in sorted(secrets, key=len, reverse=True):
+    for secret in secrets:
         text = text.replace(secret, _MASK)
+    spans = _disguised(text, tuple(secrets)) if secrets else []
+    for start, end in reversed(spans):
+        text = text[:start] + _MASK + text[end:]
     return text
+
+
+# So much of a key, or of one of its encodings, is taken for it.
+_PART = 12
+# Every window of 12 characters holds a whole block of 6 that begins at a multiple of 6.
+_BLOCK = _PART // 2
+_LOWER = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
+_HALF_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
+_ESCAPED = re.compile(
+    r"%[0-9a-f]{2}|\\u[0-9a-f]{4}|\\x[0-9a-f]{2}|\\/|&\#[0-9]{2,6};|&\#x[0-9a-f]{2,5};|&[a-z]{2,8};"
+    r"|[\s\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u2028-\u202e"
+    r"\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0]+",
+    re.IGNORECASE,
+)
+# `%2541` is an `A` that was percent-encoded twice.
+_PASSES = 3
+
+
+@functools.lru_cache(maxsize=16)
+def _needles(secrets: tuple[str, ...]) -> tuple[tuple[str, ...], frozenset[str]]:
+    """(what to look for in a text without disguises, its pieces of `_BLOCK` characters), all in lower case."""
+    found: set[str] = set()
+    for secret in secrets:
+        raw = secret.encode("utf-8", "replace")
+        found |= {secret, raw.hex()}
+        # Three bytes make four characters, so a text before the key shifts it in one of three ways. Characters that
+        # depend on the neighbours are left out.
+        for before in range(3):
+            encoded = base64.b64encode(bytes(before) + raw).decode("ascii")
+            whole = encoded[-(-before * 8 // 6) : (before + len(raw)) * 8 // 6]
+            found |= {whole, whole.replace("+", "-").replace("/", "_")}
+    lowered = tuple(sorted(one.translate(_LOWER) for one in found))
+    blocks = {one[at : at + _BLOCK] for one in lowered for at in range(len(one) - _BLOCK + 1)}
+    return lowered, frozenset(blocks)
+
+
+def _disguised(text: str, secrets: tuple[str, ...]) -> list[tuple[int, int]]:
+    """Where keys stand in `text`: (start, end), apart from each other and in order. Linear in the text."""
+    needles, blocks = _needles(secrets)
+    plain, starts, ends = _plain(text)
+    found = [match.span() for one in needles if len(one) < _PART for match in re.finditer(re.escape(one), plain)]
+    done = 0
+    for at in range(0, len(plain), _BLOCK):
+        if at + _BLOCK > done and plain[at : at + _BLOCK] in blocks:
+            spans = list(_matches(plain, at, needles))
+            found += spans
+            done = max([done, *(end for _, end in spans)])
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(found):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], end))
+        else:
+            merged.append((start, end))
+    return [(starts[start], ends[end - 1]) for start, end in merged]
+
+
+def _matches(plain: str, at: int, needles: tuple[str, ...]) -> Iterator[tuple[int, int]]:
+    """The longest piece around the block at `at` that `plain` shares with each needle, if it is long enough."""
+    block = plain[at : at + _BLOCK]
+    for needle in needles:
+        here = needle.find(block)
+        while here >= 0:
+            start, end = at, at + len(block)
+            first, last = here, here + len(block)
+            while start > 0 and first > 0 and plain[start - 1] == needle[first - 1]:
+                start, first = start - 1, first - 1
+            while end < len(plain) and last < len(needle) and plain[end] == needle[last]:
+                end, last = end + 1, last + 1
+            if end - start >= _PART:
+                yield start, end
+            here = needle.find(block, here + 1)
+
+
+def _plain(text: str) -> tuple[str, array[int], array[int]]:
+    """`text` without escapes and separators, in lower case; and where each of its characters begins and ends."""
+    text = text.translate(_HALF_WIDTH)
+    starts, ends = array("L", range(len(text))), array("L", range(1, len(text) + 1))
+    for _ in range(_PASSES):
+        pieces: list[str] = []
+        new_starts, new_ends = array("L"), array("L")
+        position = 0
+        for match in _ESCAPED.finditer(text):
+            start, end = match.span()
+            pieces.append(text[position:start])
+            new_starts += starts[position:start]
+            new_ends += ends[position:start]
+            character = _unescaped(match.group())
+            pieces.append(character)
+            if character:
+                new_starts.append(starts[start])
+                new_ends.append(ends[end - 1])
+            position = end
+        if not pieces:
+            break
+        pieces.append(text[position:])
+        new_starts += starts[position:]
+        new_ends += ends[position:]
+        text, starts, ends = "".join(pieces).translate(_HALF_WIDTH), new_starts, new_ends
+    return text.translate(_LOWER), starts, ends
+
+
+def _unescaped(token: str) -> str:
+    """The character that an escape stands for, none for what only separates."""
+    if token[0] == "%":
+        return chr(int(token[1:], 16))
+    if token[0] == "\\":
+        return "/" if token == "\\/" else chr(int(token[2:], 16))
+    if token[0] == "&":
+        character = html.unescape(token)
+        return character if len(character) == 1 else "&"
+    return ""
 
 
 def _replacement(match: re.Match[str]) -> str:

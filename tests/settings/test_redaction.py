@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import base64
+import html
+import json
 import random
+import re
 import string
 import time
+from collections.abc import Callable
 from urllib.parse import quote
 
 import pytest
@@ -103,9 +108,95 @@ def test_no_known_key_survives(text, key):
     assert key not in redact(f"{text}{key}{text}", [key]).replace("[key removed]", "")
 
 
+def base64_of(text: str, *, safe: bool = False) -> str:
+    encode = base64.urlsafe_b64encode if safe else base64.b64encode
+    return encode(text.encode()).decode()
+
+
+DISGUISES: dict[str, Callable[[str], str]] = {
+    "as it is": str,
+    "percent-encoded": lambda key: quote(key, safe=""),
+    "percent-encoded but for slashes": lambda key: quote(key, safe="/"),
+    "every character percent-encoded": lambda key: "".join(f"%{ord(one):02X}" for one in key),
+    "percent-encoded twice": lambda key: quote("".join(f"%{ord(one):02x}" for one in key)),
+    "base64": base64_of,
+    "URL-safe base64": lambda key: base64_of(key, safe=True),
+    "base64 of Bearer": lambda key: base64_of(f"Bearer {key}"),
+    "base64 of user and key": lambda key: base64_of(f"user:{key}"),
+    "base64 between other words": lambda key: base64_of(f"ab {key} and more"),
+    "base64 in lines": lambda key: base64.encodebytes(f"Authorization: Bearer {key}".encode()).decode(),
+    "hexadecimal": lambda key: key.encode().hex(),
+    "upper-case hexadecimal": lambda key: key.encode().hex().upper(),
+    "upper case": str.upper,
+    "lower case": str.lower,
+    "JSON escapes": lambda key: "".join(f"\\u{ord(one):04x}" for one in key),
+    "JSON with slashes escaped": lambda key: json.dumps(key).replace("/", "\\/"),
+    "HTML entities": lambda key: html.escape(key),
+    "numbers of HTML": lambda key: "".join(f"&#{ord(one)};" for one in key),
+    "hexadecimal numbers of HTML": lambda key: "".join(f"&#x{ord(one):X};" for one in key),
+    "full width": lambda key: "".join(chr(ord(one) + 0xFEE0) for one in key),
+    "spaces": " ".join,
+    "line breaks": lambda key: "\n".join(re.findall(".{1,5}", key)),
+    "soft hyphens": "\u00ad".join,
+    "zero-width characters": "\u200b\ufeff".join,
+}
+
+
+@pytest.mark.parametrize("disguise", DISGUISES)
+@given(
+    key=st.text(alphabet=string.ascii_letters + string.digits + "-_./+=", min_size=16, max_size=60),
+    before=st.text(max_size=12),
+    after=st.text(max_size=12),
+)
+def test_a_key_is_found_in_every_disguise(disguise: str, key: str, before: str, after: str) -> None:
+    hidden = DISGUISES[disguise](key)
+    shown = redact(f"{before} {hidden} {after}", [key])
+    assert "[key removed]" in shown
+    # No 12 characters of it are left, whatever stands around them.
+    if "base64" in disguise:
+        shown = re.sub(r"\s", "", shown).translate(str.maketrans("-_", "+/"))
+        shifted = [base64_of("x" * shift + key)[4:-4] for shift in range(3)]
+        pieces = [one[at : at + 12] for one in shifted for at in range(len(one) - 11)]
+    else:
+        pieces = [DISGUISES[disguise](key[at : at + 12]).strip('"') for at in range(len(key) - 11)]
+    assert not any(piece in shown for piece in pieces), (hidden, shown)
+
+
+@given(st.text(alphabet=string.ascii_letters + string.digits, min_size=24, max_size=60), st.data())
+def test_a_part_of_a_key_is_one(key: str, data: st.DataObject) -> None:
+    start = data.draw(st.integers(0, len(key) - 12))
+    part = key[start : start + data.draw(st.integers(12, len(key)))]
+    assert part not in redact(f"what came was {part}", [key])
+
+
+@pytest.mark.parametrize("length", [6, 8, 10, 11])
+def test_a_short_key_is_found_as_a_whole_and_disguised(length: int) -> None:
+    key = "q7Zp3Xw9Kd2"[:length]
+    for name, hide in DISGUISES.items():
+        assert hide(key) not in redact(f"abc {hide(key)} def", [key]), name
+    assert redact(f"it begins {key[:-1]} here", [key]) == f"it begins {key[:-1]} here"
+
+
 @pytest.mark.parametrize(
     "piece",
-    ["sk-", "sk-a", "AIza", "eyJ", "eyJaaaaaaaaaaa.", "Bearer ", "Bearer\t", "bearer a", "hf_", "a-", "sk_", " "],
+    [
+        "sk-",
+        "sk-a",
+        "AIza",
+        "eyJ",
+        "eyJaaaaaaaaaaa.",
+        "Bearer ",
+        "Bearer\t",
+        "bearer a",
+        "hf_",
+        "a-",
+        "sk_",
+        " ",
+        "%41",
+        "\u00ad",
+        "some-c",
+        "&amp;",
+    ],
 )
 def test_the_time_is_linear_in_the_text(piece):
     def seconds(times: int) -> float:
