@@ -22,8 +22,8 @@ Each message is written for the person at the canvas: what happened, what the ga
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
-from dataclasses import KW_ONLY, dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import KW_ONLY, dataclass, fields
 from typing import Literal
 
 Billed = Literal["yes", "no", "maybe"]
@@ -33,6 +33,7 @@ _BILLED: dict[Billed, str] = {
     "no": "This call was not billed.",
     "maybe": "This call may have been billed.",
 }
+_USUALLY_NOT_BILLED = "Such a call is usually not billed."
 
 
 @dataclass(eq=False, repr=False)
@@ -48,6 +49,14 @@ class NanoBananaError(Exception):
 
     def __str__(self) -> str:
         return " ".join(part for part in (self.message, self.hint) if part)
+
+    def redact(self, redact: Callable[[str], str]) -> None:
+        """Put every text of the error through `redact`."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, str):
+                setattr(self, field.name, redact(value))
+        self.args = (self.message, self.hint)
 
 
 class ConfigError(NanoBananaError):
@@ -71,13 +80,15 @@ class GatewayError(NanoBananaError):
     """A call to the gateway failed.
 
     `request_id`: the gateway's own, empty when none was seen. `attempts`: POSTs made for this call, 0 or more.
-    `billed`: `yes`, `no` or `maybe`, by the table in docs/reliability.md.
+    `billed`: `yes`, `no` or `maybe`, by the table in docs/reliability.md. `sure`: whether that is known of this call,
+    and isn't only usual.
     """
 
     _: KW_ONLY
     request_id: str = ""
     attempts: int = 1
     billed: Billed = "no"
+    sure: bool = True
 
     def __str__(self) -> str:
         parts = [self.message]
@@ -85,7 +96,7 @@ class GatewayError(NanoBananaError):
             parts.append(f"Request id: {self.request_id}.")
         if self.attempts > 1:
             parts.append(f"Tried {self.attempts} times.")
-        parts.append(_BILLED[self.billed])
+        parts.append(_BILLED[self.billed] if self.sure else _USUALLY_NOT_BILLED)
         if self.hint:
             parts.append(self.hint)
         return " ".join(parts)

@@ -62,7 +62,15 @@ def diagnose(
     if not profile.base_url:
         return Diagnosis("not_set", "No base URL is set.", "Fill in the gateway's base URL, then test again.")
     gateway = Gateway(replace(profile, base_url=resolve_base_url(profile.base_url)))
-    return replace(_Questions(gateway, cancel).diagnosis(), seconds=clock() - began)
+    found = _Questions(gateway, cancel).diagnosis()
+    redact = profile.redact
+    return replace(
+        found,
+        message=redact(found.message),
+        hint=redact(found.hint),
+        models=tuple(map(redact, found.models)),
+        seconds=clock() - began,
+    )
 
 
 class _Questions:
@@ -122,11 +130,10 @@ class _Questions:
     def _refusal(self, answer: _Answer) -> StatusError | None:
         status, headers, body = answer
         key_is_set = bool(self._gateway.profile.api_key)
-        redact = self._gateway.profile.redact
         if status == 200:
             payload = _json(body)
-            return error_event(payload, key_is_set=key_is_set, redact=redact) if payload is not None else None
-        return status_error(status, headers, body, key_is_set=key_is_set, now=time.time(), redact=redact)
+            return error_event(payload, key_is_set=key_is_set) if payload is not None else None
+        return status_error(status, headers, body, key_is_set=key_is_set, now=time.time())
 
 
 def _json(body: bytes) -> Mapping[str, object] | None:

@@ -74,7 +74,17 @@ class Gateway:
         self._host = urlsplit(self._url).netloc
 
     def ask(self, body: RequestBody, *, cancel: CancelToken, callbacks: Callbacks) -> Answer:
-        """Send `body` once and read the answer. Raises `GatewayError` or `Cancelled`."""
+        """Send `body` once and read the answer. Raises `GatewayError` or `Cancelled`.
+
+        Nothing that leaves this method holds the key, but for the addresses in `Answer.images`.
+        """
+        try:
+            return self._ask(body, cancel, callbacks).redacted(self.profile.redact)
+        except GatewayError as error:
+            error.redact(self.profile.redact)
+            raise
+
+    def _ask(self, body: RequestBody, cancel: CancelToken, callbacks: Callbacks) -> Answer:
         deadline = Deadline(self.profile.total_timeout)
         upload = _Upload(body, callbacks)
         callbacks.report(Progress("connecting"))
@@ -94,9 +104,6 @@ class Gateway:
             except network_exceptions() as error:
                 cancel.check()
                 raise self._network_error(error, upload.stage, exchange) from None
-            except GatewayError as error:
-                error.request_id = self.profile.redact(error.request_id)
-                raise
 
     def models(self, *, cancel: CancelToken) -> tuple[int, Mapping[str, str], bytes]:
         """(status, headers, body up to 64 KiB) of `GET /v1/models`, which is free.
@@ -141,9 +148,8 @@ class Gateway:
     def _read(self, response: Any, exchange: Exchange, upload: _Upload, callbacks: Callbacks) -> Answer:
         upload.stage = "streaming"
         reader = AnswerReader(
-            request_id=header_request_id(plain_headers(response), self.profile.redact),
+            request_id=header_request_id(plain_headers(response)),
             key_is_set=bool(self.profile.api_key),
-            redact=self.profile.redact,
         )
         try:
             for piece in exchange.arriving(response):
@@ -176,7 +182,6 @@ class Gateway:
             _bounded(response, exchange),
             key_is_set=bool(self.profile.api_key),
             now=time.time(),
-            redact=self.profile.redact,
         )
 
     def _network_error(

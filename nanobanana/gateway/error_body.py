@@ -8,14 +8,31 @@ from dataclasses import dataclass
 from typing import Final, cast
 
 from .answer.payload import as_list, as_mapping, as_text
-from .answer.types import Redact
 from .text import clean, looks_like_page, page_text, safe_id, without_request_id
 
 _MOST_READ: Final = 262_144
 _NO_JSON: Final = object()
-_MESSAGE_KEYS: Final = ("message", "msg", "err", "error_msg", "error_message", "errmsg", "detail", "reason", "error")
+_DECODER: Final = json.JSONDecoder()
+_MESSAGE_KEYS: Final = (
+    "message",
+    "msg",
+    "err",
+    "error_msg",
+    "error_message",
+    "errmsg",
+    "detail",
+    "fail_reason",
+    "failure_reason",
+    "finishMessage",
+    "blockReasonMessage",
+    "blockReason",
+    "reason",
+    "error",
+)
 _CODE_KEYS: Final = ("code", "error_code", "errcode", "status_code", "status", "http_status")
-_ID_KEYS: Final = ("request_id", "requestId", "req_id", "trace_id")
+_ID_KEYS: Final = ("request_id", "requestId", "req_id", "trace_id", "task_id", "taskId")
+_FAILED: Final = frozenset({"failed", "failure", "fail", "error", "cancelled", "canceled", "expired"})
+_MOST_BRACES: Final = 8
 # Fields that only an answer has, beside `choices` and `media`. With an `error` beside them it is still an error.
 _ANSWER_KEYS: Final = ("data", "images", "usage", "object", "output", "candidates")
 _GOOD_CODES: Final = frozenset({"", "ok", "success", "null", "none"})
@@ -36,7 +53,7 @@ class ErrorBody:
     is_page: bool = False
 
 
-def read_body(body: bytes, redact: Redact) -> ErrorBody:
+def read_body(body: bytes) -> ErrorBody:
     """The error in an HTTP answer's body; an empty one if the body says nothing."""
     text = body[:_MOST_READ].decode("utf-8", "replace")
     payload: object = _NO_JSON
@@ -52,17 +69,17 @@ def read_body(body: bytes, redact: Redact) -> ErrorBody:
         payload = items[0]
     mapping = as_mapping(payload)
     if mapping is not None:
-        return read_error_body(mapping, redact)
+        return read_error_body(mapping)
     if isinstance(payload, str):
         text = payload
     elif payload is not _NO_JSON:
         return ErrorBody()
     is_page = looks_like_page(text)
     message, request_id = without_request_id(page_text(text) if is_page else text)
-    return ErrorBody(message=clean(message, redact), request_id=redact(request_id), is_page=is_page)
+    return ErrorBody(message=clean(message), request_id=request_id, is_page=is_page)
 
 
-def read_error_body(payload: Mapping[str, object], redact: Redact) -> ErrorBody:
+def read_error_body(payload: Mapping[str, object]) -> ErrorBody:
     """The error of a JSON object."""
     code = kind = request_id = message = ""
     number = 0
@@ -77,11 +94,11 @@ def read_error_body(payload: Mapping[str, object], redact: Redact) -> ErrorBody:
     if looks_like_page(message):
         message = page_text(message)
     return ErrorBody(
-        code=clean(code, redact, 100),
-        type=clean(kind, redact, 100),
+        code=clean(code, 100),
+        type=clean(kind, 100),
         number=number,
-        message=clean(message, redact),
-        request_id=redact(id_in_message or request_id),
+        message=clean(message),
+        request_id=id_in_message or request_id,
     )
 
 
@@ -92,6 +109,10 @@ def is_error(payload: Mapping[str, object]) -> bool:
     response = as_mapping(payload.get("response"))
     if response is not None and response.get("error"):
         return True
+    if any(choice.get("error") for choice in _choices(payload)):
+        return True
+    if as_text(payload.get("status")).lower() in _FAILED:
+        return True
     if any(payload.get(key) for key in ("choices", "media")):
         return False
     # `status` and `message` alone may as well be about the work in progress: {"status": "processing", "message": ...}.
@@ -100,6 +121,12 @@ def is_error(payload: Mapping[str, object]) -> bool:
         return True
     named = code not in _GOOD_CODES and bool(_message(payload))
     return named and not any(payload.get(key) for key in _ANSWER_KEYS)
+
+
+def _choices(payload: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
+    for choice in map(as_mapping, as_list(payload.get("choices"))):
+        if choice is not None:
+            yield choice
 
 
 def _first_event(text: str) -> object:
@@ -120,16 +147,27 @@ def _places(payload: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
         _inner(response.get("error")) if response is not None else None,
         as_mapping(payload.get("header")),
         *(as_mapping(item) for item in as_list(payload.get("errors"))[:1]),
+        *(
+            _inner(choice.get("error"))
+            for choice in map(as_mapping, as_list(payload.get("choices")))
+            if choice is not None
+        ),
         payload,
         response,
     ]
+    detail = as_mapping(payload.get("detail"))
+    if detail is not None:
+        candidates[1:1] = [_inner(detail.get("error")), detail]
     for place in candidates:
         if place is not None:
+            inside = _embedded(_message(place))
+            if inside is not None:
+                yield from _places(inside)
             yield place
 
 
 def _inner(error: object) -> Mapping[str, object] | None:
-    """`error` as an object. Relays hand an upstream's error on as JSON text inside their own message."""
+    """`error` as an object."""
     place = as_mapping(error)
     if place is None:
         return {"message": error} if isinstance(error, str) else None
@@ -140,7 +178,7 @@ def _message(place: Mapping[str, object]) -> str:
     for key in _MESSAGE_KEYS:
         value = place.get(key)
         if isinstance(value, str) and value.strip():
-            return _unwrapped(value.strip())
+            return value.strip()
         for item in as_list(value)[:1]:
             nested = as_mapping(item)
             text = as_text(item) or (as_text(nested.get("msg")) if nested is not None else "")
@@ -152,17 +190,21 @@ def _message(place: Mapping[str, object]) -> str:
     return ""
 
 
-def _unwrapped(message: str) -> str:
-    if message.startswith("{") and len(message) < _MOST_READ:
+def _embedded(message: str) -> Mapping[str, object] | None:
+    """The error that a relay handed on as JSON inside its own words, such as `b'{"error": {...}}' LiteLLM: ...`."""
+    position = -1
+    for _ in range(_MOST_BRACES):
+        position = message.find("{", position + 1)
+        if position < 0:
+            return None
         try:
-            inner = as_mapping(json.loads(message))
+            inside: object = _DECODER.raw_decode(message, position)[0]
         except (ValueError, RecursionError):
-            return message
-        if inner is not None:
-            error = as_mapping(inner.get("error"))
-            text = as_text((error or inner).get("message")).strip()
-            return text or message
-    return message
+            continue
+        found = as_mapping(inside)
+        if found is not None and (_message(found) or as_mapping(found.get("error"))):
+            return found
+    return None
 
 
 def _code(place: Mapping[str, object]) -> tuple[str, int]:

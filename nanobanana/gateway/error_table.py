@@ -26,13 +26,11 @@ from ..errors import (
     StatusError,
     TooLarge,
 )
-from .answer.types import Redact, keep_as_is
 from .error_body import ErrorBody, is_error, read_body, read_error_body
 from .text import header_request_id, lowered
 
 # The work may have finished behind a timeout on the way: 408, and Cloudflare's and the proxies' 5xx.
 TIMED_OUT: Final = frozenset({408, 504, 520, 524})
-_UPSTREAM_FAILED: Final = frozenset({500, 502, 521, 522, 523})
 _NEVER_ARRIVED: Final = frozenset({525, 526, 530})
 
 _OUT_OF_CREDIT: Final = frozenset(
@@ -42,6 +40,7 @@ _OUT_OF_CREDIT: Final = frozenset(
         "insufficient_quota",
         "insufficient_balance",
         "billing_hard_limit_reached",
+        "budget_exceeded",
     }
 )
 _REFUSED: Final = frozenset(
@@ -61,18 +60,48 @@ _DETERMINISTIC: Final = frozenset(
 )
 _BAD_KEY: Final = frozenset({"invalid_api_key", "invalid_token", "token_expired"})
 _LIMITED: Final = frozenset({"rate_limit_exceeded", "rate_limit_error", "too_many_requests"})
+# Relays' own codes for what went wrong when the request was on its way or had arrived.
+_AFTER_SENDING: Final = frozenset(
+    {"do_request_failed", "read_response_body_failed", "bad_response_body", "bad_response", "stream_error"}
+)
+_SERVER_ERRORS: Final = frozenset({"server_error", "upstream_error", "api_error"})
+_OVERLOADED: Final = frozenset({"overloaded", "overloaded_error"})
 _TOO_LARGE: Final = frozenset({"request_too_large", "payload_too_large", "request_entity_too_large"})
 
 _CREDIT_TEXT: Final = re.compile(
     "\u4f59\u989d\u4e0d\u8db3|\u989d\u5ea6\u4e0d\u8db3|\u9884\u6263\u8d39\u989d\u5ea6\u5931\u8d25"
     "|\u989d\u5ea6\u5df2\u7528\u5c3d|insufficient[ _]user[ _]quota|insufficient (?:balance|credits?|funds)"
-    "|quota is not enough",
+    "|quota is not enough|budget has been exceeded|over budget",
     re.IGNORECASE,
 )
 _TIMEOUT_TEXT: Final = re.compile("timed? ?out|deadline exceeded|\u8d85\u65f6", re.IGNORECASE)
+# Moderation whose code was lost on the way.
+_REFUSED_TEXT: Final = re.compile(
+    r"requires moderation|\b(?:was|were|been|input) flagged|rejected (?:as a result of|by) (?:our|the) safety system"
+    r"|blocked by (?:our |the )?(?:safety|content|moderation)",
+    re.IGNORECASE,
+)
+# What proxies and relays say when the way to the model broke behind the request: the model may have finished.
+_BROKE_TEXT: Final = re.compile(
+    r"disconnect|connection error|\breset\b|econnreset|\beof\b|broken pipe|epipe|premature|incomplete|\bclosed?\b"
+    r"|h[au]ng up|abort|interrupted|terminated",
+    re.IGNORECASE,
+)
+# And when there was no way to it: nothing was sent.
+_NOT_SENT_TEXT: Final = re.compile(
+    r"connection refused|actively refused|no such host|\bdial\b|no route|unreachable|name resolution|getaddrinfo"
+    r"|name or service not known"
+    r"|enotfound|econnrefused|eai_again|cannot connect to host|failed to connect|could not (?:resolve|connect)"
+    r"|connection attempts failed|connection failure",
+    re.IGNORECASE,
+)
+# Envoy says so with a 503; the first two of its reasons come before anything is sent.
+_RESET_TEXT: Final = re.compile("reset before headers(?!.*(?:connection failure|overflow))", re.IGNORECASE | re.DOTALL)
+_PLAIN_TO_TLS: Final = re.compile("plain HTTP request was sent to (?:an )?HTTPS port", re.IGNORECASE)
 _LARGE_TEXT: Final = re.compile("(?:entity|payload|request|body) (?:is )?too large", re.IGNORECASE)
 
 _SETTINGS: Final = "Settings > NanoBanana"
+_LOOK_FIRST: Final = "Look at the gateway's own log before you run it again: the image may have been made and billed."
 
 
 @dataclass(frozen=True)
@@ -97,7 +126,10 @@ class ErrorReply:
 
 @dataclass(frozen=True)
 class ErrorRow:
-    """A row of the table. `happened`: a sentence for the person at the canvas. `reason`: why the row is so."""
+    """A row of the table. `happened`: a sentence for the person at the canvas. `reason`: why the row is so.
+
+    `sure`: whether `billed` always holds, and isn't only usual.
+    """
 
     name: str
     fits: Callable[[ErrorReply], bool]
@@ -106,6 +138,7 @@ class ErrorRow:
     happened: str
     hint: str
     reason: str
+    sure: bool = True
 
 
 def _status(*statuses: int) -> Callable[[ErrorReply], bool]:
@@ -163,6 +196,33 @@ ROWS: Final = (
         "The request is larger than the gateway takes",
         "Use fewer or smaller input images, or lower the limits in " + _SETTINGS + ".",
         "refused before the model",
+    ),
+    ErrorRow(
+        "refused by its words",
+        lambda reply: reply.status in (400, 403, 422, 500) and bool(_REFUSED_TEXT.search(reply.body.message)),
+        ContentRefused,
+        "no",
+        "The gateway refused the prompt or an image",
+        "Change the prompt or the input images.",
+        "moderation before the model, whose code a relay lost",
+    ),
+    ErrorRow(
+        "http on an https port",
+        lambda reply: bool(_PLAIN_TO_TLS.search(reply.body.message)),
+        NotFound,
+        "no",
+        "The gateway's port takes https only",
+        "Begin the base URL in " + _SETTINGS + " with https://.",
+        "the web server in front of it refused the request",
+    ),
+    ErrorRow(
+        "proxy's key",
+        _status(407),
+        AuthFailed,
+        "no",
+        "The proxy on the way to the gateway asks for a user name and a password",
+        "Check HTTPS_PROXY and HTTP_PROXY, or add the gateway's host to NO_PROXY.",
+        "407 is a proxy's: the gateway never saw the request",
     ),
     ErrorRow(
         "no key",
@@ -228,6 +288,15 @@ ROWS: Final = (
         "refused before the model",
     ),
     ErrorRow(
+        "refused in the answer",
+        lambda reply: reply.in_stream and bool(_REFUSED_TEXT.search(reply.body.message)),
+        ContentRefused,
+        "maybe",
+        "The model's safety system blocked the image",
+        "Change the prompt or the input images.",
+        "the model had made it when it was blocked",
+    ),
+    ErrorRow(
         "timed out behind",
         lambda reply: (
             reply.status in TIMED_OUT
@@ -238,7 +307,7 @@ ROWS: Final = (
         ServerFailed,
         "maybe",
         "The gateway waited too long for the model",
-        "Look at the gateway's own log before you run it again: the image may have been made and billed.",
+        _LOOK_FIRST,
         "the work may have finished behind the timeout",
     ),
     ErrorRow(
@@ -251,8 +320,20 @@ ROWS: Final = (
         "the call had been taken when it failed",
     ),
     ErrorRow(
+        "the way to the model broke",
+        lambda reply: (
+            (reply.status in (500, 502) and bool(_BROKE_TEXT.search(reply.body.message)))
+            or (reply.status == 503 and bool(_RESET_TEXT.search(reply.body.message)))
+        ),
+        ServerFailed,
+        "maybe",
+        "The gateway lost the model while it was working",
+        _LOOK_FIRST,
+        "the request had reached the model, which may have finished it",
+    ),
+    ErrorRow(
         "overloaded",
-        _status(503),
+        lambda reply: reply.status in (503, 529) or reply.named(_OVERLOADED),
         RateLimited,
         "no",
         "The gateway is overloaded",
@@ -260,13 +341,50 @@ ROWS: Final = (
         "not submitted",
     ),
     ErrorRow(
-        "upstream failed",
-        lambda reply: reply.status in _UPSTREAM_FAILED,
+        "no way to the model",
+        lambda reply: reply.status in (500, 502) and bool(_NOT_SENT_TEXT.search(reply.body.message)),
+        ServerFailed,
+        "no",
+        "The gateway can't reach the model",
+        "Run it again. If it keeps failing, try another model.",
+        "its words say that nothing was sent on",
+    ),
+    ErrorRow(
+        "failed behind the request",
+        lambda reply: reply.status in (500, 502) and reply.named(_AFTER_SENDING),
+        ServerFailed,
+        "maybe",
+        "The gateway lost the model's answer",
+        _LOOK_FIRST,
+        "relays give these codes to a request that was on its way, or whose answer couldn't be read",
+    ),
+    ErrorRow(
+        "failed by name",
+        lambda reply: reply.status in (500, 502) and bool(reply.body.code or reply.body.type in _SERVER_ERRORS),
         ServerFailed,
         "no",
         "The gateway or the model behind it failed",
         "Run it again. If it keeps failing, try another model.",
-        "upstream failures are usually not billed",
+        "a relay that names the failure has not charged for it, by all that relays publish",
+        sure=False,
+    ),
+    ErrorRow(
+        "Cloudflare without the gateway",
+        _status(521, 522, 523),
+        ServerFailed,
+        "no",
+        "The gateway can't be reached behind Cloudflare",
+        "Run it again in a few minutes.",
+        "the request was never handed on",
+    ),
+    ErrorRow(
+        "failed without a reason",
+        _status(500, 502),
+        ServerFailed,
+        "maybe",
+        "The gateway, or a proxy before it, failed",
+        _LOOK_FIRST,
+        "a page or an empty body is a proxy's, whose way to the gateway may have broken behind the request",
     ),
     ErrorRow(
         "never arrived",
@@ -305,32 +423,28 @@ def status_error(
     *,
     key_is_set: bool,
     now: float,
-    redact: Redact = keep_as_is,
 ) -> StatusError:
     """The error that an answer other than 200 means.
 
-    `body`: its first bytes, 256 KiB are read. `now`: unix seconds, for a Retry-After that is a date. `redact` takes
-    keys out of what the gateway says.
+    `body`: its first bytes, 256 KiB are read. `now`: unix seconds, for a Retry-After that is a date.
     """
     known = lowered(headers)
-    error = read_body(body, redact)
+    error = read_body(body)
     # A timeout stays one whatever number the body holds: only a named code can say that nothing was done.
     counts = status if status in TIMED_OUT else error.number or status
-    reply = ErrorReply(error, counts, status, key_is_set, redact(known.get("location", ""))[:200])
+    reply = ErrorReply(error, counts, status, key_is_set, known.get("location", "")[:200])
     return _error(
         reply,
-        request_id=header_request_id(headers, redact) or error.request_id,
+        request_id=header_request_id(headers) or error.request_id,
         retry_after=retry_after(known.get("retry-after", ""), now),
     )
 
 
-def error_event(
-    payload: Mapping[str, object], *, key_is_set: bool = True, request_id: str = "", redact: Redact = keep_as_is
-) -> StatusError | None:
+def error_event(payload: Mapping[str, object], *, key_is_set: bool = True, request_id: str = "") -> StatusError | None:
     """The error that a payload of a 200 answer holds, or None. `request_id`: that of the answer's headers."""
     if not is_error(payload):
         return None
-    error = read_error_body(payload, redact)
+    error = read_error_body(payload)
     reply = ErrorReply(error, error.number or 200, 200, key_is_set)
     return _error(reply, request_id=request_id or error.request_id, retry_after=None)
 
@@ -364,7 +478,15 @@ def _error(reply: ErrorReply, *, request_id: str, retry_after: float | None) -> 
             request_id=request_id,
             billed=row.billed,
         )
-    return row.error(message, row.hint, status=reply.http_status, code=code, request_id=request_id, billed=row.billed)
+    return row.error(
+        message,
+        row.hint,
+        status=reply.http_status,
+        code=code,
+        request_id=request_id,
+        billed=row.billed,
+        sure=row.sure,
+    )
 
 
 def _message(reply: ErrorReply, row: ErrorRow) -> str:

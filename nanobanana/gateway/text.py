@@ -6,8 +6,6 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from .answer.types import Redact, keep_as_is
-
 MOST_CHARACTERS: Final = 300
 # How much of an endless message or page is read; enough to find a title behind a long head.
 _MOST_READ: Final = 65_536
@@ -24,15 +22,19 @@ _REQUEST_ID: Final = re.compile(
 )
 _ID: Final = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
 
-_ID_HEADERS: Final = ("x-oneapi-request-id", "x-request-id", "request-id", "cf-ray")
+_ID_HEADERS: Final = (
+    "x-oneapi-request-id",
+    "x-litellm-call-id",
+    "x-portkey-trace-id",
+    "x-request-id",
+    "request-id",
+    "cf-ray",
+)
 
 
-def clean(text: str, redact: Redact = keep_as_is, limit: int = MOST_CHARACTERS) -> str:
-    """`text` as one line of at most `limit` characters, `...` where it was cut.
-
-    Keys are taken out before it is cut: half a key would no longer be recognised.
-    """
-    line = one_line(redact(one_line(text[:_MOST_READ])))
+def clean(text: str, limit: int = MOST_CHARACTERS) -> str:
+    """`text` as one line of at most `limit` characters, `...` where it was cut."""
+    line = one_line(text[:_MOST_READ])
     return line if len(line) <= limit else line[: limit - 3].rstrip() + "..."
 
 
@@ -67,10 +69,10 @@ def lowered(headers: Mapping[str, str]) -> dict[str, str]:
     return {str(name).lower(): str(value) for name, value in headers.items()}
 
 
-def header_request_id(headers: Mapping[str, str], redact: Redact = keep_as_is) -> str:
+def header_request_id(headers: Mapping[str, str]) -> str:
     """The request id of an answer's headers, empty when there is none."""
     known = lowered(headers)
-    return next((found for name in _ID_HEADERS if (found := redact(safe_id(known.get(name, "").strip())))), "")
+    return next((found for name in _ID_HEADERS if (found := safe_id(known.get(name, "").strip()))), "")
 
 
 def page_text(page: str) -> str:

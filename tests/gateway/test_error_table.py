@@ -22,6 +22,7 @@ from pack.nanobanana.errors import (
 )
 from pack.nanobanana.gateway.error_table import ROWS, error_event, retry_after, status_error
 from pack.nanobanana.gateway.retry import may_retry
+from pack.nanobanana.settings.redaction import redact
 
 NOW = 1_800_000_000.0
 
@@ -37,6 +38,10 @@ def error(
 
 def body(message: str = "words", code: Any = None, kind: str = "new_api_error") -> dict[str, Any]:
     return {"error": {"message": message, "type": kind, "param": "", "code": code}}
+
+
+def litellm(message: str, kind: str | None = None) -> dict[str, Any]:
+    return {"error": {"message": f"litellm.InternalServerError: {message}", "type": kind, "param": None, "code": "500"}}
 
 
 # status, body, class, billed, POSTs that are made at most, a part of the message, a part of the hint
@@ -56,8 +61,116 @@ TABLE: list[tuple[int, Any, type[StatusError], str, int, str, str]] = [
     (503, body("no channel", "model_not_found"), NotFound, "no", 2, "no channel for this model", "another model"),
     (500, body("remapped", "model_not_found"), NotFound, "no", 2, "no channel for this model", "another model"),
     (404, body("unknown", "model_not_found"), NotFound, "no", 1, "no channel for this model", "another model"),
-    (500, b"", ServerFailed, "no", 2, "failed (HTTP 500). It gave no reason.", "Run it again"),
-    (502, b"<html><title>Bad Gateway</title>", ServerFailed, "no", 2, 'Its page says: "Bad Gateway"', "Run it again"),
+    # A page or nothing is a proxy's: nginx, HAProxy, Squid and mitmproxy answer so when the way breaks behind the POST.
+    (500, b"", ServerFailed, "maybe", 1, "failed (HTTP 500). It gave no reason.", "own log"),
+    (502, b"", ServerFailed, "maybe", 1, "It gave no reason.", "own log"),
+    (502, b"<html><title>Bad Gateway</title>", ServerFailed, "maybe", 1, 'Its page says: "Bad Gateway"', "own log"),
+    (500, b"Internal Server Error", ServerFailed, "maybe", 1, "failed (HTTP 500)", "own log"),
+    (500, body("Server disconnected"), ServerFailed, "maybe", 1, "lost the model while it was working", "own log"),
+    (500, litellm("Connection error."), ServerFailed, "maybe", 1, "lost the model", "own log"),
+    (500, body("unexpected EOF", "do_request_failed"), ServerFailed, "maybe", 1, "lost the model", "own log"),
+    (500, body("read: connection reset by peer", "do_request_failed"), ServerFailed, "maybe", 1, "lost", "own log"),
+    (502, body("write: broken pipe", "x"), ServerFailed, "maybe", 1, "lost the model", "own log"),
+    (502, body("upstream prematurely closed connection", "x"), ServerFailed, "maybe", 1, "lost the model", "own log"),
+    (500, body("incomplete chunked read", "x"), ServerFailed, "maybe", 1, "lost the model", "own log"),
+    (500, body("words", "read_response_body_failed"), ServerFailed, "maybe", 1, "model's answer", "own log"),
+    (
+        503,
+        body("upstream connect error or disconnect/reset before headers. reset reason: connection termination"),
+        ServerFailed,
+        "maybe",
+        1,
+        "lost the model",
+        "own log",
+    ),
+    (
+        503,
+        body("upstream connect error or disconnect/reset before headers. reset reason: connection failure"),
+        RateLimited,
+        "no",
+        5,
+        "overloaded",
+        "few minutes",
+    ),
+    (
+        500,
+        body("dial tcp 10.0.0.1:443: connect: connection refused", "do_request_failed"),
+        ServerFailed,
+        "no",
+        2,
+        "can't reach the model",
+        "Run it again",
+    ),
+    (500, body("lookup api.example: no such host", "do_request_failed"), ServerFailed, "no", 2, "can't reach", "Run"),
+    (
+        500,
+        litellm("Cannot connect to host x:443 [Temporary failure in name resolution]"),
+        ServerFailed,
+        "no",
+        2,
+        "can't reach the model",
+        "Run it again",
+    ),
+    (500, body("x", "bad_response_status_code"), ServerFailed, "no", 2, "the model behind it failed", "Run it again"),
+    (500, body("x", None, "server_error"), ServerFailed, "no", 2, "the model behind it failed", "Run it again"),
+    (500, body("x"), ServerFailed, "maybe", 1, "or a proxy before it", "own log"),
+    (529, body("x", None, "overloaded_error"), RateLimited, "no", 5, "overloaded (HTTP 529)", "few minutes"),
+    (407, b"<title>Proxy Authentication Required</title>", AuthFailed, "no", 1, "The proxy on the way", "HTTPS_PROXY"),
+    (
+        400,
+        b"<title>400 The plain HTTP request was sent to HTTPS port</title>",
+        NotFound,
+        "no",
+        1,
+        "https only",
+        "https://",
+    ),
+    (
+        422,
+        litellm("Budget has been exceeded! Current cost: 1.2", "budget_exceeded"),
+        OutOfCredit,
+        "no",
+        1,
+        "used up",
+        "Top",
+    ),
+    (429, litellm("Budget has been exceeded! Current cost: 1.2"), OutOfCredit, "no", 1, "used up", "Top up"),
+    (
+        403,
+        body("x requires moderation on Google. Your input was flagged", 403),
+        ContentRefused,
+        "no",
+        1,
+        "refused",
+        "Change",
+    ),
+    (
+        400,
+        litellm("rejected as a result of our safety system"),
+        ContentRefused,
+        "no",
+        1,
+        "refused",
+        "Change the prompt",
+    ),
+    (
+        400,
+        {"detail": {"error": {"message": "no such ratio", "code": "x"}}},
+        BadRequest,
+        "no",
+        1,
+        "no such ratio",
+        "Change",
+    ),
+    (
+        400,
+        litellm('OpenAIException - b\'{"error": {"message": "inner"}}\' LiteLLM: x'),
+        BadRequest,
+        "no",
+        1,
+        '"inner"',
+        "",
+    ),
     (521, b"", ServerFailed, "no", 2, "(HTTP 521)", "Run it again"),
     (522, b"<title>522: Connection timed out</title>", ServerFailed, "no", 2, "(HTTP 522)", "Run it again"),
     (523, b"", ServerFailed, "no", 2, "(HTTP 523)", "Run it again"),
@@ -136,7 +249,11 @@ def test_the_table(row: tuple[int, Any, type[StatusError], str, int, str, str]) 
 
 def test_every_row_of_the_table_is_met_and_says_why() -> None:
     met = {type_.happened for type_ in ROWS if any(type_.happened in error(row[0], row[1]).message for row in TABLE)}
-    special = {"The gateway asks for a key, and no key is set", "The gateway's address has moved"}
+    special = {
+        "The gateway asks for a key, and no key is set",
+        "The gateway's address has moved",
+        "The model's safety system blocked the image",
+    }
     assert met | special == {row.happened for row in ROWS}
     assert all(row.reason and row.hint.endswith(".") for row in ROWS)
 
@@ -230,8 +347,10 @@ def test_words_are_bounded_and_clean() -> None:
 def test_words_never_hold_the_key() -> None:
     key = "sk-" + "k" * 40
 
-    def redact(text: str) -> str:
-        return text.replace(key, "[key]")
+    def told(found: StatusError | None) -> str:
+        assert found is not None
+        found.redact(lambda text: redact(text, [key]))
+        return str(found) + found.code + found.request_id
 
     for data in (
         body("x" * 280 + key + "y" * 100, key),
@@ -242,14 +361,10 @@ def test_words_never_hold_the_key() -> None:
     ):
         raw = data if isinstance(data, bytes) else json.dumps(data).encode()
         for status in (400, 401, 302):
-            found = status_error(
-                status, {"location": key, "x-request-id": key}, raw, key_is_set=True, now=NOW, redact=redact
-            )
-            assert "kkk" not in str(found) + found.code + found.request_id
+            headers = {"location": key, "x-request-id": key}
+            assert "kkk" not in told(status_error(status, headers, raw, key_is_set=True, now=NOW))
         if isinstance(data, dict):
-            event = error_event({"error": data}, redact=redact)
-            assert event is not None
-            assert "kkk" not in str(event) + event.code + event.request_id
+            assert "kkk" not in told(error_event({"error": data}))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from ..text import clean, one_line, safe_id
 from .links import Link, LinkKind
 from .payload import as_list, as_mapping, as_text, read_payload
 from .text_scanner import TextScanner
-from .types import Answer, AnswerEvent, AnswerImage, AnswerLimits, ImageData, ImageUrl, Reasoning, Redact
+from .types import Answer, AnswerEvent, AnswerImage, AnswerLimits, ImageData, ImageUrl, Reasoning
 
 # Characters of what a model or a relay says that is quoted when no image comes.
 MOST_QUOTED: Final = 2_000
@@ -36,11 +36,10 @@ class AnswerCollector:
     event named.
     """
 
-    def __init__(self, limits: AnswerLimits, *, request_id: str, key_is_set: bool, redact: Redact) -> None:
+    def __init__(self, limits: AnswerLimits, *, request_id: str, key_is_set: bool) -> None:
         self._limits = limits
         self._header_id = request_id
         self._key_is_set = key_is_set
-        self._redact = redact
         self.candidates = Candidates(limits.images)
         self.error: StatusError | None = None
         self.payloads = 0
@@ -63,13 +62,13 @@ class AnswerCollector:
         """The answer with these images."""
         return Answer(
             images,
-            self._redact(self.candidates.text()),
-            self._redact(self.request_id),
+            self.candidates.text(),
+            self.request_id,
             guessed,
             self._finish_reason,
             self._native_reason,
-            self._redact(self._refusal),
-            self._redact(self._unparsed),
+            self._refusal,
+            self._unparsed,
         )
 
     def add_unparsed(self, text: str) -> None:
@@ -93,17 +92,17 @@ class AnswerCollector:
 
     def _read_payload(self, payload: Mapping[str, object]) -> None:
         self.payloads += 1
-        self._id = self._id or self._redact(safe_id(payload.get("id")))
+        self._id = self._id or safe_id(payload.get("id"))
         read_payload(payload, self)
-        if "choices" in payload and payload.keys() <= _CHUNK_FIELDS:
-            return  # a chunk as documented: nothing in it can be an error
-        error = error_event(payload, key_is_set=self._key_is_set, request_id=self.request_id, redact=self._redact)
+        if _is_plain_chunk(payload):
+            return
+        error = error_event(payload, key_is_set=self._key_is_set, request_id=self.request_id)
         if error is not None:
             self.error = error
             if not self.candidates.selected():
                 raise error
         elif not any(key in payload for key in ("choices", "media", "data")):
-            message = read_error_body(payload, self._redact).message
+            message = read_error_body(payload).message
             if message:
                 self._unparsed = message[:MOST_QUOTED]
             self._report(self._progress.say(_progress_line(message)))
@@ -141,8 +140,8 @@ class AnswerCollector:
         self._refusal = (self._refusal + text)[:MOST_QUOTED]
 
     def finish(self, choice: int, reason: str, native: str) -> None:
-        self._finish_reason = clean(reason, self._redact, 100)
-        self._native_reason = clean(native, self._redact, 100)
+        self._finish_reason = clean(reason, 100)
+        self._native_reason = clean(native, 100)
         for (number, _), scanner in self.candidates.texts.items():
             if number == choice:
                 self._give_open(scanner)
@@ -167,6 +166,16 @@ class AnswerCollector:
         if not known and len(self._given) < 4 * self._limits.images:
             self._given.add(key)
             self._events.append(image)
+
+
+def _is_plain_chunk(payload: Mapping[str, object]) -> bool:
+    """Whether a payload holds only documented fields, and so no error."""
+    choices = map(as_mapping, as_list(payload.get("choices")))
+    return (
+        "choices" in payload
+        and payload.keys() <= _CHUNK_FIELDS
+        and not any("error" in choice for choice in choices if choice is not None)
+    )
 
 
 class ImageList:

@@ -6,7 +6,7 @@ from typing import Final
 
 from ...errors import BadAnswer, ContentRefused, GatewayError, StreamBroken
 from ..text import clean, looks_like_page, page_text
-from .types import Answer, Redact
+from .types import Answer
 
 # Compared without case. Gemini's own reasons beside OpenAI's.
 _REFUSALS: Final = frozenset(
@@ -64,14 +64,14 @@ def without_image(answer: Answer) -> GatewayError:
     return ContentRefused(message, hint, status=200, code=code, request_id=answer.request_id, billed="yes")
 
 
-def not_an_answer(body: bytes, *, request_id: str, redact: Redact) -> GatewayError:
+def not_an_answer(body: bytes, *, request_id: str) -> GatewayError:
     """A 200 answer that is neither JSON nor a stream of events; `body`: its first bytes."""
     text = body[:_MOST_READ].decode("utf-8", "replace")
     if looks_like_page(text):
-        title = clean(page_text(text), redact)
+        title = clean(page_text(text))
         what = f'a web page instead of an answer: "{title}"' if title else "an empty web page instead of an answer"
     else:
-        said = clean(text, redact)
+        said = clean(text)
         what = f'this text instead of an answer: "{said}"' if said else "nothing that can be read"
     return BadAnswer(f"The gateway sent {what}.", _CHECK_URL, request_id=request_id, billed="maybe")
 

@@ -12,7 +12,7 @@ from .no_image import cut_off, is_refusal, not_an_answer, without_image
 from .partial_json import load, load_partial
 from .payload import as_mapping
 from .sse import SseDecoder, SseEvent
-from .types import MIB, Answer, AnswerEvent, AnswerLimits, Redact, keep_as_is
+from .types import MIB, Answer, AnswerEvent, AnswerLimits
 
 _log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class AnswerReader:
     `feed` gives what is new the moment its last byte is there: a stream's images and progress; the images of a
     plain JSON answer come with `finish`. It raises `StatusError` for an error inside the answer (unless an image
     came before it) and `BadAnswer` past a limit; `salvage` may be asked after either. `request_id`: that of the
-    answer's headers. `redact` takes keys out of what the gateway says.
+    answer's headers.
 
     A URL that ends a piece of text is given as an uncertain one when it looks whole; `Answer.images` decides.
     """
@@ -40,10 +40,8 @@ class AnswerReader:
         *,
         request_id: str = "",
         key_is_set: bool = True,
-        redact: Redact = keep_as_is,
     ) -> None:
         self._limits = limits or AnswerLimits()
-        self._redact = redact
         self._sse: SseDecoder | None = None
         self._kind = ""  # "sse", "json", "other"; empty until the first bytes tell
         self._head: bytes = b""
@@ -52,7 +50,7 @@ class AnswerReader:
         self._size = 0
         self._events = 0
         self._cut = False
-        self._collector = AnswerCollector(self._limits, request_id=request_id, key_is_set=key_is_set, redact=redact)
+        self._collector = AnswerCollector(self._limits, request_id=request_id, key_is_set=key_is_set)
         self.done = False  # the stream said [DONE]: nothing more is to be waited for
 
     @property
@@ -85,9 +83,9 @@ class AnswerReader:
             self._body = [b"".join(self._body)]
             self._read_json(self._body[0])
             if not self._collector.payloads and not self._cut:
-                raise not_an_answer(self._body[0], request_id=self.request_id, redact=self._redact)
+                raise not_an_answer(self._body[0], request_id=self.request_id)
         elif self._body:
-            raise not_an_answer(b"".join(self._body), request_id=self.request_id, redact=self._redact)
+            raise not_an_answer(b"".join(self._body), request_id=self.request_id)
         candidates = self._collector.candidates
         for scanner in candidates.texts.values():
             if not self._cut:

@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
-Redact = Callable[[str], str]
-
 MIB: Final = 1024 * 1024
-
-
-def keep_as_is(text: str) -> str:
-    """The default of every `redact` argument: nothing is hidden."""
-    return text
 
 
 @dataclass(frozen=True)
@@ -47,7 +40,7 @@ AnswerEvent = ImageUrl | ImageData | Reasoning
 
 @dataclass(frozen=True)
 class Answer:
-    """What came, without the key in anything but the addresses.
+    """What came.
 
     `images`: in the order they came, without duplicates. `guessed`: nothing says that they are images; they are links
     of a text that brought no other, and if none of them leads to an image the answer held none. `text`: what the model
@@ -65,6 +58,11 @@ class Answer:
     refusal: str = ""
     unparsed: str = ""
     truncated: bool = False
+
+    def redacted(self, redact: Callable[[str], str]) -> Answer:
+        """The same with every text through `redact`; the addresses of the images as they are."""
+        texts = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: redact(text) for name, text in texts.items() if isinstance(text, str)})
 
 
 @dataclass(frozen=True)

@@ -135,13 +135,13 @@ def test_a_refusal_carries_the_reason_as_its_code() -> None:
 
 
 def test_the_models_words_are_bounded_and_hold_no_key() -> None:
-    reader = AnswerReader(redact=lambda text: text.replace("sk-secret", "[key]"))
-    error = failure(stream(chunk("x" * 100 + " sk-secret " + "y" * 1_000)), reader)
+    error = failure(stream(chunk("x" * 100 + " sk-secret " + "y" * 1_000)))
+    error.redact(lambda text: text.replace("sk-secret", "[key]"))
     assert "secret" not in str(error)
     assert "[key]" in str(error)
     assert len(str(error)) < 600
     data = stream({**chunk(f"sk-secret ![a]({U})", finish="sk-secret"), "id": "sk-secret", "model": "sk-secret"})
-    answer = read(data, AnswerReader(redact=lambda text: text.replace("sk-secret", "[key]")))[1]
+    answer = read(data)[1].redacted(lambda text: text.replace("sk-secret", "[key]"))
     assert "secret" not in repr(answer)
 
 
