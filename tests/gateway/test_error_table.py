@@ -40,8 +40,8 @@ def body(message: str = "words", code: Any = None, kind: str = "new_api_error") 
     return {"error": {"message": message, "type": kind, "param": "", "code": code}}
 
 
-def litellm(message: str, kind: str | None = None) -> dict[str, Any]:
-    return {"error": {"message": f"litellm.InternalServerError: {message}", "type": kind, "param": None, "code": "500"}}
+def litellm(message: str, kind: str | None = None, code: str = "500") -> dict[str, Any]:
+    return {"error": {"message": f"litellm.InternalServerError: {message}", "type": kind, "param": None, "code": code}}
 
 
 # status, body, class, billed, POSTs that are made at most, a part of the message, a part of the hint
@@ -164,7 +164,7 @@ TABLE: list[tuple[int, Any, type[StatusError], str, int, str, str]] = [
     ),
     (
         400,
-        litellm('OpenAIException - b\'{"error": {"message": "inner"}}\' LiteLLM: x'),
+        litellm('OpenAIException - b\'{"error": {"message": "inner"}}\' LiteLLM: x', None, "400"),
         BadRequest,
         "no",
         1,
