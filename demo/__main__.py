@@ -52,7 +52,7 @@ def open_host(choice: str, folder: Path) -> Generator[Host, None, None]:
 
 
 class _Teller:
-    """Prints where each node stands, once for each new thing: progress within a phase is not new."""
+    """Prints where each node stands whenever that changes; progress within a phase doesn't count."""
 
     def __init__(self, graph: Graph, started: float) -> None:
         self._graph = graph
@@ -109,7 +109,7 @@ def main(arguments: list[str]) -> int:
     parser.set_defaults(choice="auto")
     options = parser.parse_args(arguments)
     console: Any = sys.stdout
-    # Models speak any language; a console that can't show a word shows a question mark.
+    # Models speak any language; a console that can't show a character shows a question mark.
     console.reconfigure(errors="replace")
     output: Path = options.output.resolve()
     output.mkdir(parents=True, exist_ok=True)

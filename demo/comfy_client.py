@@ -46,7 +46,7 @@ class ComfyClient:
         self._client_id = uuid.uuid4().hex
 
     async def __aenter__(self) -> ComfyClient:
-        # The host is on this machine: no proxy from the environment stands between.
+        # The host is on this machine: use no proxy from the environment.
         self._session = aiohttp.ClientSession(self._base_url, trust_env=False)
         return self
 
@@ -66,7 +66,7 @@ class ComfyClient:
             return await response.read()
 
     async def queue(self, graph: Graph) -> str:
-        """Queue `graph`; returns the prompt's id. Raises ValueError with the host's words where it is refused."""
+        """Queue `graph`; returns the prompt's id. Raises ValueError with the host's answer if it is refused."""
         body = {"prompt": graph, "client_id": self._client_id}
         async with self._session.post("/prompt", json=body) as response:
             answer = await response.json()

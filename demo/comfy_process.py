@@ -38,7 +38,7 @@ class Installation:
 
 
 def find_installation(environ: Mapping[str, str]) -> Installation | None:
-    """`COMFYUI_PATH`, else `~/comfy/ComfyUI`, with `COMFYUI_PYTHON`, else that folder's own environment's Python."""
+    """`COMFYUI_PATH`, else `~/comfy/ComfyUI`; its Python is `COMFYUI_PYTHON`, else the one that came with it."""
     folder = Path(environ.get("COMFYUI_PATH") or Path.home() / "comfy" / "ComfyUI").expanduser()
     if not (folder / "main.py").is_file():
         return None
@@ -52,7 +52,7 @@ def find_installation(environ: Mapping[str, str]) -> Installation | None:
 
 
 def place_pack(pack: Path, custom_nodes: Path) -> Path:
-    """Put `pack` into `custom_nodes`: linked where the system allows it, copied elsewhere."""
+    """Put `pack` into `custom_nodes`: linked if the system allows it, else copied."""
     custom_nodes.mkdir(parents=True, exist_ok=True)
     target = custom_nodes / PACK_NAME
     try:
@@ -90,7 +90,7 @@ def running_host(
     port = _free_port()
     command = [str(installation.python), "main.py", "--cpu", "--listen", "127.0.0.1", "--port", str(port)]
     command += ["--disable-auto-launch", "--disable-api-nodes", "--base-directory", str(base)]
-    # Without this the host would lock the database of the ComfyUI that it is started from.
+    # Without this the host would lock the database of the ComfyUI it is started from.
     command += ["--database-url", "sqlite:///:memory:", *flags]
     log = base / "host.log"
     with log.open("wb") as file:

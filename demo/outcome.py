@@ -1,4 +1,4 @@
-"""What running one graph came to, whichever host ran it, and what can be watched meanwhile."""
+"""The result of running one graph, whichever host ran it, and what can be watched meanwhile."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 from workflow_graph import Graph
 
 OnStatus = Callable[[Mapping[str, Any]], None]
-"""Called with each `nanobanana.status` event: what the node's panel is told."""
+"""Called with each `nanobanana.status` event: what the node's panel shows."""
 STATUS = "nanobanana.status"
 
 

@@ -51,10 +51,10 @@ def _maker(graph: Graph, output_id: str) -> str:
 
 
 def write_images(workflow: str, graph: Graph, outcome: Outcome, folder: Path) -> list[Row]:
-    """Write every image below `folder`/`workflow`, in place of an earlier run's; one row for each node that made any.
+    """Write every image below `folder`/`workflow`, replacing an earlier run's; one row for each node that made any.
 
     Raises:
-        PIL.UnidentifiedImageError: the host delivered something that is no image.
+        PIL.UnidentifiedImageError: the host delivered something that isn't an image.
     """
     target = folder / workflow
     if target.exists():

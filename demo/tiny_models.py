@@ -1,9 +1,9 @@
-"""Model files that a ComfyUI loads as its own and that hold next to nothing: so the examples with local models run
+"""Model files that ComfyUI loads like any other but that hold next to nothing, so the examples with local models run
 on a machine that has none.
 
-Their images are no art. The upscaler repeats pixels. The checkpoint has no will: its sampler leaves the noise as it
-came, so that an image from nothing is noise, and one from an image is that image under noise. Its autoencoder is
-real: latents are mean colours of 8x8 pixels.
+Their images aren't pretty. The upscaler repeats pixels. The checkpoint's sampler leaves the noise as it is, so an image
+from nothing is noise, and an image from another is that one under noise. Its autoencoder is real: latents are mean
+colours of 8x8 pixels.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Weights = dict[str, NDArray[np.float32]]
 
 _LATENT_CHANNELS: Final = 16
 _WIDTH: Final = 64
-"""Of the autoencoder's layers, which is fixed, and of the transformer's, where it is the least there is."""
+"""The width of the autoencoder's layers, which is fixed, and of the transformer's, whose minimum it is."""
 
 
 def place_tiny_models(models: Path) -> None:
@@ -72,7 +72,7 @@ def _linear(name: str, inputs: int, outputs: int) -> Shapes:
 
 
 def transformer_shapes() -> Shapes:
-    """Stable Diffusion 3's transformer, one block deep: of all that ComfyUI knows the one that shrinks furthest."""
+    """Stable Diffusion 3's transformer, one block deep: of all that ComfyUI knows, it shrinks furthest."""
     patch = 4 * _LATENT_CHANNELS
     shapes: Shapes = {
         "x_embedder.proj.weight": (_WIDTH, _LATENT_CHANNELS, 2, 2),
@@ -144,7 +144,7 @@ def autoencoder() -> Weights:
             weights[f"{name}.bias"] = np.full(values.shape[0], bias, np.float32)
 
     def blocks(side: str, *numbers: int) -> None:
-        """A block adds what its convolutions say, here nothing, to what it got."""
+        """A block adds its convolutions' output, here zero, to its input."""
         for number in numbers:
             for one in (0, 2, 4):
                 layer(f"{side}.{number}.conv.{one}", np.zeros((_WIDTH, _WIDTH, 3, 3), np.float32))

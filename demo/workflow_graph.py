@@ -11,7 +11,7 @@ ObjectInfo = Mapping[str, Any]
 Graph = dict[str, dict[str, Any]]
 
 ON_CANVAS_ONLY: Final = frozenset({"Note", "MarkdownNote"})
-# Nodes that load a model file of the person's own, and the input that names the file.
+# Nodes that load a model file of the person's, and the input that names the file.
 MODEL_LOADERS: Final = {"UpscaleModelLoader": "model_name", "CheckpointLoaderSimple": "ckpt_name"}
 _WIDGET_TYPES: Final = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"})
 _MUTED: Final = 2
@@ -30,7 +30,7 @@ def widget_names(info: Mapping[str, Any]) -> list[str]:
     """Names of a node's entries in `widgets_values`, in their order; `info` is its entry in `/object_info`.
 
     A widget that the frontend adds on its own (what happens to a seed after a run, the upload button) has the name
-    of the input it belongs to and a suffix.
+    of the input it belongs to, with a suffix.
     """
     names: list[str] = []
     for group in ("required", "optional"):
@@ -65,8 +65,8 @@ def to_api_graph(workflow: Mapping[str, Any], object_info: ObjectInfo) -> Graph:
     """Every node that runs, by id: its `class_type`, its `inputs` and, as `_meta`, its title.
 
     Raises:
-        WorkflowError: a node that the host doesn't have, a bypassed node, another number of widget values than the
-            node has widgets, or a link from nowhere.
+        WorkflowError: a node that the host doesn't have, a bypassed node, more or fewer widget values than the node
+            has widgets, or a link from nowhere.
     """
     links = {link[0]: link for link in workflow["links"]}
     nodes = {node["id"]: node for node in workflow["nodes"] if node["type"] not in ON_CANVAS_ONLY}

@@ -1,4 +1,4 @@
-"""Cancellation and deadlines, handed as arguments to everything that waits."""
+"""Cancellation and deadlines, passed as arguments to everything that waits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Cancelled(Exception):
 class CancelToken:
     """One flag that many threads watch; `cancel` also runs the callbacks that wake blocked sockets.
 
-    A callback runs once, in the thread that cancels, or at once when the token is cancelled already.
+    A callback runs once, in the thread that cancels, or at once if the token is already cancelled.
     Callbacks must be quick and must not raise.
     """
 
@@ -40,7 +40,7 @@ class CancelToken:
             callback()
 
     def on_cancel(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Register `callback`; returns the function that takes it back."""
+        """Register `callback`; returns the function that unregisters it."""
         with self._lock:
             if not self._event.is_set():
                 number = self._next

@@ -82,10 +82,10 @@ MODELS: Final = (
 
 @dataclass(frozen=True)
 class Dialect:
-    """One way to tell a gateway the aspect ratio and the format. What is False is left out of the request.
+    """One way to tell a gateway the aspect ratio and the format. Whatever is False is left out of the request.
 
     `literal_keys`: as `--aspect_ratio` and `--output_format` beside `model`, as the page's table has them.
-    `prompt_flags`: the same behind the prompt. `extra_body`: the ratio as in the page's examples.
+    `prompt_flags`: the same, after the prompt. `extra_body`: the ratio as in the page's examples.
     `image_config`: the ratio and the tier as OpenRouter wants them.
     """
 
@@ -120,7 +120,7 @@ def input_limit(model: str) -> int:
 
 
 def expected_size(model: str, aspect_ratio: str) -> tuple[int, int] | None:
-    """(width, height) in pixels that `model` is published to return, or None where it isn't documented."""
+    """(width, height) in pixels that `model` is published to return, or None if it isn't documented."""
     known = _BY_NAME.get(model)
     if known is None or aspect_ratio not in ASPECT_RATIOS:
         return None
@@ -133,7 +133,7 @@ def expected_size(model: str, aspect_ratio: str) -> tuple[int, int] | None:
 
 
 def image_size(model: str) -> str | None:
-    """The tier as OpenRouter's `image_size` names it (`1K`, `2K`, `4K`), or None where the model has none there."""
+    """The tier as OpenRouter's `image_size` names it (`1K`, `2K`, `4K`), or None if it has none for the model."""
     known = _BY_NAME.get(model)
     return known.tier if known and known.tier in _TIER_SCALE else None
 
@@ -147,7 +147,7 @@ def ratio_value(aspect_ratio: str) -> float:
 def nearest_ratio(width: int, height: int) -> str:
     """The documented ratio nearest to `width` x `height` pixels (both >= 1), measured on a logarithmic scale.
 
-    The logarithm makes too wide and too tall by the same factor equally far.
+    On that scale, too wide and too tall by the same factor are equally far off.
     """
     wanted = math.log(width / height)
     return min(ASPECT_RATIOS, key=lambda ratio: abs(math.log(ratio_value(ratio)) - wanted))
@@ -156,8 +156,8 @@ def nearest_ratio(width: int, height: int) -> str:
 def size_warning(model: str, aspect_ratio: str, width: int, height: int) -> str | None:
     """What differs between the image that came (`width` x `height` pixels) and the one asked for, or None.
 
-    The ratio may be off by 3 %. The tier is compared by the longer side, with a quarter of it as slack: tiers lie
-    a factor of two apart, so an image of the wrong tier is caught and a few pixels more or less are not.
+    The ratio may be off by 3 %. The tier is compared by the longer side, which may be a quarter shorter or a third
+    longer: tiers lie a factor of two apart, so a wrong tier is reported and a few pixels more or less are not.
     """
     wanted = ratio_value(aspect_ratio) if aspect_ratio in ASPECT_RATIOS else None
     if wanted is not None and abs(width / height / wanted - 1) > RATIO_TOLERANCE:

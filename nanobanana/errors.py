@@ -9,11 +9,11 @@
         Unreachable                   DNS, TCP, TLS or proxy: the request was not sent
         TimedOut(phase)               connecting, uploading, waiting, streaming, downloading
         StreamBroken                  the connection ended before the answer did
-        BadAnswer                     an answer that is none: no image, not JSON, over a limit
+        BadAnswer                     an unusable answer: no image, not JSON, over a limit
         StatusError(status, code)
           BadRequest  ContentRefused  AuthFailed  OutOfCredit  NotFound  TooLarge
           RateLimited(retry_after)  ServerFailed
-        DownloadFailed(url)           the image was made and paid for, its download failed
+        DownloadFailed(url)           the image was made and paid for, but its download failed
 
 Each message is written for the person at the canvas: what happened, what the gateway says, and (appended by
 `str`) the request id, whether it was billed, and one thing to do. A cancel is not in this tree.
@@ -68,7 +68,7 @@ class InputError(NanoBananaError):
 
 
 class ImageError(NanoBananaError):
-    """Bytes that are no image, or an image over a limit."""
+    """Bytes that aren't an image, or an image over a limit."""
 
 
 class HistoryError(NanoBananaError):
@@ -80,8 +80,8 @@ class GatewayError(NanoBananaError):
     """A call to the gateway failed.
 
     `request_id`: the gateway's own, empty when none was seen. `attempts`: POSTs made for this call, 0 or more.
-    `billed`: `yes`, `no` or `maybe`, by the table in docs/reliability.md. `sure`: whether that is known of this call,
-    and isn't only usual.
+    `billed`: `yes`, `no` or `maybe`, by the table in docs/reliability.md. `sure`: whether that is known for
+    this call, and not just usual.
     """
 
     _: KW_ONLY
@@ -141,7 +141,7 @@ class ContentRefused(StatusError):
 
 
 class AuthFailed(StatusError):
-    """401, and 403 if it is about the key."""
+    """401, 407, and a 403 that isn't about content or credit."""
 
 
 class OutOfCredit(StatusError):
@@ -149,7 +149,7 @@ class OutOfCredit(StatusError):
 
 
 class NotFound(StatusError):
-    """404, or no channel has this model."""
+    """404, 405, 410, a redirect, or no channel has this model."""
 
 
 class TooLarge(StatusError):
@@ -158,7 +158,7 @@ class TooLarge(StatusError):
 
 @dataclass(eq=False, repr=False)
 class RateLimited(StatusError):
-    """429 and 503: too many calls for now. `retry_after`: seconds the gateway asks for, or None."""
+    """429, 503 and 529: too many calls for now. `retry_after`: seconds the gateway asks for, or None."""
 
     _: KW_ONLY
     retry_after: float | None = None
@@ -170,7 +170,7 @@ class ServerFailed(StatusError):
 
 @dataclass(eq=False, repr=False)
 class DownloadFailed(GatewayError):
-    """The image exists and is paid for, but could not be fetched. `url`: where it is. `reason`: of the last try."""
+    """The image exists and is paid for, but could not be fetched. `url`: where it is. `reason`: the last try's."""
 
     _: KW_ONLY
     url: str = ""
@@ -183,9 +183,9 @@ def _by_cost(billed: Billed) -> int:
 
 
 def merged(errors: Iterable[NanoBananaError]) -> list[NanoBananaError]:
-    """`errors` with those that say the same put together: one error, its request id listing all of theirs.
+    """`errors` with those that say the same merged into one, whose request id lists all of theirs.
 
-    Of their `billed` the one that costs most counts.
+    Its `billed` is the costliest of theirs.
     """
     groups: dict[tuple[type, str, str], NanoBananaError] = {}
     for error in errors:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ImageRequest:
-    """One image that is wanted. Made once, by the node, and carried whole to the wire, the history, the fingerprint.
+    """One image that is wanted. Made once, by the node, and passed whole to the wire, the history and the fingerprint.
 
     `aspect_ratio` and `output_format`: of `catalog`. `seed`: 0 to 2**64 - 1; it names a variation and isn't sent.
-    A new field needs a default: requests made before it then keep their fingerprints.
+    A new field needs a default, which keeps the fingerprints of requests made before it.
     """
 
     model: str

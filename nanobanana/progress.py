@@ -1,4 +1,4 @@
-"""What a call says of itself while it runs: one small value, overwritten by the next."""
+"""What a call reports while it runs: one small value, overwritten by the next."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Phase = Literal[
 class Progress:
     """`done` of `total` are bytes while uploading and downloading, a place in the queue while queued.
 
-    `total` is 0 where it isn't known. `text` holds the model's own words, or what a pause waits for.
+    `total` is 0 if it isn't known. `text` holds the model's own words, or what a pause waits for.
     `until` is the end of a pause, in seconds of the monotonic clock.
     """
 

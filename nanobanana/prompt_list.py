@@ -8,9 +8,9 @@ _SEPARATOR = re.compile(r"-{3,}\s*")
 
 
 def split_prompts(text: str) -> list[str]:
-    """The prompts in `text`: one a line, or, where a line of three or more dashes occurs, the blocks between those.
+    """The prompts in `text`: one a line, or, if any line is three or more dashes, the blocks between such lines.
 
-    Lines that begin with `#` are comments and are left out, and so is whatever is blank afterwards.
+    Lines that begin with `#` are comments and are left out, and so are prompts that are then blank.
     """
     lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
     if not any(_SEPARATOR.fullmatch(line) for line in lines):

@@ -1,4 +1,4 @@
-"""The pack's face in ComfyUI. A node that can't be loaded is said in the log, and the others are registered."""
+"""The pack's face in ComfyUI. A node that can't be loaded is reported in the log, and the others are registered."""
 
 from __future__ import annotations
 

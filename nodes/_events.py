@@ -1,6 +1,6 @@
-"""What the panel on the node is told while calls run and when they end: events for the page, as JSON values.
+"""What the panel on the node shows while calls run and when they end: events for the page, as JSON values.
 
-The page says it in the person's language; what the gateway and the errors say goes through as it is.
+The page words them in the person's language; the texts of the gateway and of errors pass through unchanged.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def _part(report: Progress) -> float:
 
 
 class RunEvents:
-    """The events of one node in one run. `workflow`: the graph's id, by which the page knows whose node it is."""
+    """The events of one node in one run. `workflow`: the graph's id, which tells the page whose node it is."""
 
     def __init__(self, send: Send, *, node_id: str, run: str, workflow: str) -> None:
         self._send = send
@@ -61,7 +61,7 @@ class RunEvents:
         self._last: dict[str, Any] = {}
 
     def running(self, calls: Sequence[Call], now: float) -> None:
-        """Where the calls stand; `now`: seconds of the monotonic clock. Sent when something has changed."""
+        """Where the calls stand; `now`: seconds of the monotonic clock. Sent if anything has changed."""
         state = {
             "state": "running",
             "progress": round(progress([call.report for call in calls]), 3),
@@ -73,7 +73,7 @@ class RunEvents:
             self._send(STATUS, {**self._address, **state})
 
     def images(self, outcome: Outcome) -> None:
-        """What just came, small. Called in the call's thread, while others run on."""
+        """Thumbnails of what just came. Called in the call's thread, while others still run."""
         for delivered in outcome.images:
             data = jpeg(thumbnail(delivered.image.rgb, _SIDE))
             height, width = delivered.image.rgb.shape[:2]
@@ -89,7 +89,7 @@ class RunEvents:
         results["errors"] = _errors([*errors, *(call.outcome.error for call in calls if call.outcome)])
         state = "cancelled" if cancelled else "done" if results["delivered"] else "failed"
         if state == "failed" and any(not call.done for call in calls):
-            # Another node's failure ended the graph; paid calls go on into the history.
+            # Another node's failure ended the graph; paid calls still finish in the history.
             state = "background"
         self._send(STATUS, {**self._address, "state": state, "seconds": round(seconds, 2), "calls": [], **results})
 
@@ -129,7 +129,7 @@ def _results(outcomes: Sequence[Outcome], calls: Sequence[Call]) -> dict[str, An
 
 
 def _errors(errors: Sequence[NanoBananaError | None]) -> list[dict[str, Any]]:
-    """Errors that say the same as one, with how often it happened."""
+    """Errors that say the same merged into one, with how often it happened."""
     there = [error for error in errors if error is not None]
     counts = Counter(_same(error) for error in there)
     return [_error(error, counts[_same(error)]) for error in merged(there)]

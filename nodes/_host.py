@@ -1,6 +1,6 @@
 """The only importer of ComfyUI: nodes, progress, events, interrupts, the data folder.
 
-Every optional feature of the host is looked up when it is used, so one that is missing costs that feature alone.
+Every optional feature of the host is looked up when it is used, so a missing one costs that feature alone.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def interruption() -> BaseException:
 
 
 def data_folder() -> Path:
-    """A folder of the host's that no HTTP route serves. Not made yet."""
+    """A folder of the host's that no HTTP route serves. It may not exist yet."""
     import folder_paths
 
     with contextlib.suppress(AttributeError):
@@ -52,7 +52,7 @@ def data_folder() -> Path:
 
 
 def run_id() -> str:
-    """The id of the prompt that is being executed in this context, empty outside of one."""
+    """The id of the prompt that is being executed in this context; empty if none is."""
     with contextlib.suppress(ImportError):
         from comfy_execution.utils import get_executing_context
 
@@ -62,7 +62,7 @@ def run_id() -> str:
 
 
 def server() -> Any:
-    """The host's server, or None where there is none (a script that runs graphs without one)."""
+    """The host's server, or None if there is none (a script that runs graphs without one)."""
     with contextlib.suppress(ImportError):
         from server import PromptServer
 
@@ -71,7 +71,7 @@ def server() -> Any:
 
 
 def client_id() -> str:
-    """The page that started what is being executed; empty where there is none."""
+    """The page that started what is being executed; empty if there is none."""
     return str(getattr(server(), "client_id", None) or "")
 
 
@@ -85,7 +85,7 @@ def is_multi_user() -> bool:
 
 
 def workflow_id(run: str) -> str:
-    """The id of the workflow that the prompt `run` was made from, as its page sent it; empty where none did."""
+    """The id of the workflow that the prompt `run` was made from, as its page sent it; empty if it didn't."""
     queue = getattr(server(), "prompt_queue", None)
     running: Any = getattr(queue, "currently_running", None)
     if not isinstance(running, dict):
@@ -100,7 +100,7 @@ def workflow_id(run: str) -> str:
 
 
 def send_event(client: str, name: str, data: Mapping[str, Any]) -> None:
-    """Send one of our own events to the page `client`, to none if that is empty. May be called from any thread."""
+    """Send one of our own events to the page `client`; to no page if that is empty. May be called from any thread."""
     instance = server()
     if instance is not None and client:
         # The host's loop may be closed already.

@@ -128,7 +128,7 @@ def chosen_profile(connection: str | None) -> Profile:
 async def outputs(node_id: str, prepare: Callable[[str], Job]) -> io.NodeOutput:
     """One execution of the node `node_id`: image, mask, text, info. Its calls run before the first await.
 
-    `prepare` gets the run's id and gives what is wanted; an error that it raises is the execution's.
+    `prepare` gets the run's id and returns what is wanted; an error that it raises becomes the execution's.
     """
     # Begun at once: the host may hand the loop to a blocking node right after.
     execution = runs().begin(node_id, prepare)

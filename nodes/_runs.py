@@ -1,4 +1,4 @@
-"""One execution of one node: its calls go to threads at once, are followed on the host's loop, and end as it expects.
+"""One execution of one node: its calls start in threads at once and are followed on the host's loop.
 
 A list of N inputs makes N executions of one node at a time. The host fails the whole node as soon as one of them
 raises, so an execution for which nothing came waits for the others: it raises only when nothing came for any of them.
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from ._tensors import Tensor
 
 _POLL_SECONDS = 0.1
-# The host's cancel flag: a local node that blocks the loop may clear it before the loop comes round.
+# How often to read the host's cancel flag: a local node that blocks the loop may clear it before the loop turns.
 _WATCH_SECONDS = 0.025
 _LOOKS_PER_EVENT = 8
-# Executions of one node over a list begin within one turn of the loop each; one that failed gives them time to appear.
+# A list's executions each begin within one turn of the loop; one that failed waits this long for the others to appear.
 _LIST_SETTLES = 0.05
 
 Convert = Callable[[DecodedImage], "tuple[Tensor, Tensor]"]
@@ -64,7 +64,7 @@ class Result:
         return "\n".join(dict.fromkeys(outcome.text for outcome in self.outcomes if outcome.text))
 
     def info(self, request: ImageRequest | None) -> str:
-        """One object: `model`, `ratio`, `format`, then of the first image `pixels` ("1376x768"), `url`, `request_id`,
+        """JSON: `model`, `ratio`, `format`, then of the first image `pixels` ("1376x768"), `url`, `request_id`,
         `billed` (yes, no, maybe), `source` (gateway, journal), and of all `seconds`, `bytes`, `warnings`; `pictures`
         lists each image, `failures` each call that brought none.
         """
@@ -123,7 +123,7 @@ def _failure(outcome: Outcome) -> dict[str, Any]:
 
 
 class Execution:
-    """One `execute` of a node. Everything in it but `_converted` and `_awake` runs on the host's loop."""
+    """One `execute` of a node. Everything in it but `converted` and `_awake` runs on the host's loop."""
 
     def __init__(self, group: NodeRun) -> None:
         self._group = group
@@ -137,7 +137,7 @@ class Execution:
         self.ended = False
 
     def start(self, engine: Callable[[], Engine], prepare: Callable[[str], Job]) -> None:
-        """Start the calls of what `prepare` wants; an error that it raises is the execution's."""
+        """Start the calls for what `prepare` returns; an error that it raises becomes the execution's."""
         try:
             job = prepare(self._group.run)
             self.request = job.order.request
@@ -157,7 +157,7 @@ class Execution:
             )
 
     def _awake(self) -> None:
-        # The loop is closed when the host gave up on this run; the call still ends in the history.
+        # The loop is closed if the host gave up on this run; the call still finishes in the history.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._wake.set)
 
@@ -170,7 +170,7 @@ class Execution:
         return self.done and any(call.outcome and call.outcome.images for call in self.calls)
 
     async def result(self) -> Result:
-        """Follow the calls to their end. Raises the host's interruption, or the error when nothing came at all."""
+        """Follow the calls to their end. Raises the host's interruption, or the error if nothing came at all."""
         try:
             while not self.done:
                 await self._turn(_POLL_SECONDS)
@@ -183,7 +183,7 @@ class Execution:
                     raise self._group.failure()
             return self._result()
         except asyncio.CancelledError:
-            # The host stops its tasks after another node's failure too: then the paid calls go on into the history.
+            # The host also stops its tasks after another node's failure: then paid calls go on, into the history.
             if is_interrupted():
                 self._group.token.cancel()
             raise
@@ -241,7 +241,7 @@ class NodeRun:
         return any(execution.delivered for execution in self.executions)
 
     def say(self) -> None:
-        """Tell the page where the calls stand, when that has changed. Called from the watching thread."""
+        """Tell the page where the calls stand, if that has changed. Called from the watching thread."""
         if calls := self.calls:
             self.events.running(calls, time.monotonic())
 
@@ -253,7 +253,7 @@ class NodeRun:
             await set_progress(self.node_id, value, 100 * len(calls))
 
     def failure(self) -> NanoBananaError:
-        """The error of a node for which nothing came: its reason, or its reasons when they differ."""
+        """The error of a node for which nothing came: its reason, or its reasons if they differ."""
         errors: list[NanoBananaError] = []
         for execution in self.executions:
             of_calls = [call.outcome.error for call in execution.calls if call.outcome]
@@ -306,7 +306,7 @@ class Runs:
         return execution
 
     def _watch(self) -> None:
-        """Pass a cancel on while a local node blocks the loop, and say where calls stand. Ends when nothing runs."""
+        """Pass a cancel on while a local node blocks the loop, and report where calls stand. Ends when nothing runs."""
         pause = threading.Event()
         for look in itertools.count():
             with self._lock:

@@ -1,6 +1,6 @@
 """What the nodes of this process share: the profiles, the history, the running calls.
 
-Made when first used, and imported then: the host waits for imports when it starts.
+Made, and imported, when first used: the host waits for imports when it starts.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """IMAGE and MASK tensors to 8-bit pixels and back. The only module that imports torch.
 
 Out: level round(255 x) of the float32 value x, halves to even, clamped to 0..255. In: level v is the float32
-nearest to v / 255. One is the other's inverse: what comes in goes out the same.
+nearest to v / 255. One is the other's inverse: a level that comes in goes out the same.
 """
 
 # pyright: reportUnknownMemberType=false
@@ -34,7 +34,7 @@ _STRIP_VALUES = 1 << 18
 class TensorSource:
     """One image of an IMAGE tensor, [H,W,C] of any float type, device and strides, as a `PixelSource`.
 
-    Only reads, and only the rows asked for: a GPU's image comes over strip by strip.
+    Reads only the rows asked for: an image on a GPU is copied over strip by strip.
     """
 
     def __init__(self, image: Tensor, name: str) -> None:
@@ -51,7 +51,7 @@ class TensorSource:
         for first in range(0, len(strip), step):
             block = strip[first : first + step]
             levels = scratch[: len(block)]
-            # A NaN comes through both; comparing with it is False.
+            # A NaN comes through both `min` and `max`.
             least, most = block.min(), block.max()
             if not (np.isfinite(least) and np.isfinite(most)):
                 raise InputError(
@@ -86,7 +86,7 @@ def sources(image: Tensor, first: int = 1) -> list[TensorSource]:
 
 
 def to_image(image: DecodedImage) -> Tensor:
-    """An image as an IMAGE [1,H,W,3], float32, level v exactly as float32(v) / 255 gives it.
+    """An image as an IMAGE [1,H,W,3], float32, each level v exactly float32(v) / 255.
 
     If the image has `as_float`, the tensor is that memory.
     """
@@ -98,7 +98,7 @@ def to_image(image: DecodedImage) -> Tensor:
 
 
 def to_mask(alpha: Pixels | None, height: int, width: int) -> Tensor:
-    """[H,W] uint8 alpha as a MASK [1,H,W], 1 - alpha / 255; zeros where there is no alpha."""
+    """[H,W] uint8 alpha as a MASK [1,H,W], 1 - alpha / 255; zeros if there is no alpha."""
     if alpha is None:
         # Numpy's zeros cost nothing until they are read.
         return torch.from_numpy(np.zeros((1, height, width), np.float32))
@@ -124,7 +124,7 @@ def inside_mask(original: Tensor, edit: MaskedEdit) -> Callable[[DecodedImage], 
 
 
 def mask_array(mask: Tensor, height: int, width: int) -> Pixels | None:
-    """The first mask of a MASK [B,H,W] or [H,W] as [height,width] uint8, resized; None where it marks nothing.
+    """The first mask of a MASK [B,H,W] or [H,W] as [height,width] uint8, resized; None if it marks nothing.
 
     Raises `InputError` for other shapes, NaN and infinity.
     """
@@ -163,7 +163,7 @@ def composite(image: Tensor, weights: NDArray[np.float32], fitted: Pixels) -> Te
 
 
 def _float32(strip: Tensor) -> NDArray[np.float32]:
-    """A view where the memory is float32 already, else a copy of the strip."""
+    """A view if the memory is float32 already, else a copy of the strip."""
     array: Any = strip.to(device="cpu", dtype=torch.float32).numpy()
     return array
 

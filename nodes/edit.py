@@ -110,7 +110,7 @@ class NanoBananaGatewayEdit(io.ComfyNode):
             request = ImageRequest(model, said, ratio, output_format, seed)
             check_choices(profile, request, count)
             check_image_count(model, len(inputs))
-            # A masked edit is put together from the levels.
+            # A masked edit is composited from the 8-bit levels.
             order = Order(profile, request, run, InputImages(inputs), want_float=marked is None)
             return Job(order, count, convert)
 

@@ -36,7 +36,7 @@ class NanoBananaGatewayRecall(io.ComfyNode):
 
     @classmethod
     def execute(cls, picture: str) -> io.NodeOutput:
-        # Imported when it first runs: the host waits for imports when it starts.
+        # Imported when the node first runs: the host waits for imports when it starts.
         from ..nanobanana.imaging.codec import decode
         from ._tensors import to_image, to_mask
 

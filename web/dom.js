@@ -1,6 +1,6 @@
 // Small helpers that make elements; text goes in as text only.
 
-/** An element. `options`: class, text, title, attributes and `on<event>` handlers; the rest are its children. */
+/** An element. `options`: class, text, title, attributes and `on<event>` handlers; further arguments are children. */
 export function element(tag, options = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(options)) {
@@ -24,7 +24,7 @@ export function icon(name) {
   return element("i", { class: `pi pi-${name}`, "aria-hidden": "true" });
 }
 
-/** Give `parent` exactly these children, and leave those alone that are there already. */
+/** Give `parent` exactly these children; does nothing if it has them already. */
 export function replace(parent, ...children) {
   const wanted = children.filter(Boolean);
   if (wanted.length === parent.childNodes.length && wanted.every((one, at) => one === parent.childNodes[at])) return;

@@ -20,7 +20,7 @@ export function editWith(node) {
   return edit;
 }
 
-/** Edit the image of the one node that is selected. */
+/** Edit the image of the selected node. */
 export function editSelected() {
   const selected = [...(app.canvas?.selectedItems ?? [])].find((item) => item.outputs && imageOutput(item) >= 0);
   return selected ? editWith(selected) : null;

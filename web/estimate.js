@@ -1,11 +1,11 @@
 // Pure: what a run will give and cost, from the node's widgets and the catalog that the server sends.
 
 /**
- * `values`: {model, aspect_ratio, count}, undefined where another node gives it. `profile`: the profile's name, null
- * where it can't be known before the run.
+ * `values`: {model, aspect_ratio, count}, each undefined if another node gives it. `profile`: the profile's name, null
+ * if it can't be known before the run.
  *
- * Gives {size, count, cost, price, simulated}: `size` is [width, height], "auto" where it follows the first image,
- * or null; `cost` is null where no price is set or something isn't known yet.
+ * Returns {size, tier, count, price, cost, simulated}: `size` is [width, height], "auto" if it follows the first image,
+ * or null; `cost` is null if no price is set or something isn't known yet.
  */
 export function estimate(catalog, values, profile) {
   const known = catalog.models.find((model) => model.name === values.model);

@@ -1,4 +1,4 @@
-// Pure: finding and filling in translated words, and figures in words.
+// Pure: finding and filling in translated words, and writing figures as text.
 
 /** The words of `key` ("history.title") in the best language that has them, or null. */
 export function choose(languages, locale, key) {
@@ -30,7 +30,7 @@ export function fileSize(bytes) {
   return bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(2)} GB`;
 }
 
-/** A sum of money, in whatever currency the prices were entered: no sign, no more digits than are needed. */
+/** A sum of money, in whatever currency the prices were entered: no currency sign, two to four decimals. */
 export function money(sum) {
   const text = sum.toFixed(4).replace(/0{1,2}$/, "");
   return text;

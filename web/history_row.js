@@ -1,4 +1,4 @@
-// One row of the history: an image with what is known of it, and what can be done with it.
+// One row of the history: an image, what is known of it, and what can be done with it.
 import { element, icon } from "./dom.js";
 import { locale, routeUrl } from "./host.js";
 import { t } from "./i18n.js";

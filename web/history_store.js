@@ -1,15 +1,15 @@
-// Pure: the history as rows, page by page. One row an image; a call that brought none is a row too.
+// Pure: the history as rows, page by page. One row for each image; a call that brought none is a row too.
 
 const PAGE = 200;
 
-/** The rows of one call: {key, call, image, position}. */
+/** The rows of one call: {key, call, picture}; `picture` is null if the call brought none. */
 export function rowsOf(call) {
   if (!call.pictures.length) return [{ key: `${call.id}`, call, picture: null }];
   return call.pictures.map((picture) => ({ key: `${call.id}/${picture.id}`, call, picture }));
 }
 
 export class HistoryStore {
-  /** `fetchPage({before, limit, search})` gives {calls, before}. */
+  /** `fetchPage({before, limit, search})` resolves to {calls, before}. */
   constructor(fetchPage) {
     this.fetchPage = fetchPage;
     this.search = "";
@@ -21,17 +21,17 @@ export class HistoryStore {
     this.before = null;
     this.complete = false;
     this.loading = null;
-    // Answers to questions that were asked before this are no longer wanted.
+    // Answers to requests made before this are no longer wanted.
     this.round = (this.round ?? 0) + 1;
   }
 
-  /** Load the next page; gives whether there are rows that weren't there. One at a time. */
+  /** Load the next page; resolves to whether it brought rows. One load at a time. */
   more() {
     if (this.complete) return Promise.resolve(false);
     return this.loading ?? this.#start(this.#load(this.round));
   }
 
-  // A reset may have begun another load by the time that this one ends.
+  // A reset may have begun another load by the time this one ends.
   #start(loading) {
     this.loading = loading;
     const ended = () => {
@@ -50,7 +50,7 @@ export class HistoryStore {
     return page.calls.length > 0;
   }
 
-  /** Look for what is new or has changed at the top, and leave the rest as it is. */
+  /** Fetch what is new or has changed at the top, and leave the rest as it is. */
   async refresh() {
     // Two loads at a time would bring the same rows twice.
     while (this.loading) await this.loading.catch(() => {});
@@ -77,7 +77,7 @@ export class HistoryStore {
     }
   }
 
-  /** A call as it is now, in place of what it was. */
+  /** Replace a call with what it is now. */
   update(call) {
     const at = this.rows.findIndex((row) => row.call.id === call.id);
     if (at < 0) return;

@@ -2,7 +2,7 @@
 import { element } from "./dom.js";
 import { fileSize, money } from "./format.js";
 
-/** "312 images, 1.20 GB of 2.15 GB; last 30 days: 4.20". `answer`: {days, images, bytes, cap_bytes}. */
+/** "312 images, 1.20 GB of 2.15 GB; last 30 days: 4.20". `answer`: {days, pictures, bytes, cap_bytes}. */
 export function totalsLine(answer, t) {
   const cost = answer.days.reduce((sum, day) => sum + day.cost, 0);
   const size = fileSize(answer.bytes);

@@ -1,5 +1,5 @@
-// The only module that knows ComfyUI's frontend: everything else asks here. What a version lacks is looked up when it
-// is needed, so that it costs that feature alone.
+// The only module that imports ComfyUI's frontend: everything else asks here. Optional features are looked up when
+// they are used, so a version that lacks one loses that feature alone.
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
 
@@ -7,7 +7,7 @@ export { api, app };
 
 const TOAST_SECONDS = { success: 4, info: 6, warn: 10, error: 20 };
 
-/** An answer of the pack's server that is no success. `message` and `hint` are words for the person. */
+/** An error from the pack's server. `message` and `hint` are for the person. */
 export class RouteError extends Error {
   constructor(status, { code = "unknown", message = "", hint = "" } = {}) {
     super(message || `HTTP ${status}`);
@@ -36,7 +36,7 @@ export const setting = (id, fallback) => app.extensionManager?.setting?.get?.(id
 
 export const locale = () => String(setting("Comfy.Locale", "en") ?? "en");
 
-/** Run one of the host's commands; false where this version has none of that name. */
+/** Run one of the host's commands; false if this version can't run commands. */
 export function execute(command) {
   const manager = app.extensionManager?.command;
   if (!manager?.execute) return false;
@@ -59,7 +59,7 @@ export function toast(severity, summary, detail = "", action = null) {
   if (action) addToastButton(summary, action);
 }
 
-// The old toasts take no button: it is put into the message once that is on the page.
+// The old toasts take no button: it is added to the message once that is on the page.
 function addToastButton(summary, action, tries = 20) {
   const message = [...document.querySelectorAll(".p-toast-message")].find((one) => one.textContent.includes(summary));
   const place = message?.querySelector(".p-toast-detail, .p-toast-message-text");
@@ -85,7 +85,7 @@ export async function confirm(title, message) {
   return window.confirm(`${title}\n\n${message}`);
 }
 
-/** Ask for a line of text; null when the person thinks better of it. */
+/** Ask for a line of text; null if it is empty or the person cancels. */
 export async function prompt(title, message, value = "") {
   const dialog = app.extensionManager?.dialog;
   const answer = dialog?.prompt
@@ -109,7 +109,7 @@ function showSettingsPage(tries = 40) {
   }
 }
 
-/** Load the nodes' definitions anew: their menus hold the profiles and the added models. */
+/** Reload the nodes' definitions: their menus hold the profiles and the added models. */
 export const refreshDefinitions = () => execute("Comfy.RefreshNodeDefinitions");
 
 export const rootGraph = () => app.rootGraph ?? app.graph;
@@ -126,7 +126,7 @@ export function findNode(executionId) {
   return node;
 }
 
-/** Put a new node into the open graph at `position`, or in the middle of what is seen. */
+/** Put a new node into the open graph at `position`, or in the middle of the visible area. */
 export function addNode(type, position = null) {
   const node = window.LiteGraph.createNode(type);
   if (!node) return null;
@@ -141,7 +141,7 @@ export function addNode(type, position = null) {
   return node;
 }
 
-/** Text into the clipboard; on pages without a secure context by way of a field inside of `place`. */
+/** Copy text to the clipboard; on pages without a secure context by way of a field inside `place`. */
 export async function copyText(text, place) {
   if (navigator.clipboard && window.isSecureContext) {
     await navigator.clipboard.writeText(text);

@@ -1,5 +1,5 @@
-// The pack's own words, in the host's language. They lie in locales/<language>/main.json under "nanobanana", which the
-// host serves at /i18n with everything else of `locales`.
+// The pack's own words, in the host's language. They are in locales/<language>/main.json under "nanobanana", which the
+// host serves at /i18n with everything else in `locales`.
 import { api, locale } from "./host.js";
 import { choose, fill } from "./format.js";
 

@@ -44,7 +44,7 @@ app.registerExtension({
       tooltip: "Small images under the node's status as they arrive.",
       type: "boolean",
       defaultValue: true,
-      // The new value is there once this has returned.
+      // The new value is set once this has returned.
       onChange: () => setTimeout(refreshAll),
     },
   ],

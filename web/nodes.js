@@ -1,4 +1,4 @@
-// Panels on the nodes that call the gateway: made with the node, fed by the server's events, both renderers alike.
+// Panels on the nodes that call the gateway: made with the node, fed by the server's events, alike in both renderers.
 import { api, findNode, openSettings, request, rootGraph, routeUrl, setting, toast } from "./host.js";
 import { estimate, readiness } from "./estimate.js";
 import { t } from "./i18n.js";
@@ -10,7 +10,7 @@ const CALLING = new Set(["NanoBananaGatewayGenerate", "NanoBananaGatewayEdit"]);
 const CONNECTION = "NanoBananaGatewayConnection";
 const WIDGET = "nanobanana_status";
 const WIDTH = 400;
-// What a prompt of some lines needs beyond the least that the host gives it.
+// The height that a prompt of several lines needs beyond the host's minimum.
 const ROOM = 70;
 const MOST_HEIGHT = 340;
 // The panel's height while it shows the estimate alone: the one that saved workflows are written with.
@@ -22,7 +22,7 @@ const attached = new Map();
 let catalog = null;
 let saidSetup = "";
 
-/** Fetch the catalog anew, and show what follows from it. */
+/** Fetch the catalog again, and update every panel. */
 export async function refreshCatalog() {
   try {
     catalog = await request("/catalog");
@@ -33,7 +33,7 @@ export async function refreshCatalog() {
   return catalog;
 }
 
-/** To be called once: the server's events. */
+/** Listen to the server's events. To be called once. */
 export function listen() {
   api.addEventListener("nanobanana.status", ({ detail }) => took("status", detail));
   api.addEventListener("nanobanana.picture", ({ detail }) => took("picture", detail));
@@ -63,7 +63,7 @@ function show(run) {
   refresh(node);
 }
 
-/** The graph was loaded or changed for another: show what is known of its nodes' last runs. */
+/** Another graph was loaded or opened: show what is known of its nodes' last runs. */
 export function restore() {
   for (const run of store.of(String(rootGraph()?.id ?? ""))) show(run);
   refreshAll();
@@ -120,7 +120,7 @@ function openPicture(picture) {
 
 function watch(node) {
   for (const widget of node.widgets ?? []) {
-    // The value is there when the widget's own callback has run.
+    // The value is set once the widget's own callback has run.
     if (WATCHED.has(widget.name)) chain(widget, "callback", () => setTimeout(refreshAll));
   }
 }
@@ -155,7 +155,7 @@ function fit(node) {
     if (height === null) return;
     const wanted = Math.max(REST, Math.min(MOST_HEIGHT, height) + 12);
     if (Math.abs(wanted - entry.height) < 2) return;
-    // The prompt keeps its height: what the panel needs is added, and given back when it needs it no longer.
+    // The prompt keeps its height: what the panel needs is added, and taken away again when no longer needed.
     const grown = node.size[1] + wanted - entry.height;
     entry.height = wanted;
     node.setSize([node.size[0], Math.max(node.computeSize()[1], grown)]);
@@ -186,7 +186,7 @@ function getsList(node) {
   });
 }
 
-/** The node wired to an input; null where it can't be told, undefined where nothing is wired. */
+/** The node wired to an input; null if it can't be found, undefined if nothing is wired. */
 function inputNode(node, name) {
   const slot = (node.inputs ?? []).findIndex((input) => input.name === name);
   if (slot < 0 || !node.isInputConnected(slot)) return undefined;

@@ -1,10 +1,10 @@
-// What a node shows of its runs: an estimate before, text, bar and images during, warnings and errors that stay.
+// What a node shows of its runs: an estimate; text, bar and images while running; warnings and errors, which stay.
 import { button, element, icon, replace } from "./dom.js";
 
 const MOST_PICTURES = 16;
 
 export class Panel {
-  /** `actions`: {openSettings(), openPicture(image)}. `t(key, values)` gives words. */
+  /** `actions`: {openSettings(), openPicture(picture)}. `t(key, values)` gives words. */
   constructor(t, actions) {
     this.t = t;
     this.actions = actions;
@@ -23,12 +23,12 @@ export class Panel {
     );
     this.content = element("div", { class: "nanobanana-panel-content" });
     this.root = element("div", { class: "nanobanana-panel" }, this.content);
-    // The canvas zooms on a wheel: text that is longer than its place scrolls instead.
+    // The canvas zooms on the wheel: content that is longer than its place scrolls instead.
     this.root.addEventListener("wheel", (event) => this.#scrolls() && event.stopPropagation(), { passive: true });
   }
 
   /**
-   * `view`: {estimate, setup, headline, tone, progress, cost, images, warnings, errors}; `progress` is null unless
+   * `view`: {estimate, setup, headline, tone, progress, cost, pictures, warnings, errors}; `progress` is null unless
    * something runs, `tone` is "running", "done", "failed" or "quiet".
    */
   show(view) {

@@ -1,4 +1,4 @@
-// Pure: what is known of each node's last run, kept while workflows come and go, and what is to be shown of it.
+// Pure: what is known of each node's last run, kept while workflows come and go, and what to show of it.
 import { costText, headline } from "./status_text.js";
 
 const MOST_PICTURES = 16;
@@ -8,14 +8,14 @@ const MOST_NODES = 200;
 export class RunStore {
   #runs = new Map();
 
-  /** Take an event in; gives the run it belongs to. `kind`: "status" or "picture". */
+  /** Take an event; returns the run it belongs to. `kind`: "status" or "picture". */
   take(kind, event) {
     const key = `${event.workflow}/${event.node}`;
     let run = this.#runs.get(key);
     if (!run || run.run !== event.run) {
       run = { run: event.run, workflow: event.workflow, node: event.node, status: null, pictures: [], received: 0 };
     }
-    // The newest last, so that the oldest are the first to be forgotten.
+    // The newest go last, so the oldest are forgotten first.
     this.#runs.delete(key);
     this.#runs.set(key, run);
     if (kind === "status") run.status = event;
@@ -36,7 +36,7 @@ export class RunStore {
     return [...this.#runs.values()].filter((run) => run.workflow === workflow);
   }
 
-  /** The run was ended by the host, and its last event never came. Gives the runs that this changed. */
+  /** The host ended the run, and its last event never came. Returns the runs that this changed. */
   end(runId, state) {
     const open = [...this.#runs.values()].filter((run) => run.run === runId && run.status?.state === "running");
     for (const run of open) run.status = { ...run.status, state, calls: [], seconds: 0 };

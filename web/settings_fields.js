@@ -59,7 +59,7 @@ export class Fields {
     return this.removeKey || wrong.length > 0 || Object.keys(changes).length > 0;
   }
 
-  /** What is to be saved, or null when a field holds no number. */
+  /** What is to be saved, or null if a number field holds no number. */
   changes() {
     const { changes, wrong } = toChanges(this.form, this.profile, this.table);
     for (const field of this.root.querySelectorAll("[data-field]")) {
@@ -112,7 +112,7 @@ export class Fields {
     const set = tail ? t("settings.key_set", { tail }) : t("settings.key_set_short");
     const { field, fixed } = this.#input("api_key", {
       type: "password",
-      // A browser that offers to save this one would keep the key in a second place.
+      // A browser that offers to save the key would keep it in a second place.
       autocomplete: "new-password",
       spellcheck: "false",
       placeholder: hasKey ? set : t("settings.key_none"),

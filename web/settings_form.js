@@ -1,7 +1,7 @@
 // Pure: a profile as the form's texts, and back again as what has changed. `fields` is the server's table of settings:
-// [{name, kind, unit, choices, first}], the one place that knows which there are.
+// [{name, kind, unit, choices, first}], the one place that lists them.
 
-/** A profile of the server's as texts and switches; `prices` by model. The key's field starts empty. */
+/** A profile from the server as texts and switches; `prices` by model. The key's field starts empty. */
 export function toForm(profile, fields) {
   return Object.fromEntries(fields.map((field) => [field.name, FORMS[field.kind]?.(profile[field.name], field) ?? profile[field.name]]));
 }
@@ -21,7 +21,7 @@ export function readList(text) {
   return [...new Set(text.split(/[\n,;]/).map((word) => word.trim()).filter(Boolean))];
 }
 
-/** A number, with a point or a comma in it; null when it is none. */
+/** A number, with a decimal point or comma; null if it isn't one. */
 export function readNumber(text) {
   const plain = String(text).trim().replace(",", ".");
   return /^\d*\.?\d+$|^\d+\.$/.test(plain) ? Number(plain) : null;
@@ -29,7 +29,7 @@ export function readNumber(text) {
 
 /**
  * What differs from `profile`: {changes, wrong}. `wrong` names the fields whose text is no number. A key is among the
- * changes when one was typed in.
+ * changes if one was typed in.
  */
 export function toChanges(form, profile, fields) {
   const changes = {};

@@ -7,7 +7,7 @@ import { Fields } from "./settings_fields.js";
 const DEFAULT = "default";
 
 export class SettingsPanel {
-  /** `onSaved()` is called when something was saved: nodes show prices and sizes anew. */
+  /** `onSaved()` is called after something was saved: nodes then update prices and sizes. */
   constructor(onSaved) {
     this.onSaved = onSaved;
     this.models = [];
@@ -16,7 +16,7 @@ export class SettingsPanel {
     this.root = element("div", { class: "nanobanana-settings" });
   }
 
-  /** The panel's element, filled anew; the host calls this whenever it shows the page. */
+  /** The panel's element, filled again unless it has changes; the host calls this whenever it shows the page. */
   render() {
     if (!this.fields?.isDirty) this.load();
     return this.root;
@@ -25,7 +25,7 @@ export class SettingsPanel {
   async load() {
     try {
       const [catalog, answer] = await Promise.all([request("/catalog"), request("/profiles")]);
-      // Whoever was quicker than the server keeps what was typed.
+      // What was typed before the server answered stays.
       if (this.fields?.isDirty) return;
       this.models = catalog.models.map((model) => model.name);
       this.take(answer);
@@ -94,7 +94,7 @@ export class SettingsPanel {
     this.build();
   }
 
-  /** Run a change against the server; its answer fills the panel anew. Gives whether it went well. */
+  /** Send a change to the server and fill the panel from its answer. Resolves to the answer, null after an error. */
   async change(method, path, body) {
     try {
       const answer = await request(path, { method, body });

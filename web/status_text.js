@@ -55,7 +55,7 @@ function doneLine(status, t) {
   return parts.join(" \u00b7 ");
 }
 
-/** What the run cost, in words; empty while nothing is known of it. */
+/** What the run cost, in words; empty if nothing is known of it. */
 export function costText(status, t) {
   const words = [];
   if (status.free) {
@@ -68,7 +68,7 @@ export function costText(status, t) {
   return words.join(" \u00b7 ");
 }
 
-/** What the next run will give and cost: the lines shown while nothing has run yet. */
+/** What the next run will give and cost, in one line. */
 export function estimateText(found, t) {
   const parts = [];
   if (found.size === "auto") parts.push(t("estimate.auto"));

@@ -1,4 +1,4 @@
-// A list of any length of which only what is seen is in the page. Every row is equally high.
+// A list of any length of which only the visible rows are in the page. All rows have the same height.
 
 const SPARE = 6;
 
@@ -10,7 +10,7 @@ export function visibleRange(top, height, rowHeight, count) {
 }
 
 export class VirtualList {
-  /** `make(row)` gives an element for a row {key, ...}; `onEnd()` is called when the end comes near. */
+  /** `make(row)` gives an element for a row {key, ...}; `onEnd()` is called when the end is near. */
   constructor({ rowHeight, make, onEnd }) {
     this.rowHeight = rowHeight;
     this.make = make;
@@ -29,7 +29,7 @@ export class VirtualList {
     this.observer.observe(this.root);
   }
 
-  /** Show these rows; with `anew`, also those that are shown already. */
+  /** Show these rows; with `anew`, make them again even if they are shown already. */
   set(rows, { anew = false } = {}) {
     this.rows = rows;
     if (anew) this.#forget([...this.made.keys()]);
@@ -50,7 +50,7 @@ export class VirtualList {
     for (const [key, at] of wanted) {
       const row = this.rows[at];
       let entry = this.made.get(key);
-      // The same call may be another value now: its row is made again.
+      // The call may have changed: then its row is made again.
       if (entry && entry.row.call !== row.call) {
         entry.element.remove();
         entry = undefined;

@@ -185,7 +185,7 @@ def core_nodes(state: HostState) -> list[type[ComfyNode]]:
         def execute(cls, image: str) -> NodeOutput:
             path = state.directory("input") / image
             loaded: Image.Image = ImageOps.exif_transpose(Image.open(BytesIO(path.read_bytes())))
-            # The host's own habit: a mask of 64x64 zeros where the file has no alpha.
+            # As in the host: a mask of 64x64 zeros if the file has no alpha.
             mask = torch.zeros(64, 64)
             if "A" in loaded.getbands():
                 mask = 1 - _to_tensor(loaded.getchannel("A"))

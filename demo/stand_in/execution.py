@@ -1,6 +1,6 @@
 """Runs an API graph with the host's rules: order, concurrency, list mapping, caching, errors and interrupts.
 
-What matters to a node that waits for a network, and is held here as in ComfyUI 0.33:
+What matters to a node that waits for a network, and works here as in ComfyUI 0.33:
 
 - Each prompt has an event loop of its own. Ready asynchronous nodes are started first and run side by side; after
   each start the loop turns once, then a synchronous node may block it.
@@ -53,7 +53,7 @@ class NodeFailure:
 
 @dataclass
 class Run:
-    """What one prompt came to. `outputs`: for each node, for each of its outputs, the list of values."""
+    """How one prompt ended. `outputs`: for each node, for each of its outputs, the list of values."""
 
     status: Literal["success", "error", "interrupted"] = "success"
     failure: NodeFailure | None = None
@@ -174,7 +174,7 @@ class _PromptRun:
     # One node.
 
     async def _step(self, node_id: str) -> bool:
-        """True when the node's outputs are there, False while its tasks run."""
+        """True once the node's outputs are there, False while its tasks run."""
         if node_id in self._waiting:
             results = [one.result() if isinstance(one, asyncio.Task) else one for one in self._waiting.pop(node_id)]
             self._store(node_id, results)

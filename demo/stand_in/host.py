@@ -34,10 +34,10 @@ class _InterruptBefore020(Exception):
 class StandIn:
     """A host for `packs` (name under `custom_nodes` -> folder), used as a context manager.
 
-    While it is open, the host's modules stand in `sys.modules`; only one can be open in a process. `folder` takes
+    While it is open, the host's modules are in `sys.modules`; only one can be open in a process. `folder` holds
     the host's `input`, `output`, `temp` and `user` folders. `floor`: pretend to be the oldest supported API, 0.11.
     `without`: modules, or `module:member`s, that this host lacks.
-    `extra_nodes` join the core nodes. `on_event` is called, in whatever thread, for all that a browser would be sent.
+    `extra_nodes` join the core nodes. `on_event` is called, in any thread, for everything that a browser would be sent.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class StandIn:
         with ExitStack() as opening:
             modules = opening.enter_context(host_modules(self.state, self._without))
             server_class = getattr(modules.get("server"), "PromptServer", None)
-            # Where this host lacks a server, it is None: nothing of this stand-in needs one.
+            # None if this host lacks a server: the stand-in itself needs none.
             self.server: Any = getattr(server_class, "instance", None)
             self.nodes: dict[str, type[ComfyNode]] = register(
                 [*core_nodes(self.state), *model_nodes(), *self._extra], "nodes"
@@ -77,7 +77,7 @@ class StandIn:
 
     @property
     def events(self) -> list[Event]:
-        """All that a browser would have been sent so far."""
+        """Everything that a browser would have been sent so far."""
         return list(self.state.events)
 
     def object_info(self) -> dict[str, Any]:

@@ -165,13 +165,13 @@ class ComfyNode:
 
 
 def optional(node: type[ComfyNode], name: str) -> Callable[..., Any] | None:
-    """The node's own method `name`, or None where it defines none."""
+    """The node's own method `name`, or None if it defines none."""
     method: Callable[..., Any] | None = getattr(node, name, None)
     return method
 
 
 def required(node: type[ComfyNode], name: str) -> Callable[..., Any]:
-    """The node's own method `name`; a TypeError where it defines none."""
+    """The node's own method `name`; a TypeError if it defines none."""
     method = optional(node, name)
     if method is None:
         raise TypeError(f"No {name} function was defined for node class {node.__name__}.")
@@ -184,5 +184,5 @@ class _Locked(type):
 
 
 def locked_clone(node: type[ComfyNode], hidden: dict[Hidden, Any]) -> type[ComfyNode]:
-    """The class a call runs on: a fresh one each time, with its hidden values, that lets nothing be set."""
+    """The class a call runs on: a fresh one each time, with its hidden values, on which nothing can be set."""
     return _Locked(f"{node.__name__}Clone", (node,), {"hidden": HiddenHolder(hidden)})

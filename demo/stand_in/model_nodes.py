@@ -1,7 +1,7 @@
-"""The core nodes around local models, with no model behind them: images go the same way, in the same shapes.
+"""The core nodes around local models, with no model behind them: images take the same path, in the same shapes.
 
-A latent here is 8x8 pixels laid behind one another, so that decoding undoes encoding. The sampler mixes what it gets
-with soft clouds of the seed's colours, by as much as `denoise` says.
+A latent here holds 8x8 pixels as its channels, so decoding undoes encoding. The sampler mixes its input with soft
+clouds of the seed's colours, as much as `denoise` says.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ CHECKPOINTS: Final = ("v1-5-pruned-emaonly-fp16.safetensors",)
 
 _LARGEST_SIDE: Final = 16384
 _PIXELS: Final = 8
-"""Pixels a latent's cell stands for, each way."""
+"""Pixels that a latent's cell stands for, in each direction."""
 _UPSCALED: Final = 4
 
 _Image: type[ComfyType] = socket_type("IMAGE")

@@ -177,7 +177,7 @@ def _leave_out(modules: dict[str, ModuleType], without: Iterable[str]) -> None:
 
 @contextmanager
 def host_modules(state: HostState, without: Iterable[str] = ()) -> Generator[dict[str, ModuleType], None, None]:
-    """`sys.modules` with the host's modules in it; afterwards exactly as it was, the pack's modules gone too.
+    """`sys.modules` with the host's modules in it; afterwards they are gone, and the pack's too.
 
     `without` names what this host lacks: modules, or `module:member`s.
 
@@ -201,7 +201,7 @@ def host_modules(state: HostState, without: Iterable[str] = ()) -> Generator[dic
 
 
 def _restore(before: dict[str, ModuleType]) -> None:
-    """Take away the host's and the pack's modules; libraries that were imported meanwhile stay."""
+    """Remove the host's and the pack's modules; libraries that were imported meanwhile stay."""
     for name in [name for name in sys.modules if name not in before]:
         head = name.split(".")[0]
         if head in ("comfy", "comfy_api", "comfy_execution", "folder_paths", "server") or "/" in head or "\\" in head:

@@ -71,7 +71,7 @@ def link_targets(node: dict[str, Any]) -> list[str]:
 
 
 def check(prompt: Prompt, nodes: Nodes) -> list[str]:
-    """Ids of the output nodes of a sound prompt; numbers and texts are converted in place, as the host does.
+    """Ids of the output nodes of a valid prompt; numbers and texts are converted in place, as the host does.
 
     Raises:
         InvalidPrompt: with every error found in nodes that an output node needs.

@@ -1,4 +1,4 @@
-"""What makes a cached output still valid: a node's class, fingerprint and inputs, and those of all it is wired to."""
+"""What a cached output's validity depends on: class, fingerprint and inputs of its node and all nodes before it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ def hidden_values(schema: Schema, node_id: str, prompt: Prompt) -> dict[Hidden, 
 
 
 async def signatures(prompt: Prompt, nodes: Nodes) -> dict[str, Any]:
-    """For each node of `prompt` a value that equals an earlier prompt's exactly when its outputs may be used again."""
+    """For each node of `prompt`, a value that equals an earlier prompt's exactly if its outputs may be used again."""
     found: dict[str, Any] = {}
 
     async def signature(node_id: str) -> Any:
         if node_id not in found:
             node, inputs = nodes[prompt[node_id]["class_type"]], prompt[node_id]["inputs"]
             schema = node.GET_SCHEMA()
-            # Not for a node that asks for its id, though the host means to: it looks for V1's form of hidden inputs.
+            # Not for a node that asks for its id, although the host means to: it looks for V1's form of hidden inputs.
             own = node_id if schema.not_idempotent else ""
             parts: list[Any] = [schema.node_id, own, await _fingerprint(node, schema, node_id, prompt)]
             for key, value in sorted(inputs.items()):
@@ -39,7 +39,7 @@ async def signatures(prompt: Prompt, nodes: Nodes) -> dict[str, Any]:
 async def _fingerprint(node: type[ComfyNode], schema: Schema, node_id: str, prompt: Prompt) -> Any:
     if optional(node, "fingerprint_inputs") is None:
         return False
-    # Constants only: what is wired is not there yet.
+    # Constants only: wired values don't exist yet.
     constants = {key: None if is_link(value) else value for key, value in prompt[node_id]["inputs"].items()}
     method = required(locked_clone(node, hidden_values(schema, node_id, prompt)), "fingerprint_inputs")
     try:

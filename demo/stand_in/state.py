@@ -23,8 +23,7 @@ class ExecutingContext(NamedTuple):
 class Event:
     """Something the host would send to the browser. `at`: seconds of `time.perf_counter`.
 
-    `kind` is `executing`, `executed`, `progress` (data: value, max), `text` (data: text) or what a node gave to
-    `send_sync`.
+    `kind` is `executing`, `executed`, `progress` (data: value, max) or what a node gave to `send_sync`.
     """
 
     at: float
@@ -71,7 +70,7 @@ class HostState:
             return self._interrupted
 
     def throw_if_interrupted(self) -> None:
-        """As the host's: raising clears the flag, so that only the first who asks gets it."""
+        """As the host's: raising clears the flag, so only the first to ask sees it."""
         with self._lock:
             interrupted, self._interrupted = self._interrupted, False
         if interrupted:

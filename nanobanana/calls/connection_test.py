@@ -1,8 +1,8 @@
-"""Is a profile's gateway there, does it take the key? Asked with requests that can't be billed.
+"""Is a profile's gateway there, and does it accept the key? Asked with requests that can't be billed.
 
 `GET /v1/models` tells whether there is a gateway, and which models it lists; some list them to anyone. So a POST
 without a model and without a message follows: the endpoint refuses it with 400 when path and key are right, and with
-401 when the key is wrong, before any work that costs.
+401 when the key is wrong, before any billable work.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..cancel import CancelToken, Clock
 from ..catalog import MODEL_NAMES
 from ..errors import AuthFailed, BadRequest, GatewayError, NotFound, OutOfCredit, RateLimited, StatusError, TimedOut
 from ..gateway.client import Gateway
-from ..gateway.error_table import error_event, status_error
+from ..gateway.status_errors import error_event, status_error
 from ..settings.profile import Profile
 
 Verdict = Literal[
@@ -54,7 +54,7 @@ def diagnose(
     resolve_base_url: Callable[[str], str] = lambda base_url: base_url,
     clock: Clock = time.monotonic,
 ) -> Diagnosis:
-    """Ask the profile's gateway; takes 20 seconds a question at most. Raises `Cancelled` only.
+    """Ask the profile's gateway; each of the two questions takes 20 seconds at most. Raises `Cancelled` only.
 
     `resolve_base_url` turns `simulator` into an address.
     """
@@ -145,7 +145,7 @@ def _json(body: bytes) -> Mapping[str, object] | None:
 
 
 def _listed(answer: _Answer) -> tuple[str, ...]:
-    """The ids of a model list, empty when the answer is none."""
+    """The ids of a model list; empty if the answer isn't one."""
     payload = _json(answer[2]) if answer[0] == 200 else None
     data: Any = payload.get("data") if payload else None
     if not isinstance(data, list):

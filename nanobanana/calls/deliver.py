@@ -37,7 +37,7 @@ _MOST_PIXELS = 400_000_000
 
 
 class Delivery:
-    """The images of one journalled call. Use once, in the call's thread. `seconds` tells how long the call took."""
+    """The images of one journalled call. Use once, in the call's thread. `seconds`: how long the call has taken."""
 
     def __init__(
         self,
@@ -67,13 +67,13 @@ class Delivery:
         self._failures = 0
 
     def from_disk(self, record: CallRecord) -> Outcome:
-        """What an earlier run kept: no request, no cost."""
+        """What an earlier run saved: no request, no cost."""
         for kept in record.images:
             self._decode(kept.position, self._journal.read(kept), kept, kept.url)
         return self._outcome("journal", "no", record.text, record.request_id)
 
     def remaining(self, record: CallRecord, downloader: Downloader) -> Outcome:
-        """What an earlier run paid for: kept images from disk, the others downloaded again."""
+        """What an earlier run paid for: saved images from disk, the others downloaded again."""
         for kept in record.images:
             self._decode(kept.position, self._journal.read(kept), kept, kept.url)
         here = {kept.url for kept in record.images}
@@ -89,10 +89,10 @@ class Delivery:
         return self._outcome("journal", "no", record.text, record.request_id)
 
     def answered(self, answer: Answer, downloader: Downloader, warnings: Iterable[str]) -> Outcome:
-        """The images of a fresh answer. Inline ones are kept before the answer is noted: they can't be had again.
+        """The images of a fresh answer. Inline ones are saved before the answer is noted: they can't be fetched again.
 
-        A URL at which the answer broke off may be half of one: it counts as an answer when its download worked.
-        Raises `StreamBroken`, which is in the journal by then, when nothing else came.
+        A URL at which the answer broke off may be incomplete, so it counts only once its download has worked.
+        If nothing came, raises a `GatewayError` that the journal already holds.
         """
         self._warnings.extend(warnings)
         if answer.truncated:
@@ -133,7 +133,7 @@ class Delivery:
         self._keep(position, data, urls[position])
 
     def _fail_if_only_partial_urls(self, answer: Answer) -> None:
-        """If only partial addresses came, fail the call: the next run then asks anew instead of retrying forever."""
+        """If only partial addresses came and none worked, fail the call, or every later run would only retry them."""
         if self._noted:
             if not answer.guessed:
                 self._warnings.extend(_CUT_OFF_TOO.format(url=failure.url[:500]) for failure in self._cut_off)
@@ -154,7 +154,7 @@ class Delivery:
             self._warnings.append(error.message)
 
     def _mark_complete(self) -> None:
-        """With all images on disk the call is done. Else it stays answered, and the next run fetches the rest."""
+        """If all images are on disk, the call is done. Else it stays answered, and the next run fetches the rest."""
         if self._unkept or any(isinstance(problem, DownloadFailed) for problem in self._problems):
             return
         try:
@@ -163,7 +163,7 @@ class Delivery:
             _log.warning("A finished call could not be written to the journal", exc_info=True)
 
     def _fetched(self, url: str, downloader: Downloader, tries: int = DOWNLOAD_TRIES) -> bytes:
-        """The bytes. Addresses share the time of one, and after the first failure each gets a single try."""
+        """The bytes. All addresses share one time limit, and after the first failure each gets a single try."""
         self._deadline = self._deadline or Deadline(downloader.seconds)
         if self._failures >= _MOST_FAILURES and not self._images:
             shown = downloader.redact_url(url)
@@ -235,7 +235,7 @@ def _cut_off_error(failure: DownloadFailed, request_id: str) -> StreamBroken:
 
 
 def _expired(error: DownloadFailed) -> DownloadFailed:
-    """The same failure on a later run: addresses expire, so that trying for ever must not be the only way."""
+    """The same failure on a later run. Addresses expire, so the hint offers another way than trying forever."""
     return DownloadFailed(
         error.message,
         "Run again later to try once more at no cost, or change the seed to ask, and pay, for a new image.",

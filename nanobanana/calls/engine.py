@@ -1,7 +1,7 @@
 """From an order to images: claim in the history, encode, send, download, save, decode.
 
-Every call has a daemon thread of its own: a host that quits isn't held up, and what had been sent is on disk by then.
-The order of the steps is what keeps paid images: nothing is sent before the journal has it, nothing is decoded
+Every call has a daemon thread of its own: a host that quits isn't held up, and what was sent is already on disk.
+The order of the steps protects paid images: nothing is sent before the journal has it, nothing is decoded
 before its bytes are saved.
 """
 
@@ -36,7 +36,7 @@ _UNEXPECTED = "Something unexpected went wrong in the NanoBanana pack ({error}).
 class Call:
     """One running call. `outcome` is there once `done` is true.
 
-    `report` is what it last said of itself, `since` when its phase began, in seconds of the monotonic clock.
+    `report`: its latest progress. `since`: when its phase began, in seconds of the monotonic clock.
     """
 
     def __init__(
@@ -94,8 +94,8 @@ class Engine:
     ) -> Call:
         """Begin one call in a thread of its own and return at once.
 
-        `convert` gets the outcome in that thread, while other calls still run; an error of the tree that it raises
-        becomes the outcome's. `on_done` runs there last, when `Call.outcome` is set.
+        `convert` gets the outcome in that thread, while other calls still run; a `NanoBananaError` that it raises
+        becomes the outcome's error. `on_done` runs there last, when `Call.outcome` is set.
         """
         call = Call(order, variation, cancel, on_done, self._clock)
         name = f"nanobanana-call-{variation}"
@@ -145,7 +145,7 @@ class Engine:
     def redownload(self, call_id: int, profile: Profile, cancel: CancelToken) -> Outcome:
         """Download the missing images of a call, at no cost. `profile`: the one that the call was made with.
 
-        Raises `InputError` when there is nothing to download, `HistoryError`, `Cancelled`; a failed download is the
+        Raises `InputError` if there is nothing to download, `HistoryError`, `Cancelled`; a failed download becomes the
         outcome's error.
         """
         record = self.journal.call(call_id)
@@ -176,7 +176,7 @@ class Engine:
         return delivery.answered(answer, downloader, (*_about_earlier(claim.earlier), *submission.notes))
 
     def connected(self, profile: Profile) -> Profile:
-        """`profile` with its base URL as an address. Raises `ConfigError` when none is set."""
+        """`profile` with its base URL as an address. Raises `ConfigError` if none is set."""
         if not profile.base_url:
             raise ConfigError("No base URL is set.", "Set it in Settings > NanoBanana, or as NANOBANANA_BASE_URL.")
         return replace(profile, base_url=self._resolve_base_url(profile.base_url))

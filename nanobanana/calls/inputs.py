@@ -14,7 +14,7 @@ from ..imaging.sources import PixelSource
 class InputImages:
     """`sources` in the order in which they are sent. May be used from several threads at a time.
 
-    Both methods may raise `InputError` for pixels that are no numbers, and `Cancelled`.
+    Both methods may raise `InputError` for pixels that aren't numbers, and `Cancelled`.
     """
 
     def __init__(self, sources: Sequence[PixelSource]) -> None:

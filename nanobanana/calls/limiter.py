@@ -11,22 +11,22 @@ from collections.abc import Callable, Generator
 from ..cancel import CancelToken, Clock
 from ..progress import Progress, ReportProgress
 
-# A waiting call looks up this often whether it was cancelled, and says its place in the queue when that changed.
+# A waiting call checks this often whether it was cancelled, and reports its place in the queue when that changes.
 _POLL_SECONDS = 0.05
 
 
 class RateLimiter:
     """First come, first served; at most `limit` inside. A 429 closes it for everyone and halves it.
 
-    Each call that succeeds afterwards lets one more in, up to the limit: gateways limit by rate, so going on at the
-    width that was refused would only be refused again.
+    Each call that succeeds afterwards lets one more in, up to the limit: gateways limit by rate, so the concurrency
+    that was refused would only be refused again.
     """
 
     def __init__(self, limit: int, clock: Clock = time.monotonic) -> None:
         self._clock = clock
         self._changed = threading.Condition()
         self._limit = limit
-        # How many a 429 has left room for, whatever the limit is now: profiles of one gateway may differ in theirs.
+        # How many calls the 429s leave room for, apart from the limit, which differs between profiles of one gateway.
         self._allowed: float = math.inf
         self._inside = 0
         self._waiting: list[int] = []
@@ -41,7 +41,7 @@ class RateLimiter:
                 self._changed.notify_all()
 
     def queue(self) -> int:
-        """A place in the queue, kept over a call's retries."""
+        """A place in the queue, kept across a call's retries."""
         with self._changed:
             self._next_ticket += 1
             return self._next_ticket
@@ -84,7 +84,7 @@ class RateLimiter:
                 self._changed.notify_all()
 
     def back_off(self, seconds: float) -> None:
-        """The gateway refused a call for now: nobody enters for `seconds`, and then half as many at once."""
+        """The gateway refused a call for now: nobody enters for `seconds`, then half as many at once as before."""
         with self._changed:
             self._closed_until = max(self._closed_until, self._clock() + seconds)
             self._allowed = max(1, min(self._limit, self._allowed) // 2)

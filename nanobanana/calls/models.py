@@ -1,4 +1,4 @@
-"""What a node orders, what can be wrong with it, what names it, and what comes of it."""
+"""What a node orders, the checks of an order, its fingerprint, and its outcome."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..settings.profile import Profile
 from ..settings.redaction import looks_like_key
 from .inputs import InputImages
 
-# Raise it when the meaning of a field changes: images of the older meaning are then no longer found.
+# Raise it when the meaning of a field changes: images with the old meaning are then no longer found.
 _FINGERPRINT_VERSION = "nanobanana-request-1"
 _FIRST_FIELDS = ("model", "aspect_ratio", "output_format", "prompt", "seed")
 
@@ -25,7 +25,7 @@ _FIRST_FIELDS = ("model", "aspect_ratio", "output_format", "prompt", "seed")
 class Order:
     """One image a variation. `run` names one execution of a graph by a person: within it nothing is sent twice.
 
-    `want_float`: whether the images that come are wanted as `DecodedImage.as_float` too.
+    `want_float`: whether `DecodedImage.as_float` is wanted too.
     """
 
     profile: Profile
@@ -50,7 +50,7 @@ class DeliveredImage:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one call ended: images, or an error, or both when an answer held several and some could not be had.
+    """How one call ended: images, or an error, or both if an answer held several and some could not be fetched.
 
     `billed`: what this run's call cost: `no` for an image from the history. `seconds`: from claim to image.
     """
@@ -69,8 +69,8 @@ class Outcome:
 def fingerprint(request: ImageRequest, dialect: str, base_url: str, image_digests: Sequence[str]) -> str:
     """64 hexadecimal digits (SHA-256) over everything that shapes the image: equal requests give the same.
 
-    `base_url`: as `normalise_base_url` gives it. `image_digests`: one of shape and pixels for each input image, the
-    mask among them, in order. Neither the key nor the number of the variation is part of it.
+    `base_url`: as `normalise_base_url` gives it. `image_digests`: the digest of each input image's shape and pixels,
+    in order, the mask included. Neither the key nor the number of the variation is part of it.
 
     The values are encoded as JSON with every non-ASCII character escaped: no two different requests have the same
     text, whatever separators, quotes or lone surrogates a prompt holds.
@@ -129,7 +129,7 @@ def check_choices(profile: Profile, request: ImageRequest, count: int) -> None:
 
 
 def check_image_count(model: str, images: int) -> None:
-    """Raise `InputError` where `model` doesn't take that many input images."""
+    """Raise `InputError` if `model` doesn't take that many input images."""
     limit = input_limit(model)
     if images > limit:
         raise InputError(

@@ -1,4 +1,4 @@
-"""Asking the gateway for one image: encode, wait for a place, send, and send again only where that is free."""
+"""Asking the gateway for one image: encode, wait for a place, send, and send again only if that is free."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ class Submission:
         self.notes: tuple[str, ...] = ()
 
     def ask(self, limiter: RateLimiter, cancel: CancelToken, report: ReportProgress) -> Answer:
-        """The answer. A failure is in the journal, with whether it was billed, before it is raised.
+        """The answer. A failure is written to the journal, with whether it was billed, before it is raised.
 
-        What isn't a gateway's failure (a cancel, an image that can't be encoded) leaves the call to whoever claimed
-        it, to be released.
+        After anything but a gateway's failure (a cancel, an image that can't be encoded), whoever claimed the call
+        must release it.
         """
         try:
             return self._ask(limiter, cancel, report)
@@ -50,7 +50,7 @@ class Submission:
             raise
         except Cancelled:
             if not self._whole:
-                # A request that was never whole costs nothing.
+                # A request that never went out whole costs nothing.
                 self._revert_to_asked()
             raise
 
@@ -77,7 +77,7 @@ class Submission:
                 self._revert_to_asked()
             except GatewayError as error:
                 error.attempts = attempts
-                # Each kind of failure has its own number of tries: a 500 behind a 429 is the first 500.
+                # Each kind of failure has its own number of tries: a 500 after a 429 is the first 500.
                 ended_so[type(error)] += 1
                 if attempts >= _MOST_POSTS or not may_retry(error, ended_so[type(error)]):
                     raise
@@ -113,7 +113,7 @@ class Submission:
             _log.warning("A result's address could not be written to the journal", exc_info=True)
 
     def _revert_to_asked(self) -> None:
-        """The gateway said that this attempt cost nothing: a crash during the pause must not call it "maybe billed"."""
+        """The gateway said that this attempt cost nothing: a crash in the pause must not leave it "maybe billed"."""
         if self._sent:
             self._journal.revert_to_asked(self._call_id)
             self._sent = False
@@ -129,7 +129,7 @@ class Submission:
 
     def _note_failure(self, error: GatewayError) -> None:
         if self._urls:
-            # An image's address came before the failure: the next run downloads it, so the call isn't given up.
+            # An image's address came before the failure: the call isn't given up, since the next run downloads it.
             return
         try:
             self._journal.failed(self._call_id, error=error.message, billed=error.billed, request_id=error.request_id)

@@ -16,7 +16,7 @@ from ..journal import Journal
 _log = logging.getLogger(__name__)
 
 SIDE = 320
-# A 4096 x 4096 image is 50 MB while it is decoded, and a page of the history asks for many.
+# A 4096 x 4096 image takes 50 MB while it is decoded, and a page of the history asks for many.
 _AT_ONCE = 2
 
 

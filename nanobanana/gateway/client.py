@@ -14,11 +14,11 @@ from ..progress import Progress, ReportProgress
 from ..settings.profile import Profile, endpoint
 from .answer.reader import AnswerReader
 from .answer.types import Answer, AnswerEvent, ImageData, ImageUrl, Reasoning
-from .error_table import status_error
 from .http.errors import network_error, network_exceptions
 from .http.exchange import Exchange, authorization, plain_headers
 from .request_body import RequestBody
 from .retry import Backoff
+from .status_errors import status_error
 from .text import header_request_id
 
 _ERROR_BODY_LIMIT = 65536
@@ -41,7 +41,7 @@ class Callbacks:
 
 
 class _Upload:
-    """The body as requests streams it: tells how far it is."""
+    """The body as requests streams it; reports how far it is."""
 
     def __init__(self, body: RequestBody, callbacks: Callbacks) -> None:
         self._body = body
@@ -76,7 +76,7 @@ class Gateway:
     def ask(self, body: RequestBody, *, cancel: CancelToken, callbacks: Callbacks) -> Answer:
         """Send `body` once and read the answer. Raises `GatewayError` or `Cancelled`.
 
-        Nothing that leaves this method holds the key, but for the addresses in `Answer.images`.
+        Nothing that leaves this method holds the key, except the addresses in `Answer.images`.
         """
         try:
             return self._ask(body, cancel, callbacks).redacted(self.profile.redact)
@@ -99,7 +99,10 @@ class Gateway:
                 )
                 # 201 and 202 are successes too: the body shows whether there is an image.
                 if not 200 <= response.status_code < 300:
-                    raise self._status_error(response, exchange)
+                    error = self._status_error(response, exchange)
+                    if upload.stage == "uploading":
+                        error.billed = "no"  # half a request reaches no model, whoever answered
+                    raise error
                 return self._read(response, exchange, upload, callbacks)
             except network_exceptions() as error:
                 cancel.check()
@@ -113,7 +116,7 @@ class Gateway:
         return self._free("GET", self._url.removesuffix("/chat/completions") + "/models", None, cancel)
 
     def refused_request(self, *, cancel: CancelToken) -> tuple[int, Mapping[str, str], bytes]:
-        """The same of a POST that names no model and holds no message: it reaches the endpoint and can't be billed."""
+        """The same for a POST without a model and without a message: it reaches the endpoint and can't be billed."""
         return self._free("POST", self._url, b"{}", cancel)
 
     def _free(
@@ -198,7 +201,7 @@ class Gateway:
 
 
 def _bounded(response: Any, exchange: Exchange) -> bytes:
-    """The first 64 KiB of an error's body, or what of it arrives soon: the status says enough."""
+    """The first 64 KiB of an error's body, or what arrives within 2 seconds: the status says enough."""
     exchange.limit_remaining(_ERROR_BODY_SECONDS)
     body = b""
     try:

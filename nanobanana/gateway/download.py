@@ -1,4 +1,4 @@
-"""Fetching a result: five tries, every redirect checked, no credentials, bytes counted before they are kept."""
+"""Fetching a result: five tries, every redirect checked, no credentials, bytes counted as they arrive."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _TELL = "Tell the gateway's support about this address, and change the seed to a
 
 
 class _Unfetched(Exception):
-    """One try that failed. `again`: whether another may help. `hint`: what the person can do."""
+    """One try that failed. `again`: whether another one may help. `hint`: what the person can do."""
 
     def __init__(self, reason: str, *, again: bool, hint: str = _RUN_AGAIN) -> None:
         super().__init__(reason)
@@ -43,11 +43,11 @@ class _Unfetched(Exception):
 
 
 class Downloader:
-    """Downloads of one gateway's results. `seconds` bounds one try in all, `most_bytes` is the largest image taken.
+    """Downloads one gateway's results. `seconds` bounds a whole try; `most_bytes` is the largest image accepted.
 
-    `redact_url` takes the key out of a URL that is to be shown. `is_image` sniffs bytes. `is_whole` tells whether a
-    image's own end is there; it is asked when the server gave no length, because a connection cut early then looks like
-    the end of the image.
+    `redact_url` takes the key out of a URL that is to be shown. `is_image` sniffs bytes. `is_whole` tells whether an
+    image's own end is there; it is called if the server gave no length, because a connection cut early then looks
+    like the end of the image.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Downloader:
     ) -> bytes:
         """The image's bytes, unchanged. Raises `DownloadFailed` with the reason of the last try, or `Cancelled`.
 
-        `deadline`: begin no try after it, and end what runs by then.
+        `deadline`: no try begins after it, and one that is running ends with it.
         """
         reason, hint = "there was no time left for it", _RUN_AGAIN
         for attempt in range(1, tries + 1):

@@ -33,16 +33,16 @@ _CODE_KEYS: Final = ("code", "error_code", "errcode", "status_code", "status", "
 _ID_KEYS: Final = ("request_id", "requestId", "req_id", "trace_id", "task_id", "taskId")
 _FAILED: Final = frozenset({"failed", "failure", "fail", "error", "cancelled", "canceled", "expired"})
 _MOST_BRACES: Final = 8
-# Fields that only an answer has, beside `choices` and `media`. With an `error` beside them it is still an error.
+# Fields that only an answer has, besides `choices` and `media`. A payload that also has an `error` is still an error.
 _ANSWER_KEYS: Final = ("data", "images", "usage", "object", "output", "candidates")
 _GOOD_CODES: Final = frozenset({"", "ok", "success", "null", "none"})
 
 
 @dataclass(frozen=True)
 class ErrorBody:
-    """`code` and `type` in lower case; `number`: the code where it is an HTTP status, else 0.
+    """`code` and `type` in lower case; `number`: the code if it is an HTTP status, else 0.
 
-    `message`: what the gateway says, cleaned, without the request id. `is_page`: it comes from a web page.
+    `message`: what the gateway says, cleaned, without the request id. `is_page`: it is from a web page.
     """
 
     code: str = ""
@@ -140,7 +140,7 @@ def _first_event(text: str) -> object:
 
 
 def _places(payload: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
-    """The objects in which relays put their error, the most telling first."""
+    """The objects in which relays put their error, the most specific first."""
     response = as_mapping(payload.get("response"))
     candidates = [
         _inner(payload.get("error")),
@@ -191,7 +191,7 @@ def _message(place: Mapping[str, object]) -> str:
 
 
 def _embedded(message: str) -> Mapping[str, object] | None:
-    """The error that a relay handed on as JSON inside its own words, such as `b'{"error": {...}}' LiteLLM: ...`."""
+    """The error that a relay passed on as JSON inside its own text, such as `b'{"error": {...}}' LiteLLM: ...`."""
     position = -1
     for _ in range(_MOST_BRACES):
         position = message.find("{", position + 1)

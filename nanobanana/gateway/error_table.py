@@ -1,17 +1,14 @@
-"""What an error of the gateway means, in an answer's status or inside its stream: one table, read from the top.
+"""What a gateway's error means, in an answer's status or inside its stream: one table, read from the top.
 
-Codes and messages stand before statuses, since administrators remap statuses. Each row says whether such a call was
+Codes and messages come before statuses, since administrators remap statuses. Each row says whether such a call was
 billed and what to do about it; whether it is sent again is decided in `retry`.
 """
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timezone
-from email.utils import parsedate_to_datetime
 from typing import Final
 
 from ..errors import (
@@ -26,10 +23,9 @@ from ..errors import (
     StatusError,
     TooLarge,
 )
-from .error_body import ErrorBody, is_error, read_body, read_error_body
-from .text import header_request_id, lowered
+from .error_body import ErrorBody
 
-# The work may have finished behind a timeout on the way: 408, and Cloudflare's and the proxies' 5xx.
+# Something in between timed out, and the work may have finished: 408, and the 5xx of Cloudflare and proxies.
 TIMED_OUT: Final = frozenset({408, 504, 520, 524})
 _NEVER_ARRIVED: Final = frozenset({525, 526, 530})
 
@@ -60,7 +56,7 @@ _DETERMINISTIC: Final = frozenset(
 )
 _BAD_KEY: Final = frozenset({"invalid_api_key", "invalid_token", "token_expired"})
 _LIMITED: Final = frozenset({"rate_limit_exceeded", "rate_limit_error", "too_many_requests"})
-# Relays' own codes for what went wrong when the request was on its way or had arrived.
+# Relays' own codes for failures while the request was on its way or after it had arrived.
 _AFTER_SENDING: Final = frozenset(
     {"do_request_failed", "read_response_body_failed", "bad_response_body", "bad_response", "stream_error"}
 )
@@ -81,13 +77,13 @@ _REFUSED_TEXT: Final = re.compile(
     r"|blocked by (?:our |the )?(?:safety|content|moderation)",
     re.IGNORECASE,
 )
-# What proxies and relays say when the way to the model broke behind the request: the model may have finished.
+# What proxies and relays say when the connection to the model broke after the request: the model may have finished.
 _BROKE_TEXT: Final = re.compile(
     r"disconnect|connection error|\breset\b|econnreset|\beof\b|broken pipe|epipe|premature|incomplete|\bclosed?\b"
     r"|h[au]ng up|abort|interrupted|terminated",
     re.IGNORECASE,
 )
-# And when there was no way to it: nothing was sent.
+# And when the model couldn't be reached: nothing was sent.
 _NOT_SENT_TEXT: Final = re.compile(
     r"connection refused|actively refused|no such host|\bdial\b|no route|unreachable|name resolution|getaddrinfo"
     r"|name or service not known"
@@ -95,7 +91,7 @@ _NOT_SENT_TEXT: Final = re.compile(
     r"|connection attempts failed|connection failure",
     re.IGNORECASE,
 )
-# Envoy says so with a 503; the first two of its reasons come before anything is sent.
+# Envoy says this with a 503; the two reasons that are left out come before anything is sent.
 _RESET_TEXT: Final = re.compile("reset before headers(?!.*(?:connection failure|overflow))", re.IGNORECASE | re.DOTALL)
 _PLAIN_TO_TLS: Final = re.compile("plain HTTP request was sent to (?:an )?HTTPS port", re.IGNORECASE)
 _LARGE_TEXT: Final = re.compile("(?:entity|payload|request|body) (?:is )?too large", re.IGNORECASE)
@@ -106,7 +102,7 @@ _LOOK_FIRST: Final = "Look at the gateway's own log before you run it again: the
 
 @dataclass(frozen=True)
 class ErrorReply:
-    """One error as it came. `status`: the one that counts; `http_status`: that of the answer (200 in a stream)."""
+    """One error as it came. `status`: the one that counts; `http_status`: the answer's (200 in a stream)."""
 
     body: ErrorBody
     status: int
@@ -128,7 +124,7 @@ class ErrorReply:
 class ErrorRow:
     """A row of the table. `happened`: a sentence for the person at the canvas. `reason`: why the row is so.
 
-    `sure`: whether `billed` always holds, and isn't only usual.
+    `sure`: whether `billed` always holds, and is not just usual.
     """
 
     name: str
@@ -163,7 +159,7 @@ ROWS: Final = (
     ),
     ErrorRow(
         "refused",
-        _code(_REFUSED),
+        lambda reply: reply.status == 451 or reply.named(_REFUSED),
         ContentRefused,
         "no",
         "The gateway refused the prompt or an image",
@@ -277,15 +273,6 @@ ROWS: Final = (
         "There is nothing at this address, or the model is unknown",
         "Check the base URL in " + _SETTINGS + " and the model.",
         "no relay took the call",
-    ),
-    ErrorRow(
-        "legal",
-        _status(451),
-        ContentRefused,
-        "no",
-        "The gateway refused the prompt or an image",
-        "Change the prompt or the input images.",
-        "refused before the model",
     ),
     ErrorRow(
         "refused in the answer",
@@ -414,88 +401,3 @@ ROWS: Final = (
         "nothing is known, so the worst is assumed",
     ),
 )
-
-
-def status_error(
-    status: int,
-    headers: Mapping[str, str],
-    body: bytes,
-    *,
-    key_is_set: bool,
-    now: float,
-) -> StatusError:
-    """The error that an answer other than 200 means.
-
-    `body`: its first bytes, 256 KiB are read. `now`: unix seconds, for a Retry-After that is a date.
-    """
-    known = lowered(headers)
-    error = read_body(body)
-    # A timeout stays one whatever number the body holds: only a named code can say that nothing was done.
-    counts = status if status in TIMED_OUT else error.number or status
-    reply = ErrorReply(error, counts, status, key_is_set, known.get("location", "")[:200])
-    return _error(
-        reply,
-        request_id=header_request_id(headers) or error.request_id,
-        retry_after=retry_after(known.get("retry-after", ""), now),
-    )
-
-
-def error_event(payload: Mapping[str, object], *, key_is_set: bool = True, request_id: str = "") -> StatusError | None:
-    """The error that a payload of a 200 answer holds, or None. `request_id`: that of the answer's headers."""
-    if not is_error(payload):
-        return None
-    error = read_error_body(payload)
-    reply = ErrorReply(error, error.number or 200, 200, key_is_set)
-    return _error(reply, request_id=request_id or error.request_id, retry_after=None)
-
-
-def retry_after(value: str, now: float) -> float | None:
-    """Seconds to wait by a Retry-After header (seconds, or an HTTP date); None when there is none to make sense of."""
-    value = value.strip()
-    if re.fullmatch(r"\d{1,9}(?:\.\d{1,9})?", value, re.ASCII):
-        return float(value)
-    try:
-        moment = parsedate_to_datetime(value)
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=timezone.utc)
-        seconds = moment.timestamp() - now
-    except (ValueError, TypeError, IndexError, OverflowError, OSError):
-        return None
-    return max(0.0, seconds) if math.isfinite(seconds) else None
-
-
-def _error(reply: ErrorReply, *, request_id: str, retry_after: float | None) -> StatusError:
-    row = next(row for row in ROWS if row.fits(reply))
-    message = _message(reply, row)
-    code = reply.body.code or (str(reply.body.number) if reply.body.number else reply.body.type)
-    if row.error is RateLimited:
-        return RateLimited(
-            message,
-            row.hint,
-            status=reply.http_status,
-            code=code,
-            retry_after=retry_after,
-            request_id=request_id,
-            billed=row.billed,
-        )
-    return row.error(
-        message,
-        row.hint,
-        status=reply.http_status,
-        code=code,
-        request_id=request_id,
-        billed=row.billed,
-        sure=row.sure,
-    )
-
-
-def _message(reply: ErrorReply, row: ErrorRow) -> str:
-    where = "in its answer" if reply.in_stream else f"HTTP {reply.http_status}"
-    code = reply.body.code
-    happened = f"{row.happened} ({where}{f', {code}' if code else ''})."
-    if reply.location and 300 <= reply.http_status < 400:
-        return f"{happened} It leads to {reply.location}"
-    if not reply.body.message:
-        return f"{happened} It gave no reason."
-    says = "Its page says" if reply.body.is_page else "It says"
-    return f'{happened} {says}: "{reply.body.message}"'

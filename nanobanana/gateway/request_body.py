@@ -1,4 +1,4 @@
-"""The JSON body of one call, as pieces: an image's base64 text is made while it is sent and never held whole."""
+"""The JSON body of one call, as pieces: an image's base64 text is made while it is sent, and is never held whole."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ..errors import ConfigError, InputError
 from ..image_request import EncodedImage, ImageRequest
 
 PIECE_BYTES: Final = 262_144
-# Multiples of three bytes become base64 without padding, so that the pieces join to one text.
+# Multiples of three bytes become base64 without padding, so the pieces join into one text.
 _IMAGE_PIECE_BYTES: Final = PIECE_BYTES // 4 * 3
 
 
 class RequestBody:
     """The body of `request` with the input `images` in order, in `dialect`: compact UTF-8 JSON.
 
-    `len` gives its exact bytes; iterating gives pieces of at most 256 KiB, anew each time. Raises `InputError` when
+    `len` gives its exact bytes; iterating gives pieces of at most 256 KiB, anew each time. Raises `InputError` if
     a text can't be written as UTF-8, `ConfigError` for an unknown dialect.
     """
 
@@ -66,7 +66,7 @@ def _segments(
     if dialect.prompt_flags:
         text += f" --aspect_ratio {request.aspect_ratio} --output_format {request.output_format}"
     if dialect.extra_body:
-        # A literal key, as in both examples of the page. Relays take only snake_case inside of image_config.
+        # A literal key, as in both examples of the page. Relays take only snake_case inside image_config.
         after["extra_body"] = {"google": {"image_config": {"aspect_ratio": request.aspect_ratio}}}
     if dialect.image_config:
         size = image_size(request.model)

@@ -1,7 +1,7 @@
-"""When a call may be sent again, and after how long: the error and the count decide.
+"""Whether a call may be sent again, and after how long: the error and the count decide.
 
-A POST that may have been billed is never sent again. No relay of this kind honours an Idempotency-Key, so that the
-error alone can say whether a second POST is a second bill.
+A POST that may have been billed is never sent again. No relay of this kind honours an Idempotency-Key, so only the
+error can say whether a second POST means a second bill.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Final
 
 from ..errors import GatewayError, NotFound, RateLimited, ServerFailed, TimedOut, Unreachable
 
-# 429 and 503: with the waits below five POSTs span about 8 s without a Retry-After and up to 8 minutes with one,
-# which outlives the minute that rate limits are counted in.
+# 429 and 503: with the waits below, five POSTs span up to 8 s without a Retry-After and up to 8 minutes with one,
+# which outlasts the minute over which rate limits are counted.
 MOST_POSTS_WHEN_LIMITED: Final = 5
-# Nothing was sent: three tries over a second and a half tell a hiccup from a wrong address.
+# Nothing was sent: three tries within a second and a half tell a hiccup from a wrong address.
 MOST_POSTS_WHEN_UNREACHABLE: Final = 3
-# Upstream failures and a model without a channel are tried once more: a relay picks another channel then.
+# Upstream failures and a model without a channel are tried once more: the relay then picks another channel.
 MOST_POSTS_WHEN_FAILED: Final = 2
 
 _RETRIED_STATUSES: Final = frozenset({500, 502, 521, 522, 523})
@@ -39,20 +39,20 @@ def may_retry(error: GatewayError, attempt: int) -> bool:
     if isinstance(error, Unreachable) or (isinstance(error, TimedOut) and error.phase == "connecting"):
         return attempt < MOST_POSTS_WHEN_UNREACHABLE  # nothing was sent
     if isinstance(error, RateLimited):
-        return attempt < MOST_POSTS_WHEN_LIMITED  # refused before the model: time heals it
+        return attempt < MOST_POSTS_WHEN_LIMITED  # refused before the model, and it passes with time
     if isinstance(error, NotFound):
-        # No channel for the model at this moment (503, or what it was remapped to); a 404 stays one.
+        # No channel for the model at this moment (503, or what it was remapped to); a 404 stays a 404.
         return error.code == "model_not_found" and error.status >= 500 and attempt < MOST_POSTS_WHEN_FAILED
     if isinstance(error, ServerFailed):
         return error.status in _RETRIED_STATUSES and attempt < MOST_POSTS_WHEN_FAILED
-    return False  # bad request, bad key, no credit, refused, too large: the same again gives the same
+    return False  # bad request, bad key, no credit, refused, too large: sending it again gives the same
 
 
 def delay(error: GatewayError, attempt: int, random: Callable[[], float]) -> float:
     """Seconds to wait before POST number `attempt` + 1, 0 to 120.
 
     Doubles from 0.5 s to 8 s, with jitter between half and all of it. A Retry-After is waited for in full, up to 120 s,
-    plus up to a second so that parallel calls don't come back at once. `random` gives 0.0 up to 1.0.
+    plus up to a second, so parallel calls don't all come back at once. `random` gives 0.0 up to 1.0.
     """
     backoff = min(_FIRST_DELAY * 2.0 ** min(max(attempt, 1) - 1, 10), _LONGEST_DELAY)
     wait = backoff * (0.5 + random() / 2)
@@ -72,8 +72,8 @@ class Backoff:
     """How long to pause; given to everything that waits before it tries again.
 
     `random` gives 0.0 up to 1.0. `idle_seconds`: the longest silence of a download before it is tried again.
-    `after_image_seconds`: how long a stream may be silent that has brought an image and doesn't end. `scale` shortens
-    what we choose ourselves, for tests; what a gateway asks for is waited for as it is.
+    `after_image_seconds`: how long a stream that has brought an image may be silent without ending. `scale` shortens
+    the pauses that we choose ourselves, for tests; a gateway's Retry-After is never shortened.
     """
 
     random: Callable[[], float] = random_module.random

@@ -1,4 +1,4 @@
-"""What the gateway says, made fit to be shown: short, one line, no control characters, no markup, no key."""
+"""What the gateway says, made fit to be shown: short, one line, no control characters, no markup."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 MOST_CHARACTERS: Final = 300
-# How much of an endless message or page is read; enough to find a title behind a long head.
+# How much of an endless message or page is read; enough to find a title after a long head.
 _MOST_READ: Final = 65_536
 
 # C0 and C1 controls, zero-width and direction marks, line separators, byte-order mark, lone surrogates.
@@ -33,13 +33,13 @@ _ID_HEADERS: Final = (
 
 
 def clean(text: str, limit: int = MOST_CHARACTERS) -> str:
-    """`text` as one line of at most `limit` characters, `...` where it was cut."""
+    """`text` as one line of at most `limit` characters, with `...` at the end if it was cut."""
     line = one_line(text[:_MOST_READ])
     return line if len(line) <= limit else line[: limit - 3].rstrip() + "..."
 
 
 def one_line(text: str) -> str:
-    """`text` with every run of whitespace and of characters that aren't seen as one space."""
+    """`text` with every run of whitespace and invisible characters as one space."""
     return " ".join(_UNSEEN.sub(" ", text).split())
 
 
@@ -53,14 +53,14 @@ def without_request_id(text: str) -> tuple[str, str]:
 
 
 def join_surrogates(text: str) -> str:
-    """`text` with the halves of characters joined (they come apart over two chunks), lone halves replaced."""
+    """`text` with the halves of characters joined (two chunks may split one), and lone halves replaced."""
     if _HALVES.search(text):
         return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return text
 
 
 def safe_id(value: object) -> str:
-    """`value` as a request id, or an empty string when it isn't one to show."""
+    """`value` as a request id, or an empty string if it isn't fit to be shown as one."""
     return value if isinstance(value, str) and _ID.fullmatch(value) else ""
 
 

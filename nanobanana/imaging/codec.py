@@ -1,4 +1,4 @@
-"""An image file's bytes to 8-bit pixels: every kind that gateways send, capped before decoding. And thumbnails."""
+"""An image file's bytes to 8-bit pixels: every kind that gateways send, its size capped first. And thumbnails."""
 
 # pyright: reportUnknownMemberType=false
 from __future__ import annotations
@@ -47,9 +47,9 @@ _KEYED_MODES = ("1", "L", "P", "RGB")
 
 @dataclass(frozen=True, eq=False)
 class DecodedImage:
-    """`rgb`: [H,W,3] uint8. `alpha`: [H,W] uint8, 255 opaque and not multiplied in, or None where the file has none.
+    """`rgb`: [H,W,3] uint8. `alpha`: [H,W] uint8, 255 opaque and not multiplied in, or None if the file has none.
 
-    `as_float`: [H,W,3] float32 of `rgb`, see `to_float`: what an IMAGE holds. None where it wasn't asked for.
+    `as_float`: [H,W,3] float32 of `rgb`, see `to_float`: what an IMAGE holds. None unless asked for.
     """
 
     rgb: NDArray[np.uint8]
@@ -70,8 +70,8 @@ def decode(
 ) -> DecodedImage:
     """The image in `data`, turned upright by its EXIF orientation, as 8-bit RGB and alpha; as float32 too if asked.
 
-    Of 16-bit levels the upper byte is taken, of an animation the first frame. Raises `ImageError` for bytes that are
-    no image, a broken or truncated one, and, before decoding, for one over `max_bytes` or `max_pixels`.
+    16-bit levels are cut to their upper byte, animations to their first frame. Raises `ImageError` for bytes that
+    aren't an image, for a broken or truncated one, and, before decoding, for one over `max_bytes` or `max_pixels`.
     """
     image = _open(data, max_pixels, max_bytes)
     try:
@@ -92,7 +92,7 @@ def decode(
 
 
 def _load(image: ImageFile) -> Image.Image:
-    """`image` decoded to 8 bits a channel; of 16-bit levels the upper byte, as Pillow itself does for colour."""
+    """`image` decoded to 8 bits a channel; 16-bit levels keep the upper byte, as Pillow itself does for colour."""
     # By index: before Pillow 11 tiles were plain tuples.
     layout: object = image.tile[0][3] if image.format == "PNG" and image.tile else ""
     image.load()
@@ -143,9 +143,9 @@ def _unpack(image: Image.Image, decoded: DecodedImage) -> None:
 
 
 def _open(data: bytes, max_pixels: int, max_bytes: int) -> ImageFile:
-    """Read the header only. The reader of the sniffed kind is called itself.
+    """Read the header only. Calls the sniffed kind's reader directly.
 
-    `Image.open` would warn above 89 and refuse above 179 megapixels, by a limit that belongs to the whole process.
+    `Image.open` would warn above 89 and refuse above 179 megapixels, a limit that belongs to the whole process.
     """
     if len(data) > max_bytes:
         raise ImageError(f"The image's file is too large: {len(data) / 1e6:.0f} MB, at most {max_bytes / 1e6:.0f} MB.")
@@ -226,7 +226,7 @@ def thumbnail(rgb: NDArray[np.uint8], side: int = 384) -> Image.Image:
 
 
 def on_gray(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """`rgb` [H,W,3] over a middle gray where `alpha` [H,W] (255 opaque) lets it through; both uint8."""
+    """`rgb` [H,W,3] laid over middle gray by its `alpha` [H,W] (255 opaque); both uint8."""
     weight = alpha[..., None].astype(np.uint16)
     return ((rgb * weight + 128 * (255 - weight)) // 255).astype(np.uint8)
 

@@ -17,7 +17,7 @@ _SIZE = 20
 def digest(source: PixelSource, *, cancel: CancelToken | None = None, workers: int | None = None) -> str:
     """40 hexadecimal characters that name the shape and the 8-bit pixels of `source`.
 
-    Strips of about 1 MiB are hashed on several cores, then the list of their hashes is: 48 MB of pixels from a
+    Strips of about 1 MiB are hashed on several cores, then the list of their hashes: 48 MB of pixels from a
     float32 tensor take about 0.08 s on two cores. Raises what `source.rows` raises, and `Cancelled`.
     """
     if isinstance(source, PaddedSource):

@@ -1,4 +1,4 @@
-"""What an image's first bytes tell: its kind, its size, whether the file is all there. Nothing is decoded.
+"""What an image's bytes tell before decoding: its kind, its size, whether the file is all there.
 
 No name or header that a server sent is believed, and no decoder has allocated anything yet.
 """
@@ -20,7 +20,7 @@ _MAGIC: Final[tuple[tuple[tuple[tuple[int, bytes], ...], str], ...]] = (
     (((0, b"MM\x00*"),), "tiff"),
     (((4, b"ftypavif"),), "avif"),
     (((4, b"ftypavis"),), "avif"),
-    # A bitmap's reserved words are zero: two letters alone would take too much for a bitmap.
+    # A bitmap's reserved words are zero: by its two letters alone, too much would pass for a bitmap.
     (((0, b"BM"), (6, b"\x00\x00\x00\x00")), "bmp"),
 )
 _EXTENSIONS: Final = {
@@ -54,7 +54,7 @@ _JPEG_BARE = frozenset({0x01, *range(0xD0, 0xD9)})
 
 
 def header_size(data: bytes, kind: str) -> tuple[int, int] | None:
-    """(width, height) that the header of a `kind` of `sniff` claims, or None where it has to be left to the decoder.
+    """(width, height) that the header claims, or None if that is left to the decoder. `kind`: from `sniff`.
 
     Only for kinds whose decoder allocates by the size: PNG, JPEG, WebP and GIF.
     """
@@ -107,9 +107,9 @@ def _jpeg_size(data: bytes) -> tuple[int, int] | None:
 
 
 def is_cut_short(data: bytes, kind: str) -> bool:
-    """Whether the bytes end before the file does. Only what is certain: False where the format doesn't tell.
+    """Whether the bytes end before the file does. Only what is certain: False if the format doesn't tell.
 
-    Asked before decoding, since a decoder may have been told by others in the process to fill in what is missing.
+    Checked before decoding, since others in the process may have told Pillow to fill in what is missing.
     """
     if kind == "png":
         return not _png_has_end(data)
@@ -125,7 +125,7 @@ def _png_has_end(data: bytes) -> bool:
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """(kind, start, stop) of the contents of each chunk whose frame is there as a whole."""
+    """(kind, start, stop) of each chunk's contents; those of the last one may be cut off."""
     at = 8
     while at + 12 <= len(data):
         stop = at + 8 + int.from_bytes(data[at : at + 4], "big")

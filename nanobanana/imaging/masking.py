@@ -1,6 +1,6 @@
 """An edit that stays inside a mask: what is sent, and how the answer comes back into the original image.
 
-The model sees the image padded to the ratio it is asked for, so that its answer aligns, and the mask as one more
+The model sees the image padded to the ratio it is asked for, so its answer aligns, and the mask as one more
 image. Only pixels that the mask allows are taken from the answer; the others are the original's own bits.
 """
 
@@ -26,7 +26,7 @@ class MaskedEdit:
     """`original`: the first input image. `mask`: [H,W] uint8 of its size, 255 may change, 0 must stay.
 
     `aspect_ratio`: the one sent, such as `16:9`. `mask_number`: which image of the request the mask will be,
-    counted from 1 (the last one). Raises `ValueError` where mask and image differ in size.
+    counted from 1 (the last one). Raises `ValueError` if mask and image differ in size.
     """
 
     def __init__(self, original: PixelSource, mask: Pixels, aspect_ratio: str, mask_number: int = 2) -> None:
@@ -65,7 +65,7 @@ class MaskedEdit:
 
 
 def resize_mask(mask: Pixels, height: int, width: int) -> Pixels:
-    """A [h,w] uint8 mask at another size, with soft edges where pixels don't meet."""
+    """A [h,w] uint8 mask at another size, its edges softened by the scaling."""
     if mask.shape == (height, width):
         return mask
     return np.asarray(Image.fromarray(mask).resize((width, height), Image.Resampling.BILINEAR))
@@ -77,7 +77,7 @@ def feather_width(height: int, width: int) -> int:
 
 
 def feather_weights(mask: Pixels) -> NDArray[np.float32]:
-    """[H,W] float32 for a [H,W] uint8 mask: exactly 0 where the mask is 0, and times mask / 255 elsewhere.
+    """[H,W] float32 for a [H,W] uint8 mask: exactly 0 where the mask is 0, scaled by mask / 255 elsewhere.
 
     The weight rises with the distance to the nearest pixel of mask 0 and is full at `feather_width`, or, where the
     mask is narrower than that, along its middle: thin strokes are edited too. The image's own border is no edge.
@@ -119,7 +119,7 @@ def _spread(depth: Pixels, distance: int) -> Pixels:
 
 
 def _with_neighbours(levels: Pixels, choose: np.ufunc, *, diagonal: bool) -> Pixels:
-    """Each pixel with `choose` over itself and its 4 neighbours, or 8 with `diagonal`: in turn they make a circle."""
+    """`choose` over each pixel and its 4 neighbours, or 8 if `diagonal`; alternating the two approximates a circle."""
     out: Pixels = np.array(levels)
     choose(out[1:], levels[:-1], out=out[1:])
     choose(out[:-1], levels[1:], out=out[:-1])

@@ -1,4 +1,4 @@
-"""Work on several cores in daemon threads of our own, and single flight: what several calls need is made once."""
+"""Work on several cores in our own daemon threads, and single flight: what several calls need is made once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def core_count() -> int:
 
 
 class _Run(Generic[T]):
-    """One list of jobs being worked off by several threads, first come first served."""
+    """One list of jobs shared by several threads, first come first served."""
 
     def __init__(self, jobs: Sequence[Callable[[], T]], cancel: CancelToken | None) -> None:
         self._jobs = jobs
@@ -56,7 +56,7 @@ class _Run(Generic[T]):
 def run_all(
     jobs: Sequence[Callable[[], T]], *, workers: int | None = None, cancel: CancelToken | None = None
 ) -> list[T]:
-    """The results of `jobs` in order, worked off by the calling thread and up to `workers` - 1 others (all cores).
+    """The results of `jobs` in order, done by the calling thread and up to `workers` - 1 others (default: all cores).
 
     Jobs start in order. The first exception of any job (or `Cancelled`) stops the rest and is raised here. All
     threads have ended when this returns or raises.
@@ -77,7 +77,7 @@ def run_all(
 
 
 class _Pending(Generic[T]):
-    """A result being made. `made` holds it once `done` is set, or nothing where `error` says why there is none."""
+    """A result being made. Once `done` is set, `made` holds it, or is empty and `error` says why."""
 
     def __init__(self) -> None:
         self.done = threading.Event()
@@ -88,7 +88,7 @@ class _Pending(Generic[T]):
 class SingleFlight(Generic[T]):
     """Values by key, each made once; the least recently used are dropped once their weights exceed `most`. Thread-safe.
 
-    Whoever comes while a value is being made waits for it.
+    Whoever asks for a value while it is being made waits for it.
     """
 
     def __init__(self, most: int, weight: Callable[[T], int] = lambda _: 1) -> None:
@@ -102,8 +102,8 @@ class SingleFlight(Generic[T]):
     def get(self, key: Hashable, make: Callable[[], T], cancel: CancelToken) -> T:
         """The value of `key`, from `make` if nobody has made it yet.
 
-        An error of `make` is raised to everyone who waited, but for `Cancelled`: that was the maker's own, and one of
-        those who waited makes the value instead. Raises `Cancelled` to whoever waits when `cancel` is cancelled.
+        An error of `make` is raised to everyone who waited, except `Cancelled`: that concerns the maker alone, and one
+        of those who waited makes the value instead. Raises `Cancelled` if `cancel` is cancelled while waiting.
         """
         while True:
             with self._lock:

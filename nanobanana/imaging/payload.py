@@ -1,25 +1,24 @@
-"""Input images to what one request can carry: lossless if that fits, then JPEG 95, 90 and 85, then fewer pixels.
+"""Makes input images fit into one request: lossless if that fits, then JPEG 95, 90 and 85, then fewer pixels.
 
-Two limits count: that of an image's file, and that of the whole body, in which base64 makes 4 characters of 3 bytes.
-JPEG is 4:4:4. Where there is an alpha channel, WebP of the same quality takes its place.
+Two limits count: an image file's, and the whole body's, in which base64 makes 4 characters of 3 bytes. JPEG is
+4:4:4. An image with an alpha channel becomes WebP of the same quality instead.
 """
 
 from __future__ import annotations
 
-import os
-import tempfile
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from io import BytesIO
 from math import sqrt
-from typing import IO, Final, TypeVar, cast
+from typing import Final, TypeVar
 
 from PIL import Image
 
 from ..cancel import CancelToken
 from ..errors import InputError
 from ..image_request import EncodedImage
+from . import jpeg
 from .parallel import SingleFlight, core_count, run_all
 from .png import TooManyBytes, encode_png
 from .sources import OpaqueSource, PixelSource, ScaledSource, scaled, strip_rows, to_pillow
@@ -28,7 +27,6 @@ T = TypeVar("T")
 
 QUALITIES: Final = (95, 90, 85)
 # The longest sides that the formats can hold.
-JPEG_MOST_SIDE: Final = 65500
 WEBP_MOST_SIDE: Final = 16383
 # The rest of the body: the prompt (thousands of characters of any script, escaped) and the JSON around it.
 _RESERVED_BYTES: Final = 64 * 1024
@@ -37,11 +35,11 @@ _STRIP_BYTES: Final = 1 << 20
 # An image may stay lossless up to this many times its equal part of the body.
 _LOSSLESS_PARTS: Final = 2
 _LEAST_SIDE: Final = 32
-# Scaling aims a little below the limit, and is done when it uses this part of it.
+# Scaling aims a little below the limit, and is done once the result uses this part of it.
 _AIM: Final = 0.97
 _CLOSE_ENOUGH: Final = 0.9
 _SCALE_TRIES: Final = 6
-# What servers are known to be shipped with: 10 MB and 4.5 MB (hosted API gateways), 1 MB (nginx).
+# Just below known limits of servers: 10 MB and 4.5 MB (hosted API gateways), 1 MB (nginx).
 _COMMON_CAPS: Final = (9_500_000, 4_200_000, 950_000)
 
 
@@ -55,7 +53,7 @@ class PayloadLimits:
 
 @dataclass(frozen=True)
 class FittedImages:
-    """`images` in the order given. `notes`: one sentence an image that isn't sent as it is, for the person."""
+    """`images` in the order given. `notes`: for the person, a sentence for each image not sent losslessly."""
 
     images: tuple[EncodedImage, ...]
     notes: tuple[str, ...]
@@ -63,7 +61,7 @@ class FittedImages:
 
 @dataclass(frozen=True)
 class _Sent:
-    """One image as encoded. `size`: (width, height) in pixels. `quality`: None where nothing is lost."""
+    """One image as encoded. `size`: (width, height) in pixels. `quality`: None if nothing is lost."""
 
     image: EncodedImage
     size: tuple[int, int]
@@ -89,9 +87,9 @@ def fit(
 ) -> FittedImages:
     """Encode `sources` to fit into `limits`, on `workers` cores (all by default).
 
-    With `digests` (of `digest.digest`, one a source), images that several calls need are encoded once, also when
-    they ask at the same time. Raises `InputError` where pixels aren't numbers or the limits can't be met at all,
-    and `Cancelled`.
+    With `digests` (from `digest.digest`, one a source), images that several calls need are encoded once, even if
+    they ask at the same time. Raises `InputError` if pixels aren't numbers or the limits can't be met at all, and
+    `Cancelled`.
     """
     if not sources:
         return FittedImages((), ())
@@ -100,9 +98,9 @@ def fit(
 
 
 def shrunk(limits: PayloadLimits, sent_bytes: int) -> PayloadLimits:
-    """What to try after a body of `sent_bytes` was refused as too large: the next cap that servers are known for.
+    """What to try after a body of `sent_bytes` was refused as too large: the next lower limit that servers have.
 
-    There is one further try, hence a large step.
+    There is only one further try, hence the large step.
     """
     body = next((cap for cap in _COMMON_CAPS if cap <= 0.8 * sent_bytes), sent_bytes // 2)
     body = min(body, limits.body_bytes)
@@ -128,10 +126,12 @@ def _fit(sources: Sequence[PixelSource], limits: PayloadLimits, cancel: CancelTo
 
     def first(number: int) -> _Sent | None:
         source = given[number]
-        try:
+        data = None
+        # Not inside of `except`: the error's traceback holds what was encoded so far.
+        with contextlib.suppress(TooManyBytes):
             data = encode_png(source, limit=lossless_most, cancel=cancel, workers=inner)
-        except TooManyBytes:
-            return _lossy_within(source, limits.image_bytes, cancel)
+        if data is None:
+            return _lossy_within(source, limits.image_bytes, cancel, inner)
         return _Sent(EncodedImage(data, "image/png"), (source.width, source.height), None)
 
     sent = dict(enumerate(each(range(count), first)))
@@ -139,9 +139,9 @@ def _fit(sources: Sequence[PixelSource], limits: PayloadLimits, cancel: CancelTo
     while lossless := [number for number in over if (one := sent[number]) and one.quality is None]:
         # The largest image has the most to give: the others may then stay as they are.
         largest = max(lossless, key=lambda number: (sent[number] or _NOTHING).bytes)
-        sent[largest] = _lossy_within(given[largest], limits.image_bytes, cancel)
+        sent[largest] = _lossy_within(given[largest], limits.image_bytes, cancel, workers)
         over = _over(sent, room, limits.image_bytes)
-    smaller = each(list(over), lambda number: _lossy_within(given[number], over[number], cancel))
+    smaller = each(list(over), lambda number: _lossy_within(given[number], over[number], cancel, inner))
     sent.update(zip(over, smaller, strict=True))
     notes: list[str] = []
     for number, one in sent.items():
@@ -193,19 +193,22 @@ def _megabytes(count: int) -> str:
     return f"{count / 1e6:.1f} MB" if count >= 100_000 else f"{count / 1e3:.0f} kB"
 
 
-def _lossy_within(source: PixelSource, limit: int, cancel: CancelToken) -> _Sent | None:
-    """`source` in at most `limit` bytes with the least loss, None where even a tiny one is too large."""
-    most = WEBP_MOST_SIDE if source.channels == 4 else JPEG_MOST_SIDE
+def _lossy_within(source: PixelSource, limit: int, cancel: CancelToken, workers: int) -> _Sent | None:
+    """`source` in at most `limit` bytes with the least loss, None if even a tiny one is too large."""
+    most = WEBP_MOST_SIDE if source.channels == 4 else jpeg.MOST_SIDE
     factor = min(1.0, most / max(source.width, source.height))
-    sent = _lossy(source, QUALITIES[0], factor, cancel)
-    for quality in QUALITIES[1:]:
-        if sent.bytes <= limit:
+    too_many = 0
+    for quality in QUALITIES:
+        sent = _lossy(source, quality, factor, limit, cancel, workers)
+        if isinstance(sent, _Sent):
             return sent
-        sent = _lossy(source, quality, factor, cancel)
-    return sent if sent.bytes <= limit else _scaled_within(source, limit, factor, sent.bytes, cancel)
+        too_many = sent
+    return _scaled_within(source, limit, factor, too_many, cancel, workers)
 
 
-def _scaled_within(source: PixelSource, limit: int, factor: float, too_many: int, cancel: CancelToken) -> _Sent | None:
+def _scaled_within(
+    source: PixelSource, limit: int, factor: float, too_many: int, cancel: CancelToken, workers: int
+) -> _Sent | None:
     """`source` at a size below `factor`, at which it takes `too_many` bytes, that makes good use of `limit`."""
     fits: _Sent | None = None
     low, high, at_factor, at_bytes = 0.0, factor, factor, too_many
@@ -215,44 +218,36 @@ def _scaled_within(source: PixelSource, limit: int, factor: float, too_many: int
         at_factor = guess if low < guess < high else (low + high) / 2
         if max(source.width, source.height) * at_factor < _LEAST_SIDE:
             break
-        sent = _lossy(source, QUALITIES[-1], at_factor, cancel)
-        at_bytes = sent.bytes
-        if at_bytes > limit:
-            high = at_factor
+        sent = _lossy(source, QUALITIES[-1], at_factor, limit, cancel, workers)
+        if isinstance(sent, int):
+            high, at_bytes = at_factor, sent
             continue
-        fits, low = sent, at_factor
+        fits, low, at_bytes = sent, at_factor, sent.bytes
         if at_bytes >= _CLOSE_ENOUGH * limit:
             break
     return fits
 
 
-def _lossy(source: PixelSource, quality: int, factor: float, cancel: CancelToken) -> _Sent:
+def _lossy(
+    source: PixelSource, quality: int, factor: float, limit: int, cancel: CancelToken, workers: int
+) -> _Sent | int:
+    """`source` scaled by `factor` as a lossy file, or how many bytes that takes if they are over `limit`."""
     width, height = size = scaled(source.width, source.height, factor)
     small = source if factor == 1.0 else ScaledSource(source, height, width)
-    image = Image.new({1: "L", 3: "RGB", 4: "RGBA"}[source.channels], size)
+    if source.channels != 4:
+        data = jpeg.encode_jpeg(small, quality=quality, limit=limit, cancel=cancel, workers=workers)
+        return data if isinstance(data, int) else _Sent(EncodedImage(data, "image/jpeg"), size, quality)
+    image = Image.new("RGBA", size)
     rows = strip_rows(width, source.channels, _STRIP_BYTES)
     for start in range(0, height, rows):
         cancel.check()
         image.paste(to_pillow(small.rows(start, min(start + rows, height))), (0, start))
-    with _encoder_file() as file:
-        if source.channels == 4:
-            # The slowest method takes three times as long for 2 % less.
-            image.save(file, "WEBP", quality=quality, method=0)
-        else:
-            image.save(file, "JPEG", quality=quality, subsampling=0)
+    with jpeg.encoder_file() as file:
+        # The slowest method takes three times as long for 2 % less.
+        image.save(file, "WEBP", quality=quality, method=0)
+        count = file.tell()
         file.seek(0)
-        data = file.read()
-    return _Sent(EncodedImage(data, "image/webp" if source.channels == 4 else "image/jpeg"), size, quality)
-
-
-def _encoder_file() -> IO[bytes]:
-    """A real file if there is one to be had: Pillow lets other threads run only while it encodes into one."""
-    try:
-        if hasattr(os, "memfd_create"):
-            return os.fdopen(os.memfd_create("nanobanana"), "w+b")
-        return cast("IO[bytes]", tempfile.TemporaryFile())
-    except OSError:
-        return BytesIO()
+        return count if count > limit else _Sent(EncodedImage(file.read(), "image/webp"), size, quality)
 
 
 def _without_idle_alpha(source: PixelSource, cancel: CancelToken) -> PixelSource:

@@ -48,7 +48,7 @@ class PixelSource(Protocol):
     def rows(self, start: int, stop: int) -> Pixels:
         """Rows `start` to `stop` (0 <= start < stop <= height) as [stop - start, width, channels] uint8, C-contiguous.
 
-        May be called from several threads at once. Raises `InputError` where the pixels can't be 8-bit values.
+        May be called from several threads at once. Raises `InputError` if the pixels can't be 8-bit values.
         The array may be a view of memory that others read: don't write to it.
         """
         ...
@@ -134,7 +134,7 @@ class PaddedSource:
 class ScaledSource:
     """A source scaled down to `height` x `width` with Lanczos, strip by strip: the whole is never held.
 
-    Each strip reads the rows that its filter reaches, so the result is that of scaling the whole at once.
+    Each strip reads the rows that its filter reaches, so the result is the same as scaling the whole at once.
     """
 
     source: PixelSource
@@ -168,7 +168,7 @@ def to_pillow(pixels: Pixels) -> Image.Image:
 
 
 def strip_rows(width: int, channels: int, strip_bytes: int, multiple: int = 1) -> int:
-    """How many rows make up about `strip_bytes` of pixels, at least `multiple` and a multiple of it."""
+    """How many rows make up about `strip_bytes` of pixels: a multiple of `multiple`, at least one of it."""
     rows = strip_bytes // (width * channels)
     return max(multiple, rows - rows % multiple)
 
@@ -188,8 +188,8 @@ def pad_to_ratio(width: int, height: int, ratio: float) -> Padding:
 def original_box(width: int, height: int, padding: Padding, answer_width: int, answer_height: int) -> Box:
     """Where a `width` x `height` original lies in an answer to its padded image: (left, top, right, bottom).
 
-    In pixels of the answer, fractions included. An answer of another ratio than the padded image's is taken as
-    stretched to its own size: what lies at a third of the one lies at a third of the other.
+    In pixels of the answer, fractions included. An answer whose ratio isn't the padded image's is taken to be that
+    image stretched: what lies a third of the way across one lies a third of the way across the other.
     """
     padded_width, padded_height = padding.padded(width, height)
     across, down = answer_width / padded_width, answer_height / padded_height

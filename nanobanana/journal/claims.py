@@ -1,4 +1,4 @@
-"""Deciding, in one transaction, what becomes of an image that is wanted."""
+"""Decides, in one transaction, what to do about an image that is wanted."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ STOPPED = "The call was stopped before its answer came."
 _DIED = "ComfyUI ended before the answer came."
 
 _LIVE_STATES = ("asked", "sent", "answered")
-# How many older calls for the same image are looked through for one that may have been billed.
+# How many older calls for the same image are searched for one that may have been billed.
 _EARLIER_DEPTH = 20
 
 
 @dataclass(frozen=True)
 class Claimant:
-    """Who claims: the owner's id, the run, the time (Unix seconds), and how to tell whether another owner works on."""
+    """Who claims: the owner's id, the run, the time (Unix seconds), and how to tell if an owner works on a call."""
 
     owner: str
     run: str
@@ -51,7 +51,7 @@ def is_taken(row: sqlite3.Row | None, is_worked_on: Callable[[str, int], bool]) 
 def decide(
     connection: sqlite3.Connection, files: ImageFiles, key: CallKey, details: CallDetails, claimant: Claimant
 ) -> Claim | None:
-    """What becomes of the claim, written down; None while someone else is at work on it.
+    """The claim, decided and written down; None while someone else is at work on the image.
 
     To be called inside a writing transaction.
     """
@@ -69,7 +69,7 @@ def decide(
         if record.urls or record.images:
             return _take_over(connection, files, key, record, "answered", claimant)
     if record.state in ("sent", "answered"):
-        # Its sender is gone, and nothing of the answer is here.
+        # Its sender is gone, and nothing of the answer was saved.
         billed: Billed = "maybe" if record.state == "sent" else "yes"
         fail(connection, record.id, error=_DIED, billed=billed, request_id=record.request_id, now=claimant.now)
     in_vain = _failed_this_run(connection, key, claimant.run)
@@ -83,7 +83,7 @@ def decide(
 def fail(
     connection: sqlite3.Connection, call_id: int, *, error: str, billed: Billed, request_id: str, now: float
 ) -> int:
-    """Write down that a call failed, and let go of it; gives the number of rows changed."""
+    """Write down that a call failed, and release it; returns the number of rows changed."""
     return connection.execute(
         "UPDATE calls SET state = 'failed', owner = NULL, error = ?, billed = ?, finished_at = ?,"
         " request_id = CASE WHEN ? = '' THEN request_id ELSE ? END WHERE id = ?",
@@ -92,10 +92,10 @@ def fail(
 
 
 def release(connection: sqlite3.Connection, call_id: int, now: float) -> None:
-    """Let go of a call in whatever state it is.
+    """Release a call, whatever its state.
 
-    One that was never sent is forgotten. One of which something came stays answered, to be fetched by the next claim.
-    One that was sent and of which nothing came failed, and may have been billed.
+    If it was never sent, it is deleted. If a URL or an image came, its state stays, and the next claim fetches the
+    rest. If it was sent and nothing came, it has failed and may have been billed.
     """
     row = connection.execute("SELECT state, request_id FROM calls WHERE id = ?", (call_id,)).fetchone()
     if row is None or row["state"] in ("kept", "failed"):
@@ -159,7 +159,7 @@ def _take_over(
 
 
 def _failed_this_run(connection: sqlite3.Connection, key: CallKey, run: str) -> int | None:
-    """The call of this very run that failed and may have been billed: nothing is sent again in the same run."""
+    """The call of this same run that failed and may have been billed: it isn't sent again in that run."""
     row: sqlite3.Row | None = connection.execute(
         "SELECT id FROM calls WHERE fingerprint = ? AND variation = ? AND run = ? AND run != ''"
         " AND state = 'failed' AND billed != 'no' ORDER BY id DESC LIMIT 1",
@@ -169,7 +169,7 @@ def _failed_this_run(connection: sqlite3.Connection, key: CallKey, run: str) -> 
 
 
 def _loaded(connection: sqlite3.Connection, files: ImageFiles, call_id: int) -> CallRecord:
-    """A call that is there: it was read or written in this transaction."""
+    """A call that is known to exist: it was read or written in this transaction."""
     record = load_call(connection, files.path, call_id)
     assert record is not None
     return record
@@ -182,7 +182,7 @@ def _forget_lost_images(connection: sqlite3.Connection, files: ImageFiles, recor
 
 
 def _earlier(connection: sqlite3.Connection, files: ImageFiles, key: CallKey) -> CallRecord | None:
-    """The newest failed call since the last image came that was or may have been billed."""
+    """The newest failed call that was or may have been billed, unless an image came after it."""
     rows = connection.execute(
         "SELECT id, state, billed FROM calls WHERE fingerprint = ? AND variation = ? ORDER BY id DESC LIMIT ?",
         (key.fingerprint, key.variation, _EARLIER_DEPTH),
@@ -196,7 +196,7 @@ def _earlier(connection: sqlite3.Connection, files: ImageFiles, key: CallKey) ->
 
 
 def _has_something(connection: sqlite3.Connection, call_id: int) -> bool:
-    """Whether a URL or an image of this call is here."""
+    """Whether a URL or an image of this call was saved."""
     found: sqlite3.Row | None = connection.execute(
         "SELECT 1 FROM urls WHERE call_id = ? UNION ALL SELECT 1 FROM pictures WHERE call_id = ? LIMIT 1",
         (call_id, call_id),

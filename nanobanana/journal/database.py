@@ -18,9 +18,9 @@ from .locks import exclusive
 _log = logging.getLogger(__name__)
 
 _BUSY_SECONDS = 15.0
-# Pages move from the log (-wal) into the database at the opening, and later only when the log is large: at the lower
-# limit between calls, at the upper one anyway. So a copy of the folder taken while calls run holds a database and a
-# log that fit together. A call writes some 100 KB of log.
+# Pages move from the log (-wal) into the database when it is opened, and later only when the log is large: above the
+# lower limit between calls, above the upper one at any time. So a copy of the folder taken while calls run holds a
+# database and a log that fit together. A call writes some 100 KB of log.
 _LOG_BYTES_KEPT = 1 << 20
 _LOG_BYTES_IDLE = 32 << 20
 _LOG_BYTES_MOST = 256 << 20
@@ -114,7 +114,7 @@ class Database:
 
     @contextlib.contextmanager
     def reading(self) -> Generator[sqlite3.Connection]:
-        """One consistent look, on a connection that can't write."""
+        """One consistent snapshot, on a connection that can't write."""
         with self._read_lock, self._explained():
             connection = self._open_reader()
             connection.execute("BEGIN")
@@ -125,7 +125,7 @@ class Database:
                     connection.execute("ROLLBACK")
 
     def tidy(self, *, idle: bool) -> None:
-        """Move the log into the database where that is due. `idle`: no call is under way."""
+        """Move the log into the database if that is due. `idle`: no call is under way."""
         try:
             size = Path(f"{self.path}-wal").stat().st_size
         except OSError:
@@ -160,7 +160,7 @@ class Database:
             raise disk_error(error, Path(str(error.filename or self.path))) from error
 
     def _is_elsewhere(self) -> bool:
-        """Whether the name leads to another file than the one that was opened."""
+        """Whether the path no longer leads to the file that was opened."""
         try:
             return self._file is None or not os.path.samestat(self._file, self.path.stat())
         except OSError:
@@ -202,7 +202,7 @@ class Database:
         return connection
 
     def _connect_checked(self) -> sqlite3.Connection:
-        """The writing connection, of a new database in place of one that turns out to be damaged."""
+        """The writing connection; a database that turns out to be damaged is replaced by a new one."""
         try:
             return self._prepare()
         except sqlite3.DatabaseError as error:
@@ -218,7 +218,7 @@ class Database:
             require_known(connection, self.path)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA fullfsync = 1")  # macOS, where an ordinary sync stops at the drive's cache
+            connection.execute("PRAGMA fullfsync = 1")  # macOS: an ordinary sync stops at the drive's cache there
             connection.execute("PRAGMA secure_delete = FAST")
             connection.execute("PRAGMA wal_autocheckpoint = 0")
             connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES_KEPT}")
@@ -235,8 +235,8 @@ class Database:
         return connection
 
     def _is_to_be_checked(self) -> bool:
-        """Whether the whole file is read through at the opening: 10 ms for 5,000 calls, 110 ms for 100,000."""
-        # A log that was not moved into the database says that its process was killed, or that the folder is a copy.
+        """Whether to read the whole file through on opening: 10 ms for 5,000 calls, 110 ms for 100,000."""
+        # A log that was not moved into the database means that its process was killed, or that the folder is a copy.
         sizes = [path.stat().st_size if path.exists() else 0 for path in (self.path, Path(f"{self.path}-wal"))]
         return sizes[0] < _ALWAYS_CHECKED_BYTES or sizes[1] > 0
 
@@ -259,7 +259,7 @@ class Database:
 
 
 def _drop_search_index(connection: sqlite3.Connection) -> None:
-    """Take out the index of earlier versions, which no search keeps up any more: it holds deleted prompts too."""
+    """Remove the index of earlier versions, which no search updates any more: it even holds deleted prompts."""
     if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'prompt_index'").fetchone():
         # This SQLite may have been built without the index's module.
         with contextlib.suppress(sqlite3.OperationalError):
@@ -268,7 +268,7 @@ def _drop_search_index(connection: sqlite3.Connection) -> None:
 
 
 def require_row(changed: int, call_id: int) -> None:
-    """Raise `HistoryError` when a step changed no row: the call was cleared away."""
+    """Raise `HistoryError` if a step changed no row: the call was cleared."""
     if not changed:
         raise HistoryError(
             f"The history has lost call {call_id}: it was cleared, or its file was replaced.", "Run again."
@@ -282,7 +282,7 @@ def migrate(connection: sqlite3.Connection, path: Path, migrations: tuple[tuple[
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
-        # Another process may have done it between the look and the lock.
+        # Another process may have done it between the check and the lock.
         for statements in migrations[version_of(connection) :]:
             for statement in statements:
                 connection.execute(statement)
@@ -296,7 +296,7 @@ def migrate(connection: sqlite3.Connection, path: Path, migrations: tuple[tuple[
 def require_known(
     connection: sqlite3.Connection, path: Path, migrations: tuple[tuple[str, ...], ...] = MIGRATIONS
 ) -> None:
-    """Raise `HistoryError` when a newer version of this pack wrote the database."""
+    """Raise `HistoryError` if a newer version of this pack wrote the database."""
     if version_of(connection) > len(migrations):
         raise HistoryError(
             f"The history {path} was written by a newer version of this pack.",
@@ -325,7 +325,7 @@ def disk_error(error: OSError, path: Path) -> HistoryError:
 
 
 def is_corrupt(error: sqlite3.Error) -> bool:
-    """Whether `error` says that the file is no database any more (by its message: Python 3.10 has no error names)."""
+    """Whether `error` says that the file is no longer a database (by its message: Python 3.10 has no error names)."""
     return any(text in str(error) for text in ("malformed", "not a database"))
 
 

@@ -18,14 +18,14 @@ _log = logging.getLogger(__name__)
 _IN_USE_SECONDS = 3600.0
 # Files are removed inside a transaction, so no other process can start using them; hence few at a time.
 _BATCH = 50
-# Other processes add files too: list the folder again after so many of our own.
+# Other processes add files too: list the folder again after this many of our own.
 _LOOK_AGAIN = 100
 
 WorksOn = Callable[[str, int], bool]
 
 
 class Evictor:
-    """Holds the images' folder below `cap_bytes`, oldest first. What a living call works on is never touched."""
+    """Keeps the images' folder below `cap_bytes`, removing the oldest first, never what a living call works on."""
 
     def __init__(
         self, database: Database, files: ImageFiles, is_worked_on: WorksOn, *, cap_bytes: int, clock: Clock
@@ -50,7 +50,7 @@ class Evictor:
                 _log.warning("The images could not be trimmed: %s", error)
 
     def trim(self) -> Cleared:
-        """Remove the oldest images until the rest is below the cap. Their calls stay in the history."""
+        """Remove the oldest images until the rest fits under the cap. Their calls stay in the history."""
         listing = list(self._files.listing())
         total = sum(file.bytes for file in listing)
         cleared = Cleared(0, 0, 0)

@@ -35,7 +35,7 @@ def write_all(descriptor: int, data: bytes) -> None:
 
 
 def sync(descriptor: int) -> None:
-    """Bring a file's bytes, or a folder's names, to the disk itself."""
+    """Flush a file's bytes, or a folder's names, to the disk itself."""
     if sys.platform == "darwin":
         import fcntl
 
@@ -47,7 +47,7 @@ def sync(descriptor: int) -> None:
 
 @dataclass(frozen=True)
 class StoredFile:
-    """`name` is `<sha256>.<extension>`; `modified` is Unix seconds, of the last use."""
+    """`name` is `<sha256>.<extension>`; `modified` is when it was last used, in Unix seconds."""
 
     name: str
     bytes: int
@@ -59,7 +59,7 @@ class StoredFile:
 
 
 class ImageFiles:
-    """The folder of images. `write` puts bytes into an open file, `sync` brings a file or folder to the disk."""
+    """The folder of images. `write` puts bytes into an open file, `sync` flushes a file or folder to the disk."""
 
     def __init__(self, folder: Path, write: Writer = write_all, sync: Callable[[int], None] = sync) -> None:
         self.folder = folder
@@ -67,7 +67,7 @@ class ImageFiles:
         self._sync = sync
 
     def prepare(self) -> None:
-        """Make the folder, and remove what killed processes left half-written."""
+        """Create the folder, and remove what killed processes left half-written."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for part in self.folder.glob(f"*{_PART}"):
             with contextlib.suppress(OSError):
@@ -75,7 +75,7 @@ class ImageFiles:
                     part.unlink()
 
     def path(self, sha256: str, extension: str) -> Path:
-        """Where the bytes with this hash lie. An extension we don't know becomes `bin`."""
+        """Where the bytes with this hash are. An extension we don't know becomes `bin`."""
         return self.folder / f"{sha256}.{safe_extension(extension)}"
 
     def save(self, data: bytes, extension: str) -> tuple[str, Path]:
@@ -120,8 +120,8 @@ class ImageFiles:
     def read(self, record: ImageRecord) -> bytes:
         """The original bytes, checked against their hash.
 
-        Raises `HistoryError` when the file is gone or changed. A changed one is renamed, never deleted, so that the
-        next run fetches the image anew.
+        Raises `HistoryError` if the file is gone or was changed. A changed one is renamed, never deleted, and the next
+        run fetches the image again.
         """
         try:
             data = record.path.read_bytes()
@@ -171,7 +171,7 @@ class ImageFiles:
 
     def _sync_folder(self) -> None:
         if os.name == "nt":
-            return  # Windows syncs no folder, and needs none
+            return  # Windows can't sync a folder, and needn't
         descriptor = os.open(self.folder, os.O_RDONLY)
         try:
             self._sync(descriptor)
@@ -180,7 +180,7 @@ class ImageFiles:
 
     @staticmethod
     def _holds(path: Path, data: bytes) -> bool:
-        # A file that power loss tore has the right name and the wrong bytes: compare them.
+        # After a power loss a file may have the right name and the wrong bytes: compare them.
         try:
             return path.stat().st_size == len(data) and path.read_bytes() == data
         except FileNotFoundError:
@@ -188,12 +188,12 @@ class ImageFiles:
 
 
 def _mark_used(path: Path) -> None:
-    """A trimming leaves files alone that were used in the last hour."""
+    """Trimming leaves files alone that were used in the last hour."""
     with contextlib.suppress(PermissionError):  # another account's file in a shared folder
         os.utime(path)
 
 
 def safe_extension(extension: str) -> str:
-    """`extension` when it is one of ours, otherwise `bin`."""
+    """`extension` if it is one of ours, otherwise `bin`."""
     lowered = extension.lower().lstrip(".")
     return lowered if lowered in EXTENSIONS else "bin"

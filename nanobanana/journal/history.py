@@ -20,10 +20,10 @@ def page(
     limit: int = 50,
     search: str = "",
 ) -> HistoryPage:
-    """At most `limit` calls older than the cursor `before`, newest first, that hold every word of `search`.
+    """At most `limit` calls older than the cursor `before`, newest first, that contain every word of `search`.
 
-    Words are looked for in the prompt and the model's name, as parts of words too; ASCII letters without case. Each
-    search reads every prompt: 100,000 calls take some 40 ms.
+    Prompts and models' names are searched, parts of words included, ignoring the case of ASCII letters. Each search
+    reads every prompt: 100,000 calls take some 40 ms.
     """
     limit = max(1, min(limit, _MOST_ROWS))
     words = plain(search).replace("\0", " ").split()
@@ -42,7 +42,7 @@ def page(
 
 
 def totals_by_day(database: Database, days: int, now: float) -> tuple[DayTotal, ...]:
-    """The last `days` days, newest first, without those on which nothing was asked."""
+    """The last `days` days, newest first, except those on which nothing was asked."""
     midnight = datetime.fromtimestamp(now).replace(hour=0, minute=0, second=0, microsecond=0)
     since = (midnight - timedelta(days=max(1, days) - 1)).timestamp()
     with database.reading() as connection:

@@ -1,4 +1,4 @@
-"""The history: the way of each call, step by step on disk, and looking back at them."""
+"""The history: every call, step by step on disk, and looking back at them."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ _MOST_TEXT: Final = 200_000  # characters of the model's words
 class Journal:
     """The history in `folder`: `journal.sqlite3`, `pictures/` and `locks/`. Opened when first used.
 
-    A call goes: claim, sent, url, answered, keep, kept; or failed, or release. What a method writes is on disk before
-    it returns, some 0.5 ms a step on an SSD. Safe for threads, and several processes may share a folder; a process
-    forked while one is open must not use it. Every method raises `HistoryError` when the folder can't be read or
-    written. `clock` gives Unix seconds; `cap_bytes`: how many bytes of images stay; `write` puts an image's bytes into
-    its open file.
+    A call's steps: claim, sent, url, answered, keep, kept; or failed, or release. What a method writes is on disk
+    before it returns, some 0.5 ms a step on an SSD. Safe for threads, and several processes may share a folder; a
+    process forked while one is open must not use it. Every method raises `HistoryError` if the folder can't be read
+    or written. `clock` gives Unix seconds; `cap_bytes`: how many bytes of images stay; `write` puts an image's bytes
+    into its open file.
     """
 
     def __init__(
@@ -97,9 +97,9 @@ class Journal:
         """Find out what becomes of a wanted image; waits while a living owner is at work on it.
 
         `run` names one execution of the graph by a person: within it, what failed and may have been billed is not
-        asked again. An empty one is never the same run. `on_wait` gets a sentence once, when the waiting begins.
-        A claim that is `owned` must be let go of by `kept`, `failed` or `release` (see `claimed`): other claims of
-        the same key wait for that. Claim before waiting for anything that the owner of the same key may need, such
+        asked again. An empty `run` never matches. `on_wait` gets a sentence once, when the waiting begins.
+        A claim that is `owned` must end with `kept`, `failed` or `release` (see `claimed`): other claims of the same
+        key wait for that. Claim before waiting for anything that the owner of the same key may need, such
         as a place among the parallel calls. Raises `Cancelled` while waiting, `HistoryError` when the folder fails.
         """
         told = False
@@ -124,7 +124,7 @@ class Journal:
         on_wait: Callable[[str], None],
         run: str,
     ) -> Generator[Claim]:
-        """`claim`, and `release` when the block is left without having let go of the call."""
+        """`claim`, and `release` if the call is still held when the block is left."""
         claim = self.claim(key, details, cancel=cancel, on_wait=on_wait, run=run)
         try:
             yield claim
@@ -137,19 +137,19 @@ class Journal:
                     _log.warning("Call %d could not be released: %s", claim.record.id, error)
 
     def holds(self, call_id: int) -> bool:
-        """Whether the call was claimed here and not let go of yet."""
+        """Whether the call was claimed here and not yet released."""
         return self._leases.holds(call_id)
 
     def sent(self, call_id: int) -> None:
-        """The request is about to leave: from here on it may be billed. To be called before its first byte goes."""
+        """The request is about to leave: from here on it may be billed. To be called before its first byte leaves."""
         self._step(call_id, "state = 'sent', billed = 'maybe', sent_at = ?", (self._clock(),))
 
     def revert_to_asked(self, call_id: int) -> None:
-        """The gateway said that what was sent cost nothing, and it is to be sent again: back to `asked`."""
+        """The gateway said that what was sent cost nothing, and it will be sent again: back to `asked`."""
         self._step(call_id, "state = 'asked', billed = 'no', sent_at = NULL", ())
 
     def url(self, call_id: int, position: int, url: str) -> None:
-        """An image's address, the moment it arrives. A later one for the same `position` takes its place."""
+        """An image's address, the moment it arrives. A later one for the same `position` replaces it."""
         with self._writing() as connection:
             changed = connection.execute(
                 "INSERT INTO urls (call_id, position, url) SELECT id, ?, ? FROM calls WHERE id = ?"
@@ -168,7 +168,7 @@ class Journal:
     ) -> None:
         """The answer is complete: billed. `text`: what the model said.
 
-        `urls`: the addresses by position, in place of those that `url` noted while the answer came; None leaves them.
+        `urls`: the addresses by position, replacing those that `url` noted while the answer came; None keeps them.
         """
         values = (self._clock(), plain(request_id), plain(text)[:_MOST_TEXT])
         with self._writing() as connection:
@@ -197,14 +197,14 @@ class Journal:
         """Put an image's original bytes on disk, synced, then its row; at any time after `sent`.
 
         `position`: its place in the answer. `extension`: by the bytes' own signature; one we don't know becomes
-        `bin`. Raises `HistoryError` when the disk is full: the call's URLs are in the journal still.
+        `bin`. Raises `HistoryError` if the disk is full: the call's URLs are still in the journal.
         """
         self._prepare()
         extension = safe_extension(extension)
         while True:
             sha256, path = self._files.save(data, extension)
             with self._writing() as connection:
-                # A clearing may have removed the file since; it works inside a transaction, and we look inside one.
+                # Clearing may have removed the file since. It does so in a transaction, so checking in one is safe.
                 if not path.exists():
                     continue
                 changed = connection.execute(
@@ -235,7 +235,7 @@ class Journal:
             return record
 
     def kept(self, call_id: int, *, seconds: float | None = None) -> None:
-        """All of the answer's images are on disk; lets go. Raises `HistoryError` when there is none."""
+        """All of the answer's images are on disk; releases the call. Raises `HistoryError` if there are none."""
         with self._releasing(call_id) as connection:
             changed = connection.execute(
                 "UPDATE calls SET state = 'kept', owner = NULL, billed = 'yes', error = '', finished_at = ?,"
@@ -245,9 +245,9 @@ class Journal:
             require_row(changed, call_id)
 
     def failed(self, call_id: int, *, error: str, billed: Billed, request_id: str = "") -> None:
-        """The call failed; lets go. The next run asks anew, so a call whose URLs still work is to be released instead.
+        """The call failed; releases it. The next run asks anew: for a call whose URLs still work, use `release`.
 
-        `error`: the words for the person. `billed`: `maybe` and `yes` keep this run from asking again.
+        `error`: the message for the person. `billed`: `maybe` and `yes` keep this run from asking again.
         """
         with self._releasing(call_id) as connection:
             changed = claims.fail(
@@ -261,21 +261,21 @@ class Journal:
             require_row(changed, call_id)
 
     def release(self, call_id: int) -> None:
-        """Let go of a call in whatever state it is, as after a cancel or a failed download.
+        """Release a call, whatever its state, as after a cancel or a failed download.
 
-        One that was not sent is forgotten; one of which a URL or an image came stays answered, and the next claim
-        fetches the rest; one that was sent in vain has failed and may have been billed.
+        If it was not sent, it is deleted. If a URL or an image came, its state stays, and the next claim fetches the
+        rest. If it was sent and nothing came, it has failed and may have been billed.
         """
         with self._releasing(call_id) as connection:
             claims.release(connection, call_id, self._clock())
 
     def call(self, call_id: int) -> CallRecord | None:
-        """The call, or None when it was released or cleared."""
+        """The call, or None if it was released unsent or cleared."""
         with self._reading() as connection:
             return load_call(connection, self._files.path, call_id)
 
     def image(self, image_id: str) -> ImageRecord:
-        """The image with this id. Raises `HistoryError` when it isn't in the journal."""
+        """The image with this id. Raises `HistoryError` if it isn't in the journal."""
         with self._reading() as connection:
             row = connection.execute("SELECT * FROM pictures WHERE id = ?", (plain(image_id),)).fetchone()
         if row is None:
@@ -286,11 +286,11 @@ class Journal:
         return image_of(row, self._files.path)
 
     def read(self, record: ImageRecord) -> bytes:
-        """The image's original bytes, checked. Raises `HistoryError` when they are gone or were changed."""
+        """The image's original bytes, checked. Raises `HistoryError` if they are gone or were changed."""
         return self._files.read(record)
 
     def set_size(self, image_id: str, width: int, height: int) -> None:
-        """Note an image's size in pixels, once it was decoded."""
+        """Note an image's size in pixels, once it has been decoded."""
         with self._writing() as connection:
             connection.execute("UPDATE pictures SET width = ?, height = ? WHERE id = ?", (width, height, image_id))
 
@@ -313,7 +313,7 @@ class Journal:
         return JournalStats(calls, images, size, self._evictor.cap_bytes)
 
     def trim(self) -> Cleared:
-        """Remove the oldest images until the rest is below the cap; `keep` does it by itself."""
+        """Remove the oldest images until the rest fits under the cap; `keep` does so by itself."""
         self._prepare()
         return self._evictor.trim()
 
@@ -361,7 +361,7 @@ class Journal:
             require_row(connection.execute(statement, (*values, call_id)).rowcount, call_id)
 
     def _decide(self, key: CallKey, details: CallDetails, run: str) -> Claim | None:
-        """What becomes of the claim, in one transaction; holds the call that it takes."""
+        """`claims.decide` in a transaction; holds the call that the claim takes."""
         claim: Claim | None = None
         try:
             with self._writing() as connection:

@@ -1,4 +1,4 @@
-"""Locks on files, which the kernel lets go of when their process ends, whatever ended it."""
+"""Locks on files, which the kernel releases when their process ends, however it ends."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ else:
     import fcntl
 
     def _take(descriptor: int) -> bool:
-        # flock and not POSIX record locks: it holds between two openings within one process too, and closing
-        # another descriptor of the same file doesn't let go of it.
+        # flock and not POSIX record locks: it also works between two openings within one process, and closing
+        # another descriptor of the same file doesn't release it.
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -47,7 +47,7 @@ else:
 
 
 class FileLock:
-    """An exclusive lock on `path`, which is made when it isn't there. `held` tells whether the lock was got."""
+    """An exclusive lock on `path`, which is created if missing. `held` tells whether the lock was acquired."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -61,13 +61,13 @@ class FileLock:
             self.close()
 
     def close(self) -> None:
-        """Let go; more than once does nothing."""
+        """Release the lock; further calls do nothing."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
 
     def is_at_its_path(self) -> bool:
-        """Whether the locked file is still the one that has the name (someone may have removed it meanwhile)."""
+        """Whether the locked file is still the one at its path (someone may have removed it meanwhile)."""
         try:
             return os.path.samestat(os.fstat(self._descriptor), self.path.stat())
         except OSError:
@@ -82,7 +82,7 @@ class Owner:
         while True:
             self.id = uuid.uuid4().hex
             self._lock = FileLock(folder / f"{self.id}{_SUFFIX}")
-            # `remove_dead` of another process may have caught the file between its making and its locking.
+            # Another process's `remove_dead` may have removed the file between its creation and its locking.
             if self._lock.held and self._lock.is_at_its_path():
                 break
             self._lock.close()
@@ -91,13 +91,13 @@ class Owner:
         """End the sign of life and remove its file."""
         with contextlib.suppress(OSError):
             if os.name == "nt":
-                self._lock.close()  # Windows removes no open file
+                self._lock.close()  # Windows can't remove an open file
             self._lock.path.unlink(missing_ok=True)
         self._lock.close()
 
 
 def is_alive(folder: Path, owner: str) -> bool:
-    """Whether the process behind `owner` lives. Costs an opening of its file, some 20 microseconds."""
+    """Whether the process behind `owner` lives. Opens its file, which takes some 20 microseconds."""
     path = folder / f"{owner}{_SUFFIX}"
     if not path.exists():
         return False
@@ -125,7 +125,7 @@ def remove_dead(folder: Path) -> None:
 
 @contextlib.contextmanager
 def exclusive(path: Path) -> Generator[None]:
-    """Hold the lock on `path`; raises `HistoryError` when another process keeps it for a minute."""
+    """Hold the lock on `path`; raises `HistoryError` if another process keeps it for a minute."""
     end = time.monotonic() + _PATIENCE
     while True:
         lock = FileLock(path)
@@ -155,7 +155,7 @@ class Leases:
 
     @property
     def id(self) -> str:
-        """The name to write beside a call that is taken."""
+        """The name to write beside a call that we take."""
         with self._lock:
             if self._owner is None:
                 self._owner = Owner(self._locks)
@@ -183,7 +183,7 @@ class Leases:
             return call_id in self._held
 
     def is_worked_on(self, owner: str, call_id: int) -> bool:
-        """Whether `owner` lives and is at work on the call: here that is known exactly, elsewhere by its lock."""
+        """Whether `owner` lives and is at work on the call: for ourselves known exactly, for others by their lock."""
         with self._lock:
             if self._owner is not None and owner == self._owner.id:
                 return call_id in self._held
@@ -191,9 +191,9 @@ class Leases:
 
     @contextlib.contextmanager
     def releasing(self, call_id: int) -> Generator[None]:
-        """The call is no longer held when the block is left, also when it raises.
+        """The call is no longer held when the block is left, even if it raises.
 
-        When it raises (a full disk), the database still names us as the owner, and other processes would wait for as
+        If it raises (a full disk), the database still names us as the owner, and other processes would wait for as
         long as we live: we take another name as soon as nothing else is held under this one.
         """
         try:

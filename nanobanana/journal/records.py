@@ -1,4 +1,4 @@
-"""What the history holds, as values, and how they are read from the database's rows."""
+"""What the history holds, as values, and reading them from the database's rows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Literal
 from ..errors import Billed
 from ..image_request import ImageRequest
 
-# Where the file of a hash and an extension lies.
+# Gives the path of the file with a hash and an extension.
 PathOf = Callable[[str, str], Path]
 State = Literal["asked", "sent", "answered", "kept", "failed"]
 What = Literal["ask", "answered", "kept", "failed"]
@@ -43,7 +43,7 @@ class ImageRecord:
 
     `id`: opaque, safe in a URL, never reused. `position`: the image's place in its answer, 0 and up. `url`: where it
     came from, empty for an image that came inline. `bytes`: the file's length. `width`, `height`: pixels, None until
-    it was decoded.
+    it has been decoded.
     """
 
     id: str
@@ -60,7 +60,7 @@ class ImageRecord:
 
 @dataclass(frozen=True)
 class CallRecord:
-    """One call. Times are Unix seconds, `seconds` is how long it took; None where it did not come so far.
+    """One call. Times are Unix seconds, `seconds` is how long it took; None if it didn't get that far.
 
     `error` is empty unless the call failed; `billed` is `no` until something says otherwise.
     """
@@ -85,9 +85,9 @@ class CallRecord:
 class Claim:
     """What a claim found.
 
-    `what`: `kept`, take `record.images` from disk; `answered`, the call is ours: download `record.urls` (those that
-    aren't among `record.images` yet); `ask`, the call is ours and on disk as asked: go and send; `failed`, the same
-    request failed in this very run and may have been billed: don't send, say `record.error`.
+    `what`: `kept`, take `record.images` from disk; `answered`, the call is ours: download those of `record.urls` that
+    aren't among `record.images` yet; `ask`, the call is ours and on disk as asked: send it; `failed`, the same request
+    failed in this same run and may have been billed: don't send, report `record.error`.
     `earlier`: an older call for the same image that may have been billed and brought none, for the node to mention.
     """
 
@@ -97,7 +97,7 @@ class Claim:
 
     @property
     def owned(self) -> bool:
-        """Whether the call is the caller's, to be let go by `kept`, `failed` or `release`."""
+        """Whether the call is the caller's, who must end it with `kept`, `failed` or `release`."""
         return self.what in ("ask", "answered")
 
 
@@ -136,7 +136,7 @@ class JournalStats:
 
 @dataclass(frozen=True)
 class Cleared:
-    """How much a clearing or trimming took away."""
+    """How much clearing or trimming removed."""
 
     calls: int
     images: int
@@ -150,7 +150,7 @@ def load_call(connection: sqlite3.Connection, path_of: PathOf, call_id: int) -> 
 
 
 def load_calls(connection: sqlite3.Connection, path_of: PathOf, rows: Sequence[sqlite3.Row]) -> tuple[CallRecord, ...]:
-    """Rows of `calls` as records, in their order; three statements however many there are."""
+    """Rows of `calls` as records, in their order; two statements however many there are."""
     ids = [row["id"] for row in rows]
     marks = ",".join("?" * len(ids))
     urls: dict[int, list[str]] = {}

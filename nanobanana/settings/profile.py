@@ -32,7 +32,7 @@ class Setting:
     """What one field of a profile is: everything but its text in `locales/` follows from here.
 
     `kind`: how it is read, written and shown. `least`, `most`: its range, for numbers. `unit`: `s` for seconds, `MB`
-    for bytes that the form shows as millions. `first`: shown at once, and not under "More".
+    for bytes that the form shows as millions. `first`: shown at once, not under "More".
     """
 
     kind: Kind
@@ -84,7 +84,7 @@ def _of(value: object, kind: type[T]) -> T:
 
 
 def _number(value: object) -> float:
-    # An endless or an undefined number is no setting; JSON as Python reads it has both.
+    # Infinity and NaN, which Python's JSON reader accepts, are no settings.
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value or abs(value) > 1e15:
         raise ValueError(value)
     return float(value)
@@ -107,7 +107,7 @@ class Profile:
     connect_timeout: float = _setting(10.0, "number", least=0.1, most=300.0, unit="s")
     total_timeout: float = _setting(600.0, "number", least=1.0, most=86_400.0, unit="s")
     concurrency: int = _setting(4, "whole", least=1, most=64)
-    # About 7 MB an image and 20 MB a body are taken by every gateway of this kind that is known.
+    # Every known gateway of this kind accepts about 7 MB an image and 20 MB a body.
     picture_limit: int = _setting(7_000_000, "whole", least=10_000, most=1 << 30, unit="MB")
     body_limit: int = _setting(20_000_000, "whole", least=20_000, most=1 << 30, unit="MB")
     extra_models: tuple[str, ...] = _setting((), "lines")
@@ -117,11 +117,11 @@ class Profile:
     )
 
     def redact(self, text: str) -> str:
-        """`text` without the key, should the gateway have echoed it, and without what looks like a key."""
+        """`text` without the key, in case the gateway echoed it, and without anything that looks like a key."""
         return redact(text, [self.api_key])
 
     def redact_url(self, url: str) -> str:
-        """`url` as it may be shown and written down: a signature in it looks like a key and is needed."""
+        """`url` as it may be shown and saved: a signature in it looks like a key, and is needed."""
         return without_keys(url, [self.api_key])
 
     def as_json(self) -> dict[str, object]:
@@ -142,7 +142,7 @@ SETTINGS: Final[Mapping[str, Setting]] = {
 def normalise_base_url(text: str) -> str:
     """`https://host[:port][/prefix]`: without `/v1`, `/v1/chat/completions` and a slash at the end.
 
-    `simulator` stays as it is. Raises `ConfigError` when the URL is missing, malformed, neither http nor https, or
+    `simulator` stays as it is. Raises `ConfigError` if the URL is missing, malformed, neither http nor https, or
     holds a name and password, a query or a fragment.
     """
     text = text.strip()
@@ -159,7 +159,7 @@ def normalise_base_url(text: str) -> str:
     if parts.query or parts.fragment or text.endswith(("?", "#")):
         raise ConfigError("The base URL holds a query (?) or a fragment (#).", f"{_EXAMPLE} {_WHERE}")
     path = parts.path.rstrip("/")
-    # More than once, so that what comes out goes in again unchanged.
+    # Repeated, so normalising the result again changes nothing.
     while path.endswith((_VERSION, _COMPLETIONS)):
         path = path.removesuffix(_COMPLETIONS).rstrip("/").removesuffix(_VERSION).rstrip("/")
     return f"{parts.scheme}://{_host_and_port(parts)}{path}"
@@ -190,7 +190,7 @@ def same_origin(one: str, other: str) -> bool:
 def checked(profile: Profile) -> Profile:
     """`profile` with its base URL and key in their plain form, every value in its range; an empty base URL stays.
 
-    Raises `ConfigError` for the first value that can't be used, without saying the key.
+    Raises `ConfigError` for the first value that can't be used, without revealing the key.
     """
     check_name(profile.name)
     if profile.dialect not in DIALECTS:
@@ -215,7 +215,7 @@ def checked(profile: Profile) -> Profile:
 def plain_key(text: str) -> str:
     """A key as it is sent: without spaces around it and without a pasted `Bearer` before it.
 
-    Raises `ConfigError` when it holds characters that no HTTP header can carry; the message doesn't say the key.
+    Raises `ConfigError` if it holds characters that no HTTP header can carry, without revealing the key.
     """
     key = without_scheme(text)
     if any(not "!" <= character <= "~" for character in key):

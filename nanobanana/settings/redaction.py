@@ -1,4 +1,4 @@
-"""Finding keys in text, whatever disguise they come in, and taking them out again."""
+"""Finding keys in text, in whatever disguise, and taking them out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from array import array
 from collections.abc import Iterable, Iterator
 
 # Every pattern is one prefix and one bounded or greedy run, without nested repetition: linear in the text.
-# The looks behind keep words such as "task-" and "desk-" from being taken for the start of a key.
+# The lookbehinds keep words such as "task-" and "desk-" from being taken for the start of a key.
 _KEY_LIKE = re.compile(
     r"""
       (?<![A-Za-z0-9]) (?P<sk> sk-[A-Za-z0-9_-]{16,} )
@@ -29,7 +29,7 @@ _MASK = "[key removed]"
 
 
 def key_tail(key: str) -> str:
-    """The last four characters of `key`, or an empty string when the key is shorter than 12 characters."""
+    """The last four characters of `key`, or an empty string if the key is shorter than 12 characters."""
     return key[-4:] if len(key) >= _SHORTEST_WITH_TAIL else ""
 
 
@@ -39,10 +39,10 @@ def masked(key: str) -> str:
 
 
 def looks_like_key(text: str, profiles_keys: Iterable[str] = ()) -> str | None:
-    """A masked description (`a key ending in ...9f3c`) when `text` holds something that looks like a key, or None.
+    """A masked description (`a key ending in ...9f3c`) if `text` holds something that looks like a key, else None.
 
-    `profiles_keys`: the configured keys, found wherever they stand. Other keys are known by their form: `sk-`, `AIza`,
-    `Bearer`, three-part tokens and the like, with enough of the letters and digits that a prompt's words don't have.
+    `profiles_keys`: the configured keys, found anywhere. Other keys are recognised by their form: `sk-`, `AIza`,
+    `Bearer`, three-part tokens and the like, followed by more letters and digits than a prompt's words have.
     Takes time linear in the text.
     """
     for key in profiles_keys:
@@ -60,11 +60,11 @@ def redact(text: str, keys: Iterable[str]) -> str:
 
 
 def without_keys(text: str, keys: Iterable[str]) -> str:
-    """`text` without the given keys alone: a URL's signature looks like a key, and is needed.
+    """`text` without the given keys, and nothing else removed: a URL's signature looks like a key, and is needed.
 
     A key is found as it is and disguised: percent-encoded, as JSON or HTML writes characters, in full-width letters,
     in hexadecimal, in base64 (of the key, or of a longer text with the key in it, such as `user:key`), in upper or
-    lower case, cut by white space or by characters that aren't seen, and in part: 12 characters of it are enough.
+    lower case, broken up by white space or invisible characters, and in part: 12 characters of it are enough.
     """
     secrets = sorted({key for key in keys if len(key) >= _SHORTEST_SECRET}, key=len, reverse=True)
     # The longest first: a key may be the beginning of another.
@@ -76,7 +76,7 @@ def without_keys(text: str, keys: Iterable[str]) -> str:
     return text
 
 
-# So much of a key, or of one of its encodings, is taken for it.
+# This much of a key, or of one of its encodings, counts as the key.
 _PART = 12
 # Every window of 12 characters holds a whole block of 6 that begins at a multiple of 6.
 _BLOCK = _PART // 2
@@ -99,8 +99,8 @@ def _needles(secrets: tuple[str, ...]) -> tuple[tuple[str, ...], frozenset[str]]
     for secret in secrets:
         raw = secret.encode("utf-8", "replace")
         found |= {secret, raw.hex()}
-        # Three bytes make four characters, so a text before the key shifts it in one of three ways. Characters that
-        # depend on the neighbours are left out.
+        # Three bytes make four characters, so text before the key shifts it in one of three ways. Characters that
+        # depend on neighbouring bytes are left out.
         for before in range(3):
             encoded = base64.b64encode(bytes(before) + raw).decode("ascii")
             whole = encoded[-(-before * 8 // 6) : (before + len(raw)) * 8 // 6]
@@ -111,7 +111,7 @@ def _needles(secrets: tuple[str, ...]) -> tuple[tuple[str, ...], frozenset[str]]
 
 
 def _disguised(text: str, secrets: tuple[str, ...]) -> list[tuple[int, int]]:
-    """Where keys stand in `text`: (start, end), apart from each other and in order. Linear in the text."""
+    """Where keys are in `text`: (start, end), not overlapping, in order. Takes time linear in the text."""
     needles, blocks = _needles(secrets)
     plain, starts, ends = _plain(text)
     found = [match.span() for one in needles if len(one) < _PART for match in re.finditer(re.escape(one), plain)]
@@ -176,7 +176,7 @@ def _plain(text: str) -> tuple[str, array[int], array[int]]:
 
 
 def _unescaped(token: str) -> str:
-    """The character that an escape stands for, none for what only separates."""
+    """The character that an escape stands for, nothing for a separator."""
     if token[0] == "%":
         return chr(int(token[1:], 16))
     if token[0] == "\\":

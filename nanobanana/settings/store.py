@@ -1,4 +1,4 @@
-"""Profiles: where they come from, and the file that holds them. Keys leave this module in a `Profile` only."""
+"""Profiles: where they come from, and the file that holds them. Keys leave only in a `Profile` or by `keys`."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _BASE_URL_VARIABLE: Final = "NANOBANANA_BASE_URL"
 _KEY_VARIABLE: Final = "NANOBANANA_API_KEY"
 _HOME_VARIABLE: Final = "NANOBANANA_HOME"
 
-# Reading, changing and writing the file is one step, whichever store of this process does it.
+# Makes reading, changing and writing the file one step for all stores of this process.
 _file_lock = threading.Lock()
 
 
 def data_folder(
     host_folder: Path | None = None, environ: Mapping[str, str] = os.environ, *, platform: str = sys.platform
 ) -> Path:
-    """Where profiles, history and images lie: `NANOBANANA_HOME`, else `host_folder`, else the user's data folder.
+    """Where profiles, history and images are kept: `NANOBANANA_HOME`, else `host_folder`, else the user's data folder.
 
     The folder need not exist yet.
     """
@@ -61,7 +61,7 @@ class ProfileStore:
 
     The file is `{"profiles": {"<name>": {"base_url": ..., "api_key": ..., ...}}}`, readable by its owner only. Fields
     that this version doesn't know are kept. Every method raises `ConfigError` when the file can't be read or written;
-    a file that is no such JSON is never overwritten.
+    a file that isn't such JSON is never overwritten.
     """
 
     def __init__(self, folder: Path, environ: Mapping[str, str] = os.environ) -> None:
@@ -70,11 +70,11 @@ class ProfileStore:
         self._environ = environ
 
     def names(self) -> list[str]:
-        """`default` first, it is always there; then the others in the order of their making."""
+        """`default` first, which always exists, then the others in the order they were added."""
         return [DEFAULT_NAME, *(name for name in self._file.profiles(self._file.read()) if name != DEFAULT_NAME)]
 
     def get(self, name: str = DEFAULT_NAME) -> Profile:
-        """The profile as it is to be used. Raises `ConfigError` when it is unknown or can't be used."""
+        """The profile as it is to be used. Raises `ConfigError` if it is unknown or can't be used."""
         profile = checked(self._over(self.stored(name)))
         if not profile.base_url:
             raise ConfigError(
@@ -94,7 +94,7 @@ class ProfileStore:
         raise ConfigError(f"There is no profile {name!r}.", f"Choose one of {', '.join(self.names())}.")
 
     def save(self, profile: Profile) -> None:
-        """Add the profile or put it in place of the one of its name; an empty base URL may be saved."""
+        """Add the profile, or replace the one with its name; an empty base URL may be saved."""
         profile = checked(profile)
         with _file_lock:
             document = self._file.read()
@@ -104,7 +104,7 @@ class ProfileStore:
             self._file.write(document, profiles)
 
     def rename(self, old: str, new: str) -> None:
-        """Give a profile another name, in its place. The profile `default` can't be renamed."""
+        """Rename a profile, keeping its place in the order. The profile `default` can't be renamed."""
         check_name(new)
         with _file_lock:
             document = self._file.read()
@@ -165,7 +165,7 @@ class ProfileStore:
         return [field for field, variable in variables if self._environ.get(variable, "").strip()]
 
     def _over(self, profile: Profile) -> Profile:
-        """`profile` with what the environment says, which is about `default` only."""
+        """`profile` with what the environment says, which affects `default` only."""
         given = self._from_environment(profile.name)
         if "base_url" in given:
             base_url = self._environ[_BASE_URL_VARIABLE]
@@ -207,7 +207,7 @@ class ProfilesFile:
         except OSError as error:
             raise self._unusable(error.strerror or "it can't be read") from None
         except ValueError:
-            # Not "from": the error of json holds the whole text, and with it the keys.
+            # Not "from error": json's error holds the whole text, and with it the keys.
             raise self._unusable("it is not valid JSON") from None
         if not isinstance(document, dict):
             raise self._unusable("it is not a JSON object")
@@ -223,7 +223,7 @@ class ProfilesFile:
         return dict(cast("dict[str, dict[str, Any]]", profiles))
 
     def write(self, document: dict[str, Any], profiles: dict[str, dict[str, Any]]) -> None:
-        """Put `document` with these profiles in the file's place: whole or not at all."""
+        """Replace the file with `document` and these profiles: whole or not at all."""
         text = json.dumps({**document, "profiles": profiles}, indent=2, ensure_ascii=False) + "\n"
         part = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex}")
         try:
@@ -246,14 +246,14 @@ class ProfilesFile:
                 part.unlink(missing_ok=True)
 
     def _remove_leftovers(self) -> None:
-        """What a process left that was killed while it wrote: it may hold a key that was deleted since."""
+        """Remove what processes killed while writing left behind: it may hold a key that was deleted since."""
         for part in self.path.parent.glob(f".{self.path.name}.*"):
             with contextlib.suppress(OSError):
                 if time.time() - part.stat().st_mtime > _STALE_SECONDS:
                     part.unlink()
 
     def _keep_private(self) -> None:
-        """A file written by hand may be readable by every account of the machine."""
+        """Restrict a file written by hand, which every account of the machine may be able to read."""
         if os.name != "nt" and self.path.stat().st_mode & 0o077:
             with contextlib.suppress(PermissionError):
                 self.path.chmod(_OWNER_ONLY)

@@ -1,6 +1,6 @@
-"""Who may use the pack's HTTP routes. Pure: what a request says of itself in, a refusal or None out.
+"""Who may use the pack's HTTP routes. Pure: a request's own details in, a denial or None out.
 
-The host has no accounts to log in with, so everything hangs on where a request comes from. A page of another site may
+The host has no accounts to log in with, so everything depends on where a request comes from. A page of another site may
 make a browser on this computer send requests (hence the checks of Origin, Sec-Fetch-Site and Content-Type), or may
 point a name of its own at this computer (DNS rebinding, hence the check of Host).
 """
@@ -17,7 +17,7 @@ ALLOW_VARIABLE = "NANOBANANA_ALLOW_REMOTE_SETTINGS"
 
 # Set by a proxy in front of the host: then the connection's address is the proxy's, not the person's.
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "cf-connecting-ip")
-# Names that no stranger can register, so none that a stranger's page can have been loaded from.
+# Names that no stranger can register, so no stranger's page can have been loaded from them.
 _LOCAL_ENDINGS = (".local", ".lan", ".localhost", ".internal", ".home.arpa")
 _OFF = ("", "0", "no", "off", "false")
 
@@ -33,7 +33,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Rules:
-    """`allowed`: the value of NANOBANANA_ALLOW_REMOTE_SETTINGS: 1, or the names under which the host is reached."""
+    """`allowed`: the value of NANOBANANA_ALLOW_REMOTE_SETTINGS: 1, or the names by which the host is reached."""
 
     multi_user: bool = False
     allowed: str = ""
@@ -60,7 +60,7 @@ class Denial:
 def denial(request: Request, rules: Rules, *, private: bool, shared: bool = False) -> Denial | None:
     """Why this request is not served, or None.
 
-    `private`: it reads or changes settings, or changes the history. `shared`: it tells nothing about anybody, and is
+    `private`: it reads or changes settings, or changes the history. `shared`: it reveals nothing about anybody, and is
     served under --multi-user too.
     """
     if rules.multi_user and not shared:

@@ -32,7 +32,7 @@ _MIMES = {
 
 
 def page(request: RouteRequest) -> object:
-    """Calls, newest first. `before`: the last page's cursor; `limit`: 1 to 200; `search`: words of prompt or model."""
+    """Calls, newest first. `before`: the last page's cursor; `limit`: 1 to 200; `search`: words in prompt or model."""
     before = _number(request.query, "before")
     limit = min(_MOST_ROWS, max(1, _number(request.query, "limit") or 50))
     found = journal().history(before=before, limit=limit, search=request.query.get("search", "")[:1000])
@@ -41,7 +41,7 @@ def page(request: RouteRequest) -> object:
 
 
 def totals(request: RouteRequest) -> object:
-    """Totals of the last `days` days, and how much there is in all."""
+    """Totals for the last `days` days, and how much there is in all."""
     days = min(366, max(1, _number(request.query, "days") or 30))
     stats = journal().stats()
     return {
@@ -64,7 +64,7 @@ def thumbnail(request: RouteRequest) -> File | None:
 
 
 def original(request: RouteRequest) -> File:
-    """The bytes as they came. What is no known image is served as bytes to save, whatever it claims to be."""
+    """The bytes as they came. What isn't a known kind of image is served as a file to save, whatever it claims."""
     record = journal().image(request.path.get("id", ""))
     data = journal().read(record)
     kind = sniff(data)
@@ -73,7 +73,7 @@ def original(request: RouteRequest) -> File:
 
 
 def download(request: RouteRequest) -> object:
-    """Fetch the images of the call `id` that were paid for and aren't here."""
+    """Fetch the images of the call `id` that were paid for and aren't on disk."""
     call_id = request.body.get("id")
     record = journal().call(call_id) if isinstance(call_id, int) else None
     if record is None:
@@ -89,7 +89,7 @@ def download(request: RouteRequest) -> object:
 
 
 def clear(request: RouteRequest) -> object:
-    """Remove calls with their images: those in `calls`, those older than `days`, or with `all` every one."""
+    """Remove calls with their images: those in `calls`, those older than `days`, or, with `all`, every one."""
     calls, days = _ids(request.body.get("calls")), request.body.get("days")
     if calls:
         cleared = journal().clear(calls=calls)
@@ -119,7 +119,7 @@ def _call(call: CallRecord, keys: list[str]) -> dict[str, object]:
         "ratio": details.request.aspect_ratio,
         "format": details.request.output_format,
         "profile": details.profile,
-        # A seed may be larger than a number of JavaScript's.
+        # A seed may be larger than JavaScript's numbers can hold exactly.
         "seed": str(details.request.seed),
         "inputs": details.inputs,
         "cost": details.cost,

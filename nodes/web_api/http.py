@@ -43,7 +43,7 @@ class RouteRequest:
 
 @dataclass(frozen=True)
 class File:
-    """An image as an answer. `lasting`: what this address gives never changes."""
+    """An image as an answer. `lasting`: what this address serves never changes."""
 
     data: bytes
     mime: str
@@ -56,7 +56,7 @@ Handler = Callable[["web.Request"], Awaitable["web.StreamResponse"]]
 
 
 class RequestFailed(NanoBananaError):
-    """A route's function fails, with the HTTP status that fits."""
+    """Raised by a route's function, with the HTTP status that fits."""
 
     def __init__(self, status: int, message: str, hint: str = "", code: str = "refused") -> None:
         super().__init__(message, hint)
@@ -76,7 +76,7 @@ def describe(request: web.Request) -> Request:
 def handler(work: Work, *, private: bool = False, shared: bool = False) -> Handler:
     """A handler that asks `denial` (`private`, `shared`: see there), then runs `work` in a thread of its own.
 
-    `work` gives a JSON value, a `File`, or None for no content. An error of the tree that it raises becomes the
+    `work` returns a JSON value, a `File`, or None for no content. A `NanoBananaError` that it raises becomes the
     answer.
     """
 
@@ -95,8 +95,8 @@ def handler(work: Work, *, private: bool = False, shared: bool = False) -> Handl
         except RequestFailed as error:
             return _error(Denial(error.status, error.code, error.message, error.hint))
         except NanoBananaError as error:
-            # What a person entered and can't be used is an answer like any other: a browser writes every status of
-            # 400 and above into the page's console as an error.
+            # Unusable input from a person is answered like anything else: a browser writes every status of 400 and
+            # above into the page's console as an error.
             status = 500 if isinstance(error, HistoryError) else 200
             code = "config" if isinstance(error, ConfigError) else "input" if isinstance(error, InputError) else "error"
             return _error(Denial(status, code, error.message, error.hint))
@@ -155,7 +155,7 @@ def _error(denied: Denial) -> web.Response:
 
 
 async def in_thread(work: Callable[[], T]) -> T:
-    """The result of `work`, or its exception; the thread ends by itself when nobody waits for it any longer."""
+    """The result of `work`, or its exception; the thread ends by itself even if nobody waits for it any longer."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
 

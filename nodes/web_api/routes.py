@@ -39,8 +39,8 @@ def register() -> bool:
     return True
 
 
-# What answers is imported at the first request, in a thread: the host waits for imports when it starts. The types are
-# inferred: there is no name for that of a certain module.
+# The modules that answer are imported at the first request, in a thread: the host waits for imports when it starts.
+# The return types are inferred: a particular module's type has no name.
 def _settings():
     from . import settings
 

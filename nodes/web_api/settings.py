@@ -23,7 +23,7 @@ _DOCUMENTATION = "https://github.com/nanobanana-gateway/nanobanana-gateway"
 
 
 def catalog(request: RouteRequest) -> object:
-    """Models, ratios, formats and sizes; and of each profile what a node needs to tell sizes and costs beforehand."""
+    """Models, ratios, formats, sizes, and what a node needs of each profile to tell sizes and costs beforehand."""
     return {
         "version": __version__,
         "documentation": _DOCUMENTATION,
@@ -85,7 +85,7 @@ def add_profile(request: RouteRequest) -> object:
 
 
 def save_profile(request: RouteRequest) -> object:
-    """`name`, and any of the profile's fields. `api_key` is never read: absent, it stays; empty, it goes."""
+    """`name`, and any of the profile's fields. If `api_key` is absent, the key stays; if empty, it is removed."""
     name = _text(request.body, "name")
     profile, key_dropped = changed(profiles().stored(name), request.body, _fixed(name))
     profiles().save(profile)
@@ -115,7 +115,7 @@ def test_profile(request: RouteRequest) -> object:
         found = diagnose(profile, cancel=CancelToken(), resolve_base_url=reachable)
     except NanoBananaError as error:
         return {"ok": False, "verdict": "failed", "message": error.message, "hint": error.hint}
-    # A key that was typed in and not saved yet is unknown to the library's own redaction of other profiles' keys.
+    # The text may hold any profile's key, and a key that was typed in but not saved isn't among the store's.
     keys = [*store.keys(), profile.api_key]
     return {
         "ok": found.ok,
@@ -132,11 +132,11 @@ def changed(profile: Profile, changes: Mapping[str, Any], fixed: tuple[str, ...]
     """`profile` with `changes`, checked, and whether its key was dropped. Fields in `fixed` stay as they are.
 
     A key belongs to the gateway that gave it: if the base URL moves to another origin and no key comes with it, the
-    old one is dropped, so that nobody who can change an address can have a key sent there. Raises `ConfigError`.
+    old one is dropped, so nobody who can change an address can have the key sent there. Raises `ConfigError`.
     """
     values: dict[str, Any] = {}
     for name, setting in SETTINGS.items():
-        # None for a key that is not to change.
+        # None means that the key stays.
         if name in changes and name not in fixed and not (setting.kind == "secret" and changes[name] is None):
             try:
                 values[name] = setting.converted(changes[name])
@@ -151,7 +151,7 @@ def changed(profile: Profile, changes: Mapping[str, Any], fixed: tuple[str, ...]
 
 
 def _changed() -> dict[str, object]:
-    """Tell every page that something was changed; this one gets the profiles as they are now."""
+    """Tell every page that the settings changed; returns the profiles as they are now."""
     broadcast(CHANGED, {})
     return read_profiles()
 

@@ -330,7 +330,8 @@ def test_a_status_that_comes_while_the_body_goes_out_is_read(status: str, kind: 
 
     with RawServer(serve) as server:
         error = RunningAsk(profile(server), image_bytes=8 << 20).fails(kind)
-    assert error.billed == "no"
+    # What the system took of the body by then may have arrived: a 502 says nothing of it.
+    assert error.billed == "no" or kind is ServerFailed
     assert "no thanks" in error.message
 
 

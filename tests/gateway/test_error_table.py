@@ -20,8 +20,9 @@ from pack.nanobanana.errors import (
     StatusError,
     TooLarge,
 )
-from pack.nanobanana.gateway.error_table import ROWS, error_event, retry_after, status_error
+from pack.nanobanana.gateway.error_table import ROWS
 from pack.nanobanana.gateway.retry import may_retry
+from pack.nanobanana.gateway.status_errors import error_event, retry_after, status_error
 from pack.nanobanana.settings.redaction import redact
 
 NOW = 1_800_000_000.0

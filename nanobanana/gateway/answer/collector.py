@@ -8,7 +8,7 @@ from typing import Final
 
 from ...errors import StatusError
 from ..error_body import read_error_body
-from ..error_table import error_event
+from ..status_errors import error_event
 from ..text import clean, one_line, safe_id
 from .links import Link, LinkKind
 from .payload import as_list, as_mapping, as_text, read_payload
@@ -22,18 +22,17 @@ _CHUNK_FIELDS: Final = frozenset(
 )
 _MOST_TEXTS: Final = 64
 _MOST_FALLBACK_LINKS: Final = 3
-# Before the path there are two: a host alone is no image.
+# Two come before the path, and a host alone is no image.
 _LEAST_SLASHES: Final = 3
 _MOST_PROGRESS: Final = 200
-# Interim drafts come as links and data URLs: a line is shown up to there.
+# Interim drafts come as links and data URLs: a progress line is cut off before the first.
 _LINK: Final = re.compile(r"!?\[[^\[\]]{0,200}\]\(|https?:|data:|<", re.IGNORECASE)
 
 
 class AnswerCollector:
-    """The state of one answer, fed with JSON values; a `PayloadSink`. `request_id`: that of the answer's headers.
+    """The state of one answer, fed with JSON values; a `PayloadSink`. `request_id`: from the answer's headers.
 
-    `payloads`: how many JSON objects were read. `candidates`: what may be an image. `error`: the last one that an
-    event named.
+    `payloads`: how many JSON objects were read. `candidates`: what may be an image. `error`: the last one that came.
     """
 
     def __init__(self, limits: AnswerLimits, *, request_id: str, key_is_set: bool) -> None:
@@ -55,7 +54,7 @@ class AnswerCollector:
 
     @property
     def request_id(self) -> str:
-        """The gateway's name for this answer: of its headers, else of its body; empty when none was seen."""
+        """The gateway's name for this answer: from its headers, else from its body; empty when none was seen."""
         return self._header_id or self._id
 
     def answer(self, images: tuple[AnswerImage, ...], *, guessed: bool = False) -> Answer:
@@ -72,11 +71,11 @@ class AnswerCollector:
         )
 
     def add_unparsed(self, text: str) -> None:
-        """Note text that stands outside of any answer, to be quoted when no image comes."""
+        """Note text from outside any answer, to be quoted if no image comes."""
         self._unparsed = f"{self._unparsed} {text}".strip()[:MOST_QUOTED]
 
     def read_value(self, value: object, *, certain: bool = True) -> list[AnswerEvent]:
-        """Take a JSON value; what is new in it.
+        """Take a JSON value; returns what is new in it.
 
         `certain` is False for a value that was cut off. Raises `StatusError` for an error, unless an image is there.
         """
@@ -187,7 +186,7 @@ class ImageList:
         self.items: list[AnswerImage] = []
 
     def add(self, image: AnswerImage) -> bool:
-        """Whether the image is a new one and was taken in. A certain URL takes the place of the uncertain same."""
+        """Add an image; returns whether it was new and fitted in. A certain URL replaces the same uncertain one."""
         key = image.url if isinstance(image, ImageUrl) else image.data
         place = self._known.get(key)
         if place is not None:
@@ -202,7 +201,7 @@ class ImageList:
 
 
 def image_of(link: Link, *, certain: bool = True) -> AnswerImage:
-    """A link of a text as an image."""
+    """A link in a text as an image."""
     return ImageData(link.data) if link.kind is LinkKind.DATA else ImageUrl(link.url, certain)
 
 
@@ -222,8 +221,8 @@ class Candidates:
     def image_links(self, scanner: TextScanner) -> list[Link]:
         """The links of a text that count as images.
 
-        With `media.outputs` present the text is only text. Beside other image fields only those count that the
-        text itself marks as images. Plain URLs count where the text is nothing but URLs.
+        With `media.outputs` present, none do. With other image fields present, only links that the text itself
+        marks as images count. Plain URLs count if the text is nothing but URLs.
         """
         if self.outputs.items:
             return []
@@ -234,7 +233,7 @@ class Candidates:
         return [link for link in scanner.links if link.is_image]
 
     def open_image(self, scanner: TextScanner) -> Link | None:
-        """The URL at the very end of a text, which may go on, where it would count as an image if it ended here."""
+        """The URL at the very end of a text, which may go on, if it would count as an image ending here."""
         last = None if self.outputs.items else scanner.open_link
         if last is None:
             return None
@@ -258,7 +257,7 @@ class Candidates:
         return tuple(result.items)
 
     def fallback_links(self) -> tuple[ImageUrl, ...]:
-        """Links that nothing calls an image: tried when nothing else came, since the image is paid for."""
+        """Links that nothing marks as images: tried if nothing else came, since the image is paid for."""
         result = ImageList(_MOST_FALLBACK_LINKS)
         for scanner in self.texts.values():
             for link in scanner.links:
@@ -299,7 +298,7 @@ class _ProgressLines:
         before, line_break, after = text.rpartition("\n")
         shown = ""
         if line_break:
-            # Of the lines that end in this piece the last one counts, unless another has begun.
+            # The last line that ends in this piece counts, unless another has begun.
             _, inner_break, last = before.rpartition("\n")
             ended = last if inner_break else self._line + last[: _MOST_PROGRESS * 2]
             shown = _progress_line(ended)

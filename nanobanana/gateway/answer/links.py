@@ -1,4 +1,4 @@
-"""Single images of an answer: links, where they end and whether they are images; data URLs and base64."""
+"""Single images in an answer: links, where they end and whether they are images; data URLs and base64."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .types import AnswerImage, ImageData, ImageUrl
 
 _EXTENSIONS: Final = "png|jpe?g|jfif|webp|gif|bmp|avif|tiff?|heic|heif"
 
-# The path may go on behind the extension with an object store's style: `a.png!thumb`, `a.png@2x`.
+# The path may go on after the extension with an object store's style: `a.png!thumb`, `a.png@2x`.
 _IMAGE: Final = re.compile(rf"[^?#]*\.(?:{_EXTENSIONS})(?:[!@:~][\w.-]{{0,64}})?(?:[?#]|\Z)", re.IGNORECASE)
 _IMAGE_AT_END: Final = re.compile(rf"\.(?:{_EXTENSIONS})\Z", re.IGNORECASE)
 _OTHER_FILE: Final = re.compile(
@@ -34,7 +34,7 @@ _URL_SAFE_TO_STANDARD: Final = bytes.maketrans(b"-_", b"+/")
 
 # The smallest files of the known formats (a 1 x 1 GIF) take more than 20 bytes; less is a placeholder such as `...`.
 LEAST_BYTES: Final = 16
-# Without a `data:` in front it may be a file's id or a digest, which look like base64: those are shorter.
+# Without `data:` in front, what looks like base64 may be a file's id or a digest: those are shorter.
 LEAST_RAW_BYTES: Final = 64
 # Signed URLs of object stores stay below 4 KiB; common servers refuse more than 8 KiB.
 MOST_URL_CHARACTERS: Final = 16_384
@@ -52,7 +52,7 @@ class LinkKind(Enum):
 
 @dataclass(frozen=True)
 class Link:
-    """A link of a text. `url` is empty for a data URL, whose bytes are in `data`."""
+    """A link in a text. `url` is empty for a data URL, whose bytes are in `data`."""
 
     kind: LinkKind
     url: str = ""
@@ -65,17 +65,17 @@ class Link:
 
     @property
     def is_image(self) -> bool:
-        """Whether it is one by itself: an image, a data URL, or a link whose name ends as an image's does."""
+        """Whether it is an image in any text: marked as one, a data URL, or ending in an image's extension."""
         return self.is_sure or names_image(self.url)
 
     @property
     def may_be_image(self) -> bool:
-        """Whether it is one if the text is nothing but URLs."""
+        """Whether it is an image if the text is nothing but URLs."""
         return self.is_image or (self.kind is LinkKind.BARE and not _OTHER_FILE.match(self.url))
 
     @property
     def leads_anywhere(self) -> bool:
-        """Whether it is a plain link that doesn't name another kind of file: an image's, for all that is known."""
+        """Whether it is a link that doesn't name another kind of file, and so may lead to an image."""
         return self.kind is not LinkKind.DATA and not _OTHER_FILE.match(self.url)
 
 
@@ -107,12 +107,12 @@ def cut_bare(text: str) -> tuple[str, str]:
 
 
 def unescape(url: str) -> str:
-    """A URL out of HTML: `&amp;` is `&`."""
+    """A URL taken from HTML: `&amp;` is `&`."""
     return join_surrogates(html.unescape(url) if "&" in url else url)
 
 
 def decode_base64(text: str | bytes) -> bytes | None:
-    """The bytes of `text` (ASCII where it comes as bytes), or None when it is no base64 or holds fewer than 16 bytes.
+    """The bytes of `text` (ASCII if it comes as bytes), or None if it isn't base64 or holds fewer than 16 bytes.
 
     Takes the standard and the URL-safe alphabet, percent-encoding, whitespace anywhere, too little or too much
     padding. A last, incomplete group of one character is left out: the image before it is worth having.
@@ -143,7 +143,7 @@ def decode_base64(text: str | bytes) -> bytes | None:
 
 
 def may_be_image(media_type: str) -> bool:
-    """Whether a data URL's header (`image/png;charset=x;base64`) leaves it open that an image follows."""
+    """Whether a data URL's header (`image/png;charset=x;base64`) allows an image to follow."""
     name = media_type.split(";", 1)[0].strip().lower()
     return not name or name.startswith("image/") or name.endswith("/octet-stream") or "/" not in name
 
@@ -178,7 +178,7 @@ def read_url(text: str) -> str | None:
 
 
 def read_image(value: str) -> AnswerImage | None:
-    """The image that a field meant for one holds: a URL, a data URL or raw base64; None when it is none of them."""
+    """The image that a field meant for one holds: a URL, a data URL or raw base64; None if it is none of these."""
     start = value[:32].lstrip().lower()
     if start.startswith("data:"):
         data = decode_data_url(value.lstrip())

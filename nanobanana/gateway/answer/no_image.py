@@ -8,7 +8,7 @@ from ...errors import BadAnswer, ContentRefused, GatewayError, StreamBroken
 from ..text import clean, looks_like_page, page_text
 from .types import Answer
 
-# Compared without case. Gemini's own reasons beside OpenAI's.
+# Compared without case. Gemini's own reasons as well as OpenAI's.
 _REFUSALS: Final = frozenset(
     {
         "content_filter",
@@ -27,7 +27,7 @@ _REFUSALS: Final = frozenset(
 )
 _CUT_SHORT: Final = frozenset({"length", "max_tokens"})
 
-# Enough to find the title behind a long head.
+# Enough to find the title after a long head.
 _MOST_READ: Final = 65_536
 
 _REPHRASE: Final = "Change the prompt or the input images."
@@ -35,7 +35,7 @@ _CHECK_URL: Final = "Check the base URL in Settings > NanoBanana."
 
 
 def is_refusal(answer: Answer) -> bool:
-    """Whether the model or its filter said that it won't: in the field for that, or by a finish_reason."""
+    """Whether the model or its filter refused: in the field for that, or by a finish_reason."""
     reasons = (answer.finish_reason, answer.native_reason)
     return bool(answer.refusal) or bool(_REFUSALS.intersection(reason.lower() for reason in reasons))
 

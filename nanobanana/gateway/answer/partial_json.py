@@ -11,15 +11,15 @@ from .types import AnswerLimits
 
 _TOKEN: Final = re.compile(rb'\\.|["{}\[\],]', re.DOTALL)
 _TOKENS_PER_VALUE: Final = 8
-# Taken out before signs are counted: one pass over the many megabytes of an image, instead of one for each sign.
+# Removed before signs are counted: one pass over the many megabytes of an image instead of one for each sign.
 _NO_SIGNS: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/= "
 _CLOSES: Final = {b"{": b"}", b"[": b"]"}
 
 
 def load(data: bytes, limits: AnswerLimits) -> object:
-    """The JSON value of `data`; ValueError when it is none, `BadAnswer` when it is over a limit.
+    """The JSON value of `data`. Raises ValueError if it isn't JSON, `BadAnswer` if it is over a limit.
 
-    The limits are looked at first: a hundred megabytes of `[[],[],...` parse to gigabytes, and deep nesting ends in
+    The limits are checked first: a hundred megabytes of `[[],[],...` parse to gigabytes, and deep nesting ends in
     a RecursionError or, in a thread with a small stack, worse.
     """
     signs = data.translate(None, _NO_SIGNS)
@@ -44,7 +44,7 @@ def _over(what: str) -> BadAnswer:
 def _is_wide(signs: bytes, limits: AnswerLimits) -> bool:
     """Whether JSON with these signs may hold more values than allowed, or more tokens than are worth a look.
 
-    Base64 holds neither brackets nor commas; in JSON some write its slashes as `\\/`, one character in 64.
+    Base64 holds neither brackets nor commas; in JSON some encoders write its slashes as `\\/`, one character in 64.
     """
     tokens = signs.count(b'"') + signs.count(b"\\")
     return _brackets(signs) + signs.count(b",") > limits.json_values or tokens > _TOKENS_PER_VALUE * limits.json_values
@@ -74,14 +74,14 @@ def _depth(data: bytes) -> int:
 def load_partial(data: bytes, limits: AnswerLimits) -> object:
     """The value that `data`, JSON cut off anywhere, begins with; None when nothing can be made of it.
 
-    A string that was cut is kept only where it holds words or a URL: half a base64 text is no image.
+    A string that was cut is kept only if it holds words or a URL: half a base64 text is no image.
     """
     if _is_wide(data.translate(None, _NO_SIGNS), limits):
         return None
     stack: list[bytes] = []
     in_string = False
     string_start = 0
-    safe = (0, b"")  # up to where whole values reach, and what closes them
+    safe = (0, b"")  # where the last whole value ends, and what closes the text there
     for match in _TOKEN.finditer(data, 0, _last_sign(data)):
         token = match.group()
         if token == b'"':
@@ -116,7 +116,7 @@ def load_partial(data: bytes, limits: AnswerLimits) -> object:
 
 
 def _last_sign(data: bytes) -> int:
-    """Where the signs of `data` end: half an image's base64 behind them is megabytes that need no look."""
+    """Where the last sign of `data` ends: half an image's base64 after it is megabytes that need no search."""
     quote = data.rfind(b'"') + 1
     return len(data) if data[quote:].translate(None, _NO_SIGNS) else quote
 

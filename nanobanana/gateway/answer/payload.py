@@ -11,7 +11,7 @@ from typing import Final, Protocol, cast
 from .links import read_image
 from .types import AnswerImage
 
-# In the order of preference: what came inside can't fail to download any more.
+# In order of preference: inline data comes first, since it needs no download that may fail.
 _VALUE_KEYS: Final = (
     "b64_json",
     "base64",
@@ -25,12 +25,12 @@ _VALUE_KEYS: Final = (
     "file_url",
 )
 _MOST_NESTED: Final = 4
-# Beside every type with "image" in its name.
+# In addition to every type with "image" in its name.
 _IMAGE_TYPES: Final = ("", "inline_data", "inlinedata", "media", "picture")
 
 
 class PayloadSink(Protocol):
-    """What `read_payload` tells what it finds."""
+    """Receives what `read_payload` finds."""
 
     def text(self, choice: tuple[int, str], text: str) -> None:
         """A piece of the text of `choice`: its index, and whether it came as delta or message."""
@@ -42,13 +42,13 @@ class PayloadSink(Protocol):
         """An image of a field that is meant for images."""
 
     def reasoning(self, text: str) -> None:
-        """A piece of the model's thinking. Drafts in it are no images."""
+        """A piece of the model's thinking. Drafts in it don't count as images."""
 
     def refusal(self, text: str) -> None:
         """A piece of the field in which a model says why it won't."""
 
     def finish(self, choice: int, reason: str, native: str) -> None:
-        """The choice has ended, and why. `native`: the reason as the model's own maker names it."""
+        """The choice has ended, and why. `native`: the reason as the model's maker names it."""
 
 
 def as_mapping(value: object) -> Mapping[str, object] | None:
@@ -67,7 +67,7 @@ def as_text(value: object) -> str:
 
 
 def read_payload(payload: Mapping[str, object], sink: PayloadSink) -> None:
-    """Tell `sink` what one payload holds, in the order in which it counts."""
+    """Tell `sink` what one payload holds, in order of precedence."""
     media = as_mapping(payload.get("media"))
     if media is not None:
         outputs = media.get("outputs")
@@ -138,7 +138,7 @@ def _read_content(value: object, choice: tuple[int, str], sink: PayloadSink) -> 
 def images_in(value: object, depth: int = 0) -> Iterator[AnswerImage]:
     """The image of a field meant for one: a string, or an object that holds it under one of the known names.
 
-    An object often holds the same image twice (`url` and `b64_json`): the first one that is whole is taken.
+    An object often holds the same image twice (`url` and `b64_json`): the first whole one is taken.
     """
     if isinstance(value, str):
         image = read_image(value)

@@ -28,10 +28,10 @@ class AnswerReader:
 
     `feed` gives what is new the moment its last byte is there: a stream's images and progress; the images of a
     plain JSON answer come with `finish`. It raises `StatusError` for an error inside the answer (unless an image
-    came before it) and `BadAnswer` past a limit; `salvage` may be asked after either. `request_id`: that of the
+    came before it) and `BadAnswer` past a limit; `salvage` may be called after either. `request_id`: from the
     answer's headers.
 
-    A URL that ends a piece of text is given as an uncertain one when it looks whole; `Answer.images` decides.
+    A URL that ends a piece of text is given as an uncertain one if it looks whole; `Answer.images` decides.
     """
 
     def __init__(
@@ -51,11 +51,11 @@ class AnswerReader:
         self._events = 0
         self._cut = False
         self._collector = AnswerCollector(self._limits, request_id=request_id, key_is_set=key_is_set)
-        self.done = False  # the stream said [DONE]: nothing more is to be waited for
+        self.done = False  # the stream said [DONE]: nothing more will come
 
     @property
     def request_id(self) -> str:
-        """The gateway's name for this answer: of its headers, else of its body; empty when none was seen."""
+        """The gateway's name for this answer: from its headers, else from its body; empty when none was seen."""
         return self._collector.request_id
 
     def feed(self, data: bytes) -> list[AnswerEvent]:
@@ -103,7 +103,7 @@ class AnswerReader:
         return self._collector.answer(guessed, guessed=True)
 
     def salvage(self) -> Answer | None:
-        """What is there of an answer that broke off, or None. Nothing may be fed after it.
+        """What there is of an answer that broke off, or None. Nothing may be fed afterwards.
 
         URLs at the break are given as uncertain; half an image's data is not given.
         """
@@ -176,7 +176,7 @@ class AnswerReader:
         return self._collector.read_value(value)
 
     def _read_unparsed(self, event: SseEvent, data: bytes, *, last: bool) -> list[AnswerEvent]:
-        """An event that is no JSON: the text of an error, several values in one event, or one that was cut off."""
+        """An event that isn't JSON: the text of an error, several values in one event, or one that was cut off."""
         lines = [line for line in data.split(b"\n") if line.strip()]
         if len(lines) > 1 and any(
             line.startswith((b"{", b"[")) and line.rstrip().endswith((b"}", b"]")) for line in lines
@@ -202,7 +202,7 @@ class AnswerReader:
             return
         except ValueError:
             _log.debug("the answer is not one JSON value; trying its lines")
-        # Several values, one a line, or events behind a first line of JSON.
+        # Several values, one a line, or events after a first line of JSON.
         lines = SseDecoder(line_bytes=self._limits.line_bytes, event_bytes=self._limits.total_bytes)
         for event in [*lines.feed(body), *lines.finish()]:
             self._read_event(event, last=True)

@@ -1,6 +1,6 @@
 """Server-sent events: bytes in, events out. No I/O, time linear in the bytes, in any split.
 
-Follows the WHATWG specification ("Interpreting an event stream") behind a byte-order mark, which the reader takes off,
+Follows the WHATWG specification ("Interpreting an event stream") after a byte-order mark, which the reader removes,
 with three liberties that relays of this kind need:
 
 - an event without its closing blank line is delivered by `finish` (the specification drops it);
@@ -17,7 +17,7 @@ from typing import Final
 from ...errors import BadAnswer
 from .types import MIB
 
-# A JSON value that ends in } can't go on with { or [ : between two values of one array or object stands a comma.
+# A } can't be followed by { or [ inside one JSON value: values in an array or object are separated by commas.
 _VALUE_ENDS: Final = b"}"
 _VALUE_BEGINS: Final = (b"{", b"[")
 
@@ -50,7 +50,7 @@ class SseDecoder:
     def feed(self, data: bytes) -> list[SseEvent]:
         """Take the next bytes, any number of them.
 
-        Events that were whole before a limit was met are still given; the next call raises then.
+        Events that were whole before the limit was reached are still returned; the next call raises.
         """
         if self._failure is not None:
             raise self._failure
@@ -75,7 +75,7 @@ class SseDecoder:
 
     @property
     def unfinished(self) -> bytes:
-        """The data of the event that has begun and not ended, for what can be saved of a broken stream."""
+        """The data of the event that has begun but not ended, to salvage a broken stream."""
         line = b"".join(self._line)
         parts = list(self._data)
         if line.startswith(b"{"):

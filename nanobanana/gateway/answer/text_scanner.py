@@ -45,10 +45,10 @@ _BARE_END: Final = re.compile(rf"[\s\x00-\x1f\x7f<>\"`|\\^{{}}\[\]{_PUNCTUATION}
 _MARKDOWN_END: Final = re.compile(r"[\s\x00-\x1f\x7f<>\"()]")
 _QUOTED_END: Final = re.compile(r"[\s\x00-\x1f\x7f<>\"']")
 _DATA: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_%-"
-# Between brackets or quotes the end is marked, so that line breaks inside are part of the data.
+# Between brackets or quotes the end is marked, so line breaks inside are part of the data.
 _DELIMITED_DATA: Final = _DATA + b" \t\r\n\f\v"
-# How much of a piece is looked at in one step; doubled from the first to the last while the data goes on, so that
-# neither one image of many megabytes nor thousands of tiny ones cost more than their length.
+# How much of a piece is read in one step; it doubles from the first to the last while the data goes on, so neither
+# one image of many megabytes nor thousands of tiny ones cost more than their length.
 _FIRST_STEP: Final = 1_024
 _LAST_STEP: Final = 262_144
 _IPV6_HOST: Final = re.compile(r"https?://(?:\[[0-9a-f:.%]*)?\Z", re.IGNORECASE)
@@ -112,7 +112,7 @@ class TextScanner:
     def may_end_with(self, piece: str) -> bool:
         """Whether a URL at the very end of the text may be whole, `piece` being the last one that was fed.
 
-        It may by its name; or because it began in this piece, and no bracket or quote is still to close it.
+        It may if it ends as an image's does, or if it began in this piece and no bracket or quote has to close it.
         """
         if self._kind in (None, LinkKind.DATA):
             return False
@@ -199,7 +199,7 @@ class TextScanner:
         self._depth = 0
 
     def _read_data(self, text: str, position: int) -> int:
-        # What isn't ASCII is no data: any byte that ends it does.
+        # What isn't ASCII isn't data: its replacement, a question mark, ends the data too.
         raw = text[position : position + self._step].encode("ascii", "replace")
         others = raw.translate(None, self._alphabet)
         if not others:
@@ -230,7 +230,7 @@ class TextScanner:
                 return end
 
     def _goes_on(self, character: str) -> bool:
-        """Whether `character`, which ends a URL in most places, is part of it in this one."""
+        """Whether `character`, which ends most URLs, is part of this one."""
         if self._end is _MARKDOWN_END and character in "()":
             self._depth += 1 if character == "(" else -1
             return self._depth >= 0
@@ -296,5 +296,5 @@ def _opens_image(before: str) -> bool:
         depth += 1 if closed > opened else -1
         if depth == 0:
             return before.startswith("!", opened - 1) if opened else False
-    # A label of thousands of characters is a prompt, and stands before an image.
+    # A label of thousands of characters is a prompt, which only images have.
     return len(before) >= _BEFORE

@@ -1,4 +1,4 @@
-"""What an answer is made of: the values that leave the protocol part, and the limits it reads under."""
+"""What an answer is made of: the values that the reader returns, and the limits it reads within."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ImageUrl:
 
 @dataclass(frozen=True)
 class ImageData:
-    """An image that came inside the answer, as the decoded file's bytes (not yet looked into)."""
+    """An image that came inside the answer, as the decoded file's bytes (not yet inspected)."""
 
     data: bytes
 
@@ -29,7 +29,7 @@ class ImageData:
 
 @dataclass(frozen=True)
 class Reasoning:
-    """What the model or the relay says about its work, one line of at most 200 characters."""
+    """What the model or the relay says about its work: one line of at most 200 characters."""
 
     text: str
 
@@ -45,8 +45,8 @@ class Answer:
     `images`: in the order they came, without duplicates. `guessed`: nothing says that they are images; they are links
     of a text that brought no other, and if none of them leads to an image the answer held none. `text`: what the model
     said, without the images in it, at most `AnswerLimits.text_characters`. `request_id`: what the gateway calls this
-    answer. `finish_reason`, and the same as the model's maker names it: as sent, empty when there was none. `refusal`:
-    what stood in the field for it. `unparsed`: what stood outside of any answer. `truncated`: it broke off.
+    answer. `finish_reason`, and `native_reason`, as the model's maker names it: as sent, empty if there was none.
+    `refusal`: from the field for it. `unparsed`: text outside any answer. `truncated`: the answer broke off.
     """
 
     images: tuple[ImageUrl | ImageData, ...]
@@ -60,7 +60,7 @@ class Answer:
     truncated: bool = False
 
     def redacted(self, redact: Callable[[str], str]) -> Answer:
-        """The same with every text through `redact`; the addresses of the images as they are."""
+        """The same with every text passed through `redact`; the images' addresses stay as they are."""
         texts = {field.name: getattr(self, field.name) for field in fields(self)}
         return replace(self, **{name: redact(text) for name, text in texts.items() if isinstance(text, str)})
 
@@ -69,8 +69,8 @@ class Answer:
 class AnswerLimits:
     """How much of an answer is read before it is given up. Bytes after decompression.
 
-    The largest documented image is 5504 x 3072: as a PNG it stays below 60 MB, 80 MB as base64. The limits are
-    twice that, so that no honest answer meets them.
+    The largest documented image is 4800 x 3584: as a PNG it stays below 60 MB, 80 MB as base64. The limits are at
+    least twice that, so no honest answer reaches them.
     """
 
     total_bytes: int = 192 * MIB

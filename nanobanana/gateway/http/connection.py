@@ -36,7 +36,7 @@ Option = tuple[int, int, int]
 
 
 def system_look_up(host: str, port: int) -> Resolved:
-    """What the system says. Raises OSError, and UnicodeError for what can't be a name."""
+    """What the system answers. Raises OSError, and UnicodeError for what can't be a name."""
     infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return [(family, address) for family, _, _, _, address in infos]  # type: ignore[misc]
 
@@ -46,7 +46,7 @@ def resolve(
 ) -> Resolved:
     """(family, socket address) pairs of `host`, in the system's order of preference.
 
-    Raises `socket.gaierror` if the name has none, `TimeoutError` at the deadline, `Cancelled`.
+    Raises `socket.gaierror` if there are none, `TimeoutError` at the deadline, `Cancelled`.
     """
     answer: queue.SimpleQueue[Resolved | OSError] = queue.SimpleQueue()
 
@@ -76,8 +76,8 @@ def connect(
 ) -> socket.socket:
     """A socket, in blocking mode, connected to the first address that answers.
 
-    Hosts often have an IPv6 address that their network can't reach: the next address is tried beside one that is
-    slow, as RFC 8305 ("happy eyeballs") describes. Raises OSError (of the address that failed last), `Cancelled`.
+    Hosts often have an IPv6 address that the network can't reach: the next address is tried alongside one that is
+    slow, as RFC 8305 ("happy eyeballs") describes. Raises OSError (from the address that failed last), `Cancelled`.
     """
     waiting, running, due = list(addresses), set[socket.socket](), 0.0
     failure = OSError("the host has no address")
@@ -107,7 +107,7 @@ def connect(
                         winner = sock
                         winner.setblocking(True)
                         return winner
-                    # It failed: the next one need not wait for its turn.
+                    # It failed: the next one needn't wait for its turn.
                     failure, due = OSError(code, os.strerror(code)), 0.0
                     running.remove(sock)
                     sock.close()
@@ -133,7 +133,7 @@ def _begin(family: socket.AddressFamily, address: tuple[str, int], options: Iter
 
 def make_session(exchange: Exchange) -> Session:
     """A session without state of its own: no headers but the agent's name, proxies from the environment."""
-    # requests takes tens of milliseconds to import, so it waits for the first call.
+    # requests takes tens of milliseconds to import, so the import waits for the first call.
     import requests
 
     session = requests.Session()
@@ -188,7 +188,7 @@ def _pools(exchange: Exchange, *, socks: bool) -> dict[str, Any]:
 
 @functools.cache
 def _controlled(base: Any, socks: bool) -> Any:
-    """`base`, one of urllib3's connections, opened by an exchange or at least under its control."""
+    """`base`, one of urllib3's connection classes, opened by an exchange or at least under its control."""
     from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
     class Connection(base):
@@ -205,7 +205,7 @@ def _controlled(base: Any, socks: bool) -> Any:
                 return sock
             host, port = str(self._dns_host), self.port or self.default_port
             try:
-                # The user chose the proxy, so it is not checked; what lies behind it we can't see.
+                # The user chose the proxy, so it is not checked; we can't see what lies behind it.
                 return self._exchange.open_socket(host, port, self.socket_options, checked=self.proxy is None)
             except TimeoutError as error:
                 raise ConnectTimeoutError(self, f"Connection to {host} timed out.") from error

@@ -1,7 +1,7 @@
 """What went wrong on the network, as an error of our own tree.
 
-Which class of error it is decides whether a call may be sent again, so it follows from how far the request had
-come, never from the exception's text.
+The class of the error decides whether a call may be sent again, so it follows from how far the request had got,
+never from the exception's text.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def describe(error: BaseException, host: str) -> tuple[str, str]:
     from urllib3.exceptions import ProxyError as PoolProxyError
 
     if find(error, InvalidSchema):
-        # The only scheme that gets this far and isn't known is that of a SOCKS proxy.
+        # The only unknown scheme that gets this far is that of a SOCKS proxy.
         return (
             f"{host} is to be reached through a SOCKS proxy, which needs the Python package PySocks.",
             "Install PySocks into ComfyUI's Python, or set HTTPS_PROXY to the proxy's http:// address.",
@@ -85,7 +85,7 @@ def network_error(
 ) -> GatewayError:
     """The error of our tree for a request to `host` that failed in `stage`; `seconds` is the total timeout.
 
-    connecting, uploading: the request never was whole at the gateway, so it wasn't billed. Later: it may have been.
+    connecting, uploading: the gateway never had the whole request, so it wasn't billed. Later: it may have been.
     """
     if stage == "connecting":
         if find(error, TimeoutError) or expired or _timed_out(error):
@@ -130,13 +130,13 @@ def _timed_out(error: BaseException) -> bool:
     from urllib3.exceptions import NewConnectionError
     from urllib3.exceptions import TimeoutError as PoolTimeout
 
-    # urllib3 counts every connection that could not be made among its timeouts, a refused one too.
+    # urllib3 counts every connection that could not be made among its timeouts, even a refused one.
     kinds = (TimeoutError, Timeout, PoolTimeout)
     return any(isinstance(item, kinds) and not isinstance(item, NewConnectionError) for item in _chain(error))
 
 
 def is_no_http(error: BaseException) -> bool:
-    """Whether something came, and it was not HTTP; a connection that ended early is something else."""
+    """Whether something came that was not HTTP; a connection that ended early doesn't count."""
     from http.client import HTTPException, IncompleteRead, RemoteDisconnected
 
     failure = find(error, HTTPException)
@@ -144,12 +144,12 @@ def is_no_http(error: BaseException) -> bool:
 
 
 def _is_socks(error: BaseException) -> bool:
-    """PySocks is an optional library: its errors are known by where they come from."""
+    """PySocks is an optional library: its errors are recognised by their module's name."""
     return any(type(item).__module__ == "socks" for item in _chain(error))
 
 
 def _proxy_status(error: BaseException) -> str:
-    """The proxy's status, where it answered with one."""
+    """The proxy's status, if it answered with one."""
     for item in _chain(error):
         status = re.search(r"Tunnel connection failed: (\d{3})", str(item))
         if status:

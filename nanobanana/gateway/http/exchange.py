@@ -1,8 +1,8 @@
 """HTTP exchanges that can be stopped from another thread.
 
-An `Exchange` owns one `requests.Session` whose connections are opened by us: the host is resolved under the
-connect timeout, the address is checked and then connected to (so no second look-up can give another one), and the
-socket is known, so a cancel or a deadline can shut it in whatever phase it is.
+An `Exchange` owns one `requests.Session` whose connections we open: the host is resolved under the connect
+timeout, the address is checked and then connected to (so no second look-up can give another one), and the socket
+is known, so a cancel or a deadline can shut it in any phase.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class Exchange:
     """One session under a cancel token, a deadline and a connect timeout (seconds). Use as a context manager.
 
     `expired` tells afterwards whether the deadline ended it, `connect_expired` whether the connect timeout did,
-    `connected` whether a connection was ever open. `on_connected` runs when it is, before a byte of the request leaves;
-    what it raises ends the request.
+    `connected` whether a connection was ever open. `on_connected` runs once it is, before a byte of the request leaves;
+    if it raises, the request ends.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Exchange:
         self._check_addresses = check_addresses
         self._look_up = look_up
         self._on_connected = on_connected
-        # Duplicates of the sockets in use: TLS takes the original apart, and a duplicate still shuts the connection.
+        # Duplicates of the sockets in use: TLS detaches the original, and a duplicate still shuts the connection.
         self._handles: list[socket.socket] = []
         self.connections: list[Any] = []
         self._responses: list[Response] = []
@@ -107,7 +107,7 @@ class Exchange:
     def abort(self) -> None:
         """Shut every socket; a thread blocked in send or receive wakes with an error.
 
-        What has not left yet is thrown away: a gateway that reads slowly sees the end at once, not behind it.
+        Unsent data is discarded, so a gateway that reads slowly sees the end at once and not after that data.
         """
         self._stop(_RESET)
 
@@ -133,7 +133,7 @@ class Exchange:
     def arriving(self, response: Response) -> Iterator[bytes]:
         """The body's bytes as they arrive. Raises what the socket raises, `Cancelled`, and TimeoutError when stopped.
 
-        A connection that we shut looks like a body that has ended, and one whose bytes come without a pause goes on.
+        Each piece is checked: a connection that we shut looks like a body's end, or goes on while bytes are buffered.
         """
         for piece in _unpacked(response):
             self._check_running()
@@ -171,7 +171,7 @@ class Exchange:
 
     @contextlib.contextmanager
     def connecting(self) -> Generator[None]:
-        """The connect timeout runs: over look-up, TCP, the proxy's handshake and TLS together."""
+        """Run the connect timeout over look-up, TCP, the proxy's handshake and TLS together."""
         self._connect_limit = Deadline(min(self._connect_timeout, self._deadline.remaining))
         with _timer(self._connect_limit.remaining, self._expire_connecting):
             yield
@@ -196,11 +196,11 @@ class Exchange:
 
     @property
     def send_timeout(self) -> float:
-        """Seconds a single send may block: the deadline's, since sending a large body takes its time."""
+        """Seconds a single send may block: up to the deadline, since sending a large body takes time."""
         return self._deadline.remaining or _SHORTEST
 
     def track(self, sock: socket.socket) -> None:
-        """Shut `sock` too when this ends. Raises TimeoutError, and closes it, when it has ended already."""
+        """Shut `sock` too when this exchange ends. If it has ended already, closes `sock` and raises TimeoutError."""
         with self._lock:
             if not self._stopped:
                 self._handles.append(sock.dup())
@@ -221,7 +221,7 @@ def _timer(seconds: float, action: Callable[[], None]) -> Generator[None]:
 
 
 def authorization(key: str) -> Callable[[Any], Any]:
-    """The `auth` argument of requests: the key where there is one, and in any case nothing from `~/.netrc`.
+    """The `auth` argument of requests: the key if there is one, and never anything from `~/.netrc`.
 
     requests asks netrc only when `auth` is None, and netrc would overwrite a header that we set ourselves.
     """
@@ -237,7 +237,7 @@ def authorization(key: str) -> Callable[[Any], Any]:
 def _unpacked(response: Response) -> Iterator[bytes]:
     """The body's bytes as they arrive, decompressed. Each piece is at most 1 MiB, so no bomb unpacks at once.
 
-    Raises what the socket raises, `BadAnswer` for a compression that wasn't offered.
+    Raises what the socket raises, and `BadAnswer` for a compression that wasn't asked for.
     """
     raw: HTTPResponse = response.raw
     inflate = _inflater(response.headers.get("Content-Encoding", "").strip().lower())
@@ -257,7 +257,7 @@ def _inflater(encoding: str) -> Callable[[bytes], Iterator[bytes]]:
 
 
 class _Inflater:
-    """gzip, of one member or several, and zlib: told apart by the header, which is what 32 + 15 stands for."""
+    """gzip, with one member or several, and zlib: 47, which is 32 + 15, tells them apart by the header."""
 
     def __init__(self) -> None:
         self._unpacker = zlib.decompressobj(47)
@@ -270,7 +270,7 @@ class _Inflater:
                 piece = self._unpacker.decompress(data, _INFLATE_PIECE)
             except zlib.error as error:
                 raise BadAnswer("The compressed answer is damaged.", billed="maybe") from error
-            # Behind the end of one member the next one's bytes are "unused", so a bomb of many counts as one.
+            # After one member's end the next one's bytes are "unused": a bomb of many members goes through here too.
             data = self._unpacker.unused_data if self._unpacker.eof else self._unpacker.unconsumed_tail
             if piece:
                 yield piece
@@ -282,6 +282,6 @@ def plain_headers(response: Response) -> Mapping[str, str]:
 
 
 def ends_with_connection(response: Response) -> bool:
-    """Whether only the connection's end tells where the body ends, so that a body cut short looks whole."""
+    """Whether only the connection's end marks the body's end, so a body cut short looks whole."""
     headers = plain_headers(response)
     return "content-length" not in headers and "chunked" not in headers.get("transfer-encoding", "").lower()

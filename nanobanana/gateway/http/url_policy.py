@@ -17,10 +17,10 @@ from ...errors import ConfigError
 _LOCAL_NAMES = (".localhost", ".local", ".internal")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
-# ::a.b.c.d, deprecated and still understood by some systems; :: and ::1 are their own.
+# ::a.b.c.d, deprecated but still understood by some systems; :: and ::1 are something else.
 _COMPATIBLE = ipaddress.ip_network("::/96")
 # Reserved for benchmarks, so nobody's machine is there. Proxy programs that work as a network card (Clash,
-# Surge) give every name an address of this range: refusing it would refuse every download behind them.
+# Surge) give every name an address in this range: refusing it would refuse every download behind them.
 _STAND_INS = ipaddress.ip_network("198.18.0.0/15")
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -28,7 +28,7 @@ Origin = tuple[str, str, int]
 
 
 class BlockedAddress(Exception):
-    """`str(error)` says to a person what about the URL is not allowed. `private`: a setting allows it."""
+    """`str(error)` tells a person what about the URL is not allowed. `private`: a setting can allow it."""
 
     def __init__(self, reason: str, *, private: bool = False) -> None:
         super().__init__(reason)
@@ -36,7 +36,7 @@ class BlockedAddress(Exception):
 
 
 def origin(url: str) -> Origin:
-    """(scheme, host, port) of an http or https URL. Raises `BlockedAddress` where it has none."""
+    """(scheme, host, port) of an http or https URL. Raises `BlockedAddress` if it has none."""
     parts = _split(url)
     return parts.scheme, parts.hostname or "", parts.port or _DEFAULT_PORTS[parts.scheme]
 
@@ -46,7 +46,7 @@ def _split(url: str) -> SplitResult:
         raise BlockedAddress("its address holds characters that an address can't have")
     try:
         parts = urlsplit(url)
-        parts.port  # noqa: B018  raises where the port is no number below 65536
+        parts.port  # noqa: B018  raises if the port is not a number below 65536
     except ValueError as error:
         raise BlockedAddress("its address is malformed") from error
     if parts.scheme not in _DEFAULT_PORTS:
@@ -76,7 +76,7 @@ def embedded_ipv4(address: Address) -> Address:
 
 
 def _literal(host: str) -> Address | None:
-    """The address that `host` is, also in the forms that the system's look-up takes for one: 2130706433, 0x7f.1."""
+    """The address that `host` is, including the forms that the system's look-up accepts: 2130706433, 0x7f.1."""
     try:
         return ipaddress.ip_address(host.split("%", 1)[0])
     except ValueError:
