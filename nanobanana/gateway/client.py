@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -79,7 +79,7 @@ class Gateway:
         Nothing that leaves this method holds the key, except the addresses in `Answer.images`.
         """
         try:
-            return self._ask(body, cancel, callbacks).redacted(self.profile.redact)
+            return redacted(self._ask(body, cancel, callbacks), self.profile.redact)
         except GatewayError as error:
             error.redact(self.profile.redact)
             raise
@@ -198,6 +198,12 @@ class Gateway:
             connect_timeout=self.profile.connect_timeout,
             seconds=self.profile.total_timeout if seconds is None else seconds,
         )
+
+
+def redacted(answer: Answer, redact: Callable[[str], str]) -> Answer:
+    """`answer` with every text through `redact`; the addresses of the images as they are."""
+    texts = {field.name: getattr(answer, field.name) for field in fields(answer)}
+    return replace(answer, **{name: redact(text) for name, text in texts.items() if isinstance(text, str)})
 
 
 def _bounded(response: Any, exchange: Exchange) -> bytes:

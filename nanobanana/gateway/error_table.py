@@ -27,7 +27,6 @@ from .error_body import ErrorBody
 
 # Something in between timed out, and the work may have finished: 408, and the 5xx of Cloudflare and proxies.
 TIMED_OUT: Final = frozenset({408, 504, 520, 524})
-_NEVER_ARRIVED: Final = frozenset({525, 526, 530})
 
 _OUT_OF_CREDIT: Final = frozenset(
     {
@@ -356,15 +355,6 @@ ROWS: Final = (
         sure=False,
     ),
     ErrorRow(
-        "Cloudflare without the gateway",
-        _status(521, 522, 523),
-        ServerFailed,
-        "no",
-        "The gateway can't be reached behind Cloudflare",
-        "Run it again in a few minutes.",
-        "the request was never handed on",
-    ),
-    ErrorRow(
         "failed without a reason",
         _status(500, 502),
         ServerFailed,
@@ -375,12 +365,12 @@ ROWS: Final = (
     ),
     ErrorRow(
         "never arrived",
-        lambda reply: reply.status in _NEVER_ARRIVED,
+        _status(521, 522, 523, 525, 526, 530),
         ServerFailed,
         "no",
         "The gateway's own server can't be reached behind its proxy",
-        "Try again later, or tell the gateway's support.",
-        "TLS or DNS failed between the proxy and the gateway",
+        "Run it again in a few minutes. If it keeps failing, tell the gateway's support.",
+        "the connection from the proxy to the gateway failed before anything was handed on",
     ),
     ErrorRow(
         "bad request",

@@ -226,7 +226,7 @@ TABLE: list[tuple[int, Any, type[StatusError], str, int, str, str]] = [
     (413, b"", TooLarge, "no", 1, "larger than the gateway takes", "smaller input images"),
     (400, body("Request Entity Too Large"), TooLarge, "no", 1, "larger than", "smaller"),
     (409, b"", BadRequest, "no", 1, "(HTTP 409)", "Change what"),
-    (525, b"", ServerFailed, "no", 1, "can't be reached behind its proxy", "later"),
+    (525, b"", ServerFailed, "no", 1, "can't be reached behind its proxy", "few minutes"),
     (599, b"", ServerFailed, "maybe", 1, "says nothing about the call (HTTP 599)", "base URL"),
     (202, b"", ServerFailed, "maybe", 1, "broke off", "log"),
     (400, body("remapped", 429), RateLimited, "no", 5, "no more calls", "concurrency"),

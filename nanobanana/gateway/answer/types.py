@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import Final
 
 MIB: Final = 1024 * 1024
@@ -58,11 +57,6 @@ class Answer:
     refusal: str = ""
     unparsed: str = ""
     truncated: bool = False
-
-    def redacted(self, redact: Callable[[str], str]) -> Answer:
-        """The same with every text passed through `redact`; the images' addresses stay as they are."""
-        texts = {field.name: getattr(self, field.name) for field in fields(self)}
-        return replace(self, **{name: redact(text) for name, text in texts.items() if isinstance(text, str)})
 
 
 @dataclass(frozen=True)

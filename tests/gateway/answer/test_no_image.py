@@ -20,6 +20,7 @@ from pack.nanobanana.errors import (
 from pack.nanobanana.gateway.answer.no_image import without_image
 from pack.nanobanana.gateway.answer.reader import AnswerReader
 from pack.nanobanana.gateway.answer.types import Answer, ImageUrl
+from pack.nanobanana.gateway.client import redacted
 
 U = "https://x.cn/a.png"
 
@@ -141,7 +142,7 @@ def test_the_models_words_are_bounded_and_hold_no_key() -> None:
     assert "[key]" in str(error)
     assert len(str(error)) < 600
     data = stream({**chunk(f"sk-secret ![a]({U})", finish="sk-secret"), "id": "sk-secret", "model": "sk-secret"})
-    answer = read(data)[1].redacted(lambda text: text.replace("sk-secret", "[key]"))
+    answer = redacted(read(data)[1], lambda text: text.replace("sk-secret", "[key]"))
     assert "secret" not in repr(answer)
 
 
