@@ -48,6 +48,7 @@ class _Upload:
         self._callbacks = callbacks
         self._report = callbacks.report
         self.stage = "connecting"
+        self.prompt = body.prompt
 
     def __len__(self) -> int:
         return len(self._body)
@@ -153,6 +154,8 @@ class Gateway:
         reader = AnswerReader(
             request_id=header_request_id(plain_headers(response)),
             key_is_set=bool(self.profile.api_key),
+            base_url=self.profile.base_url,
+            prompt=upload.prompt,
         )
         try:
             for piece in exchange.arriving(response):

@@ -30,6 +30,7 @@ class RequestBody:
                 f"The profile's dialect is {dialect!r}, which is none of {', '.join(DIALECTS)}.",
                 "Choose one in Settings > NanoBanana.",
             )
+        self.prompt = request.prompt
         self._segments = tuple(_segments(request, images, spoken, stream))
         self._size = sum(_size(segment) for segment in self._segments)
 

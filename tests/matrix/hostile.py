@@ -58,7 +58,7 @@ HOSTILE = (
     lost("hostile_url_bad_port", "is malformed", section=URL),
     lost("hostile_url_unresolvable", "no host named nowhere.invalid", section=URL),
     lost("hostile_url_backslash", "characters that an address can't have", section=URL),
-    lost("hostile_url_header_injection", "characters that an address can't have", section=URL),
+    lost("hostile_url_header_injection", "a private address", section=URL),
     endless_flood("hostile_endless_stream"),
     endless_flood("hostile_endless_comments"),
     endless_flood("hostile_endless_text"),

@@ -10,8 +10,8 @@ from ...errors import StatusError
 from ..error_body import read_error_body
 from ..status_errors import error_event
 from ..text import clean, one_line, safe_id
-from .links import Link, LinkKind
-from .payload import as_list, as_mapping, as_text, read_payload
+from .links import Link, LinkKind, read_url
+from .payload import as_list, as_mapping, as_text, queued_task, read_payload, walk
 from .text_scanner import TextScanner
 from .types import Answer, AnswerEvent, AnswerImage, AnswerLimits, ImageData, ImageUrl, Reasoning
 
@@ -20,12 +20,20 @@ MOST_QUOTED: Final = 2_000
 _CHUNK_FIELDS: Final = frozenset(
     {"id", "object", "created", "model", "choices", "media", "usage", "system_fingerprint"}
 )
+# What `walk` need not look at: small values that name the answer itself.
+_ENVELOPE: Final = frozenset({"id", "object", "created", "model", "usage", "system_fingerprint", "error"})
+_MOST_FIELDS: Final = 12
 _MOST_TEXTS: Final = 64
 _MOST_FALLBACK_LINKS: Final = 3
 # Two come before the path, and a host alone is no image.
 _LEAST_SLASHES: Final = 3
 _MOST_PROGRESS: Final = 200
 # Interim drafts come as links and data URLs: a progress line is cut off before the first.
+_RELATIVE_IMAGE: Final = re.compile(
+    r"!\[[^\[\]\n]{0,500}\]\(\s{0,8}<?([^()<>\n]{1,2000}?)>?\s{0,8}\)"
+    r"|<img\b[^<>]{0,500}?\bsrc\s{0,8}=\s{0,8}[\"']?([^\"'<>\s]{1,2000})",
+    re.IGNORECASE,
+)
 _LINK: Final = re.compile(r"!?\[[^\[\]]{0,200}\]\(|https?:|data:|<", re.IGNORECASE)
 
 
@@ -35,15 +43,21 @@ class AnswerCollector:
     `payloads`: how many JSON objects were read. `candidates`: what may be an image. `error`: the last one that came.
     """
 
-    def __init__(self, limits: AnswerLimits, *, request_id: str, key_is_set: bool) -> None:
+    def __init__(
+        self, limits: AnswerLimits, *, request_id: str, key_is_set: bool, base_url: str = "", prompt: str = ""
+    ) -> None:
         self._limits = limits
         self._header_id = request_id
         self._key_is_set = key_is_set
-        self.candidates = Candidates(limits.images)
+        self.base_url = base_url
+        self.candidates = Candidates(limits.images, base_url, prompt)
         self.error: StatusError | None = None
         self.payloads = 0
         self._refusal = ""
         self._unparsed = ""
+        self._thoughts = ""
+        self._task = ("", "")
+        self._fields: dict[str, None] = {}
         self._finish_reason = ""
         self._native_reason = ""
         self._given: set[tuple[str | bytes, bool]] = set()
@@ -68,6 +82,9 @@ class AnswerCollector:
             self._native_reason,
             self._refusal,
             self._unparsed,
+            one_line(self._thoughts)[-_MOST_PROGRESS:],
+            *self._task,
+            ", ".join(self._fields),
         )
 
     def add_unparsed(self, text: str) -> None:
@@ -92,7 +109,15 @@ class AnswerCollector:
     def _read_payload(self, payload: Mapping[str, object]) -> None:
         self.payloads += 1
         self._id = self._id or safe_id(payload.get("id"))
+        before = self.candidates.counted
         read_payload(payload, self)
+        if self.candidates.counted == before:
+            walk({name: value for name, value in payload.items() if name not in _ENVELOPE}, self)
+        if not self._task[0]:
+            self._task = queued_task(payload)
+        for name in payload:
+            if len(self._fields) < _MOST_FIELDS:
+                self._fields[clean(name, 40)] = None
         if _is_plain_chunk(payload):
             return
         error = error_event(payload, key_is_set=self._key_is_set, request_id=self.request_id)
@@ -117,7 +142,7 @@ class AnswerCollector:
             )
         for link in scanner.feed(text):
             sure = link.is_sure if self.candidates.fields.items else link.is_image
-            if sure and not self.candidates.outputs.items:
+            if sure and not self.candidates.outputs.items and not self.candidates.repeats_prompt(link):
                 self._give(image_of(link))
         if scanner.may_end_with(text):
             self._give_open(scanner)
@@ -127,18 +152,31 @@ class AnswerCollector:
         if self.candidates.outputs.add(image):
             self._give(image)
 
-    def image(self, image: AnswerImage) -> None:
+    def image(self, image: AnswerImage, slot: object = None) -> None:
         image = self._as_certain(image)
-        if self.candidates.fields.add(image) and not self.candidates.outputs.items:
+        place = None if slot is None else (slot, self.payloads)
+        if self.candidates.fields.add(image, place) and not self.candidates.outputs.items:
             self._give(image)
 
+    def hidden(self, image: AnswerImage) -> None:
+        self.candidates.hidden.add(self._as_certain(image))
+
+    def prose(self, text: str) -> None:
+        scanner = TextScanner(text_limit=self._limits.text_characters, links_limit=self._limits.images)
+        scanner.feed(text)
+        scanner.finish()
+        for image in self.candidates.images_of(scanner):
+            self.hidden(image)
+
     def reasoning(self, text: str) -> None:
+        self._thoughts = (self._thoughts + text)[-2 * _MOST_PROGRESS :]
         self._report(self._progress.feed(text))
 
     def refusal(self, text: str) -> None:
         self._refusal = (self._refusal + text)[:MOST_QUOTED]
 
     def finish(self, choice: int, reason: str, native: str) -> None:
+        self.candidates.ended = True
         self._finish_reason = clean(reason, 100)
         self._native_reason = clean(native, 100)
         for (number, _), scanner in self.candidates.texts.items():
@@ -177,26 +215,40 @@ def _is_plain_chunk(payload: Mapping[str, object]) -> bool:
     )
 
 
+def _file_name(url: str) -> str:
+    return url.partition("?")[0].rpartition("/")[2]
+
+
 class ImageList:
     """Images in the order they came, each once, `limit` at most."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._known: dict[str | bytes, int] = {}
+        self._slots: dict[object, tuple[int, int]] = {}
         self.items: list[AnswerImage] = []
 
-    def add(self, image: AnswerImage) -> bool:
-        """Add an image; returns whether it was new and fitted in. A certain URL replaces the same uncertain one."""
+    def add(self, image: AnswerImage, place: tuple[object, int] | None = None) -> bool:
+        """Whether the image is a new one and was taken in. A certain URL takes the place of the uncertain same.
+
+        `place`: (slot, number of the payload). An image of a later payload takes the slot of an earlier one.
+        """
         key = image.url if isinstance(image, ImageUrl) else image.data
-        place = self._known.get(key)
-        if place is not None:
+        known = self._known.get(key)
+        if known is not None:
             if isinstance(image, ImageUrl) and image.certain:
-                self.items[place] = image
+                self.items[known] = image
             return False
-        if len(self.items) >= self._limit:
+        number = len(self.items)
+        if place is not None:
+            before = self._slots.get(place[0])
+            if before is not None and before[1] != place[1]:
+                number = before[0]
+            self._slots[place[0]] = (number, place[1])
+        if number >= self._limit:
             return False
-        self._known[key] = len(self.items)
-        self.items.append(image)
+        self._known[key] = number
+        self.items[number : number + 1] = [image]
         return True
 
 
@@ -209,28 +261,60 @@ class Candidates:
     """What may be an image, by place.
 
     `outputs`: the top-level `media.outputs`. `fields`: fields meant for images (`images`, `image`, `b64_json`, ...).
-    `texts`: the scanners of the choices' texts, by choice.
+    `texts`: the scanners of the choices' texts, by choice. `hidden`: what stands in places that nothing documents.
+    Addresses that stand in `prompt` are the person's own, and no results.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, base_url: str = "", prompt: str = "") -> None:
         self._limit = limit
+        self._base_url = base_url
+        self._prompt = prompt
         self.outputs = ImageList(limit)
         self.fields = ImageList(limit)
+        self.hidden = ImageList(limit)
         self.texts: dict[tuple[int, str], TextScanner] = {}
+        # Whether the answer said itself that it is whole: more, and better, may have been lost otherwise.
+        self.ended = False
+
+    @property
+    def counted(self) -> int:
+        """How many images the documented places have brought, those of texts included."""
+        texts = sum(len(scanner.links) for scanner in self.texts.values())
+        return len(self.outputs.items) + len(self.fields.items) + texts
+
+    def repeats_prompt(self, link: Link) -> bool:
+        """Whether a link is one of the prompt's own."""
+        return bool(link.url) and link.url in self._prompt
 
     def image_links(self, scanner: TextScanner) -> list[Link]:
         """The links of a text that count as images.
 
-        With `media.outputs` present, none do. With other image fields present, only links that the text itself
-        marks as images count. Plain URLs count if the text is nothing but URLs.
+        With `media.outputs` present the text is only text. Beside other image fields only those count that the text
+        itself marks as images; beside such, bare URLs don't. Plain URLs count where the text is nothing but URLs.
         """
         if self.outputs.items:
             return []
+        links = [link for link in scanner.links if not self.repeats_prompt(link)]
+        sure = [link for link in links if link.is_sure]
         if self.fields.items:
-            return [link for link in scanner.links if link.is_sure]
+            return sure
+        if sure:
+            # Relays put a link for the download behind the image.
+            names = {_file_name(link.url) for link in sure}
+            others = [link for link in links if link.kind is LinkKind.LINK and link.is_image]
+            return [link for link in links if link in sure or (link in others and _file_name(link.url) not in names)]
         if scanner.only_links:
-            return [link for link in scanner.links if link.may_be_image]
-        return [link for link in scanner.links if link.is_image]
+            return [link for link in links if link.may_be_image]
+        return [link for link in links if link.is_image]
+
+    def images_of(self, scanner: TextScanner) -> list[AnswerImage]:
+        """The images of a finished text: its links that count, else the relative addresses that it marks as images."""
+        links = self.image_links(scanner)
+        if links:
+            return [image_of(link) for link in links]
+        marked = (match.group(1) or match.group(2) for match in _RELATIVE_IMAGE.finditer(scanner.text()))
+        urls = (read_url(address, self._base_url) for address in marked) if self._base_url else ()
+        return [ImageUrl(url) for url in urls if url and url not in self._prompt]
 
     def open_image(self, scanner: TextScanner) -> Link | None:
         """The URL at the very end of a text, which may go on, if it would count as an image ending here."""
@@ -254,7 +338,20 @@ class Candidates:
             last = self.open_image(scanner) if with_open else None
             if last is not None:
                 result.add(image_of(last, certain=False))
-        return tuple(result.items)
+        return tuple(result.items) or (() if with_open else self._undocumented())
+
+    def _undocumented(self) -> tuple[AnswerImage, ...]:
+        """What is found where nothing documents it, when the documented places hold nothing."""
+        result = ImageList(self._limit)
+        for scanner in self.texts.values():
+            for image in self.images_of(scanner):
+                result.add(image)
+        for image in self.hidden.items:
+            if isinstance(image, ImageData) or image.url not in self._prompt:
+                result.add(image)
+        # An image that came inline beside an address is the same one, or the one that can't be lost.
+        inline = tuple(image for image in result.items if isinstance(image, ImageData))
+        return inline or tuple(ImageUrl(image.url, self.ended) for image in result.items if isinstance(image, ImageUrl))
 
     def fallback_links(self) -> tuple[ImageUrl, ...]:
         """Links that nothing marks as images: tried if nothing else came, since the image is paid for."""

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes, urljoin
 
 from ..text import join_surrogates
 from .types import AnswerImage, ImageData, ImageUrl
@@ -40,7 +40,15 @@ LEAST_RAW_BYTES: Final = 64
 MOST_URL_CHARACTERS: Final = 16_384
 
 _HEADER: Final = re.compile(r"data:([^,]{0,200}),", re.IGNORECASE)
+# PNG, JPEG, WebP, GIF, AVIF and HEIC, TIFF, BMP; white space before it is a relay's.
+_SIGNATURE: Final = re.compile(
+    rb"\s{0,16}(?:\x89PNG\r\n\x1a\n|\xff\xd8\xff|RIFF.{4}WEBP|GIF8[79]a|.{4}ftyp(?:avi[fs]|hei[cx]|mif1|msf1)"
+    rb"|II\*\x00|MM\x00\*|BM.{4}\x00{4})",
+    re.DOTALL,
+)
 _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f]")
+# Left as they are in a URL: RFC 3986's reserved characters, `%`, and what servers are known to put in unencoded.
+_URL_CHARACTERS: Final = ":/?#[]@!$&'()*+,;=%~|^`{}\"<>\\"
 
 
 class LinkKind(Enum):
@@ -82,6 +90,11 @@ class Link:
 def names_image(url: str) -> bool:
     """Whether the URL's path, or the URL as a whole, ends in an image's extension."""
     return bool(_IMAGE.match(url) or _IMAGE_AT_END.search(url))
+
+
+def has_image_signature(data: bytes) -> bool:
+    """Whether `data` begins as an image's file does."""
+    return bool(_SIGNATURE.match(data))
 
 
 def ends_as_image(text: str) -> bool:
@@ -164,26 +177,40 @@ def decode_data_url(text: str) -> bytes | None:
     return data
 
 
-def read_url(text: str) -> str | None:
-    """`text` as an http or https URL, or None. Line breaks and tabs inside are dropped, as browsers do."""
+def read_url(text: str, base_url: str = "") -> str | None:
+    """`text` as an http or https URL, or None. Line breaks and tabs inside are dropped, as browsers do.
+
+    A relative address is joined with `base_url`. Spaces and characters outside of ASCII are percent-encoded.
+    """
     if len(text) > MOST_URL_CHARACTERS:
         return None
     url = join_surrogates(_CONTROLS.sub("", text).strip())
     if url.startswith("//"):
-        url = "https:" + url
+        url = f"{base_url.partition('://')[0] or 'https'}:{url}"
+    elif base_url and _is_relative(url):
+        url = urljoin(base_url.rstrip("/") + "/", url)
     scheme, separator, rest = url.partition("://")
     if not separator or scheme.lower() not in ("http", "https") or not rest.strip("/"):
         return None
-    return url
+    return quote(url, safe=_URL_CHARACTERS)
 
 
-def read_image(value: str) -> AnswerImage | None:
+def _is_relative(url: str) -> bool:
+    """Whether `url` is a path that may lead to an image: `/pic/1` or `pic/1.png`, and no words or a JPEG's base64."""
+    if ":" in url.partition("/")[0] or url.startswith("/9j/"):
+        return False
+    return url.startswith("/") or (names_image(url) and "/" in url)
+
+
+def read_image(value: str, base_url: str = "") -> AnswerImage | None:
     """The image that a field meant for one holds: a URL, a data URL or raw base64; None if it is none of these."""
     start = value[:32].lstrip().lower()
     if start.startswith("data:"):
         data = decode_data_url(value.lstrip())
         return ImageData(data) if data else None
-    url = read_url(value)
+    if start.startswith("base64:"):
+        value = value.partition(":")[2].lstrip("/")
+    url = read_url(value, base_url)
     if url is not None:
         return ImageUrl(url)
     data = decode_base64(value)

@@ -52,16 +52,31 @@ def without_image(answer: Answer) -> GatewayError:
     elif said and not _CUT_SHORT.intersection(reason.lower() for reason in reasons):
         message = f'The model answered with text and no image{named}. It says: "{said}"'
         hint = "Say in the prompt that you want an image, or ask for something else."
-    else:
-        said = said or clean(answer.unparsed)
-        tail = f'The answer was: "{said}"' if said else "It was empty."
+    elif answer.task:
+        task, status = clean(answer.task), clean(answer.task_status)
         return BadAnswer(
-            f"The answer ended without an image{named}. {tail}",
+            f"The gateway queued the work instead of answering: task {task}, {status}.",
+            "Look the task up at the gateway. Running again starts another one, which is billed too.",
+            request_id=answer.request_id,
+            billed="maybe",
+        )
+    else:
+        return BadAnswer(
+            f"The answer ended without an image{named}. {_what_came(answer, said)}",
             "Run it again. If it keeps failing, try another model or a shorter prompt.",
             request_id=answer.request_id,
             billed="yes",
         )
     return ContentRefused(message, hint, status=200, code=code, request_id=answer.request_id, billed="yes")
+
+
+def _what_came(answer: Answer, said: str) -> str:
+    said = said or clean(answer.unparsed)
+    if said:
+        return f'The answer was: "{said}"'
+    if answer.thoughts:
+        return f'It holds nothing but the model\'s thinking: "{clean(answer.thoughts)}"'
+    return f"It holds only these fields: {answer.fields}." if answer.fields else "It was empty."
 
 
 def not_an_answer(body: bytes, *, request_id: str) -> GatewayError:

@@ -40,6 +40,8 @@ class AnswerReader:
         *,
         request_id: str = "",
         key_is_set: bool = True,
+        base_url: str = "",
+        prompt: str = "",
     ) -> None:
         self._limits = limits or AnswerLimits()
         self._sse: SseDecoder | None = None
@@ -50,7 +52,9 @@ class AnswerReader:
         self._size = 0
         self._events = 0
         self._cut = False
-        self._collector = AnswerCollector(self._limits, request_id=request_id, key_is_set=key_is_set)
+        self._collector = AnswerCollector(
+            self._limits, request_id=request_id, key_is_set=key_is_set, base_url=base_url, prompt=prompt
+        )
         self.done = False  # the stream said [DONE]: nothing more will come
 
     @property
@@ -87,6 +91,7 @@ class AnswerReader:
         elif self._body:
             raise not_an_answer(b"".join(self._body), request_id=self.request_id)
         candidates = self._collector.candidates
+        candidates.ended = candidates.ended or self.done or self._kind == "json"
         for scanner in candidates.texts.values():
             if not self._cut:
                 scanner.finish()

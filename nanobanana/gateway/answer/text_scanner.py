@@ -10,6 +10,7 @@ from typing import Final
 
 from ..text import join_surrogates
 from .links import (
+    LEAST_RAW_BYTES,
     MOST_URL_CHARACTERS,
     Link,
     LinkKind,
@@ -17,16 +18,26 @@ from .links import (
     decode_base64,
     ends_as_image,
     may_be_image,
+    read_url,
     unescape,
 )
 from .types import MIB
 
-_START: Final = re.compile(r"[hH][tT][tT][pP][sS]?://|[dD][aA][tT][aA]:[A-Za-z0-9.+/;=_-]{0,200},")
+# A URL, also with the slashes escaped as in JSON; a data URL; base64 that begins as a PNG, JPEG, WebP or GIF does.
+_START: Final = re.compile(
+    r"[hH][tT][tT][pP][sS]?:(?:\\?/){2}|[dD][aA][tT][aA]:[A-Za-z0-9.+/;=_-]{0,200},"
+    r"|(?<![A-Za-z0-9+/=_-])(?:base64:(?:\\?/){2})?(?:iVBORw0KGgo|(?:\\?/)9j(?:\\?/)[24]|UklGR[A-Za-z0-9+/]{2}|R0lGOD[dl]h)"
+)
 # The beginning of one of those at the end of a piece: it waits for the next piece, at most 206 characters.
 _HELD: Final = re.compile(
-    r"(?:h(?:t(?:t(?:ps?(?::/?)?)?)?)?|d(?:a(?:t(?:a(?::[A-Za-z0-9.+/;=_-]{0,200})?)?)?)?)\Z", re.IGNORECASE
+    r"(?:h(?:t(?:t(?:ps?(?::(?:\\?/)?\\?)?)?)?)?|d(?:a(?:t(?:a(?::[A-Za-z0-9.+/;=_-]{0,200})?)?)?)?"
+    r"|b(?:a(?:s(?:e(?:6(?:4(?::(?:\\?/){0,2}[A-Za-z0-9+/\\]{0,12})?)?)?)?)?)?"
+    r"|iV?B?O?R?w?0?K?G?g?|\\?(?:/(?:9(?:j(?:\\?/?)?)?)?)?|U(?:k(?:l(?:G(?:R[A-Za-z0-9+/]?)?)?)?)?|R0?l?G?O?[dl]?)\Z",
+    re.IGNORECASE,
 )
 _MOST_HELD: Final = 206
+_RAW: Final = "data:;base64,"
+_IN_A_WORD: Final = re.compile(r"[A-Za-z0-9+/=_-]\Z")
 
 _MARKDOWN_BEFORE: Final = re.compile(r"\]\(\s*<?\Z")
 _QUOTE_BEFORE: Final = re.compile(r"(src|href)\s*=\s*[\"']?\Z", re.IGNORECASE)
@@ -41,16 +52,21 @@ _PUNCTUATION: Final = (
     r"\u3001-\u3003\u3008-\u301b\uff01\uff02\uff07-\uff09\uff0c\uff0e\uff1a\uff1b\uff1c\uff1e\uff1f"
     r"\uff3b\uff3d\uff5b-\uff64\u2018-\u201f\u2026\u00ab\u00bb"
 )
-_BARE_END: Final = re.compile(rf"[\s\x00-\x1f\x7f<>\"`|\\^{{}}\[\]{_PUNCTUATION}]")
-_MARKDOWN_END: Final = re.compile(r"[\s\x00-\x1f\x7f<>\"()]")
+_BARE_END: Final = re.compile(rf"[\s\x00-\x1f\x7f<>\"`|^{{}}\[\]{_PUNCTUATION}]")
+_MARKDOWN_END: Final = re.compile(r"[\x00-\x1f\x7f<>\"()]")
+_ANGLE_END: Final = re.compile(r"[\x00-\x1f\x7f<>]")
 _QUOTED_END: Final = re.compile(r"[\s\x00-\x1f\x7f<>\"']")
-_DATA: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_%-"
+_DATA: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_%-\\"
 # Between brackets or quotes the end is marked, so line breaks inside are part of the data.
 _DELIMITED_DATA: Final = _DATA + b" \t\r\n\f\v"
 # How much of a piece is read in one step; it doubles from the first to the last while the data goes on, so neither
 # one image of many megabytes nor thousands of tiny ones cost more than their length.
 _FIRST_STEP: Final = 1_024
 _LAST_STEP: Final = 262_144
+# How long the lines are into which encoders break base64 (MIME, PEM).
+_LINES: Final = (76, 64)
+_ESCAPE: Final = re.compile(r"\\(?:/|u([0-9a-fA-F]{4}))")
+_TITLE: Final = re.compile(r"\s+[\"'(].*\Z|\s+\Z", re.DOTALL)
 _IPV6_HOST: Final = re.compile(r"https?://(?:\[[0-9a-f:.%]*)?\Z", re.IGNORECASE)
 
 _MOST_BRACKETS: Final = 16
@@ -82,6 +98,7 @@ class TextScanner:
         self._alphabet = _DATA
         self._step = _FIRST_STEP
         self._data: list[bytes] = []
+        self._line = 0
         self._pieces: list[str] = []
         self._size = 0
         self._url_tail = ""
@@ -125,8 +142,8 @@ class TextScanner:
             return None
         url = "".join(self._pieces)
         if self._kind is LinkKind.BARE:
-            url, _ = cut_bare(url)
-        return Link(self._kind, unescape(url)) if url.partition("://")[2] else None
+            url, _ = cut_bare(_ESCAPE.sub(_unescaped, url))
+        return Link(self._kind, _address(url)) if url.partition("://")[2] else None
 
     def text(self, without: frozenset[Link] = frozenset()) -> str:
         """The text. Links stay in it as they were, data URLs and the links of `without` don't."""
@@ -163,8 +180,16 @@ class TextScanner:
         token = match.group()
         if token.endswith(","):
             self._open_data(token)
-        else:
+        elif token.endswith("/") and ":" in token and not token.lower().startswith("base64"):
             self._open_url(token)
+        else:
+            if match.start() == 0 and _IN_A_WORD.search(self._before):
+                self._add_text(token)
+                return match.end()
+            # Base64 without `data:`: its first characters are part of it.
+            self._open_data(_RAW)
+            raw = token.rpartition(":")[2].replace("\\/", "/").lstrip("/") if token.startswith("base64") else token
+            return match.end() - len(raw)
         return match.end()
 
     def _open_data(self, header: str) -> None:
@@ -176,6 +201,7 @@ class TextScanner:
         self._alphabet = _DELIMITED_DATA if _PAREN_BEFORE.search(self._before[-_JUST_BEFORE:]) else _DATA
         self._begin(header)
         self._data = []
+        self._line = 0
         self._step = _FIRST_STEP
 
     def _open_url(self, scheme: str) -> None:
@@ -183,7 +209,7 @@ class TextScanner:
         quote = _QUOTE_BEFORE.search(just_before)
         if _MARKDOWN_BEFORE.search(just_before):
             self._kind = LinkKind.IMAGE if _opens_image(self._before) else LinkKind.LINK
-            self._end = _MARKDOWN_END
+            self._end = _ANGLE_END if just_before.rstrip().endswith("<") else _MARKDOWN_END
         elif quote:
             self._kind = LinkKind.IMAGE if quote.group(1).lower() == "src" else LinkKind.LINK
             self._end = _QUOTED_END
@@ -204,10 +230,16 @@ class TextScanner:
         others = raw.translate(None, self._alphabet)
         if not others:
             self._data.append(raw)
+            self._line += len(raw)
             self._step = min(2 * self._step, _LAST_STEP)
             return position + len(raw)
         end = raw.index(others[:1])
         self._data.append(raw[:end])
+        self._line += end
+        if others[:1] in b"\r\n" and (self._line in _LINES or (self._line == 0 and others[:1] == b"\n")):
+            # A line of an encoder's: the data goes on behind its break.
+            self._line = 0
+            return position + end + 1
         self._close()
         return position + end
 
@@ -252,20 +284,30 @@ class TextScanner:
             return
         if kind is LinkKind.DATA:
             is_image = may_be_image(pieces[0][5:-1])
-            data = decode_base64(b"".join(self._data)) if is_image else None
+            raw = b"".join(self._data)
+            data = decode_base64(raw.replace(b"\\", b"")) if is_image else None
             self._data = []
-            if data is None:
-                self._add_text(pieces[0] + "...")
+            if data is None or (pieces[0] == _RAW and len(data) < LEAST_RAW_BYTES):
+                self._add_text(raw.decode("ascii") if pieces[0] == _RAW else pieces[0] + "...")
             else:
                 self._add(Link(kind, data=data))
             return
         url = "".join(pieces)
         if kind is not LinkKind.BARE:
-            self._add(Link(kind, unescape(url)))
+            self._add(Link(kind, _address(url)))
             return
+        url = _ESCAPE.sub(_unescaped, url)
+        url, backslash, behind = url.partition("\\")
+        if backslash:
+            self._add_bare(url)
+            self._add_text(backslash + behind)
+            return
+        self._add_bare(url)
+
+    def _add_bare(self, url: str) -> None:
         while url:
             url, rest = cut_bare(url)
-            self._add(Link(kind, unescape(url)))
+            self._add(Link(LinkKind.BARE, _address(url)))
             glued = rest[:8].lower().startswith(("http://", "https://"))
             if not glued or len(self.links) >= self._links_limit:
                 self._add_text(rest)
@@ -298,3 +340,14 @@ def _opens_image(before: str) -> bool:
             return before.startswith("!", opened - 1) if opened else False
     # A label of thousands of characters is a prompt, which only images have.
     return len(before) >= _BEFORE
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    """The character that JSON writes as an escape."""
+    return chr(int(match.group(1), 16)) if match.group(1) else "/"
+
+
+def _address(text: str) -> str:
+    """A link's text as a URL: escapes of HTML and JSON read, a Markdown title left out, the rest percent-encoded."""
+    url = unescape(_TITLE.sub("", _ESCAPE.sub(_unescaped, text)))
+    return read_url(url) or url

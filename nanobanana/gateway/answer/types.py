@@ -45,7 +45,9 @@ class Answer:
     of a text that brought no other, and if none of them leads to an image the answer held none. `text`: what the model
     said, without the images in it, at most `AnswerLimits.text_characters`. `request_id`: what the gateway calls this
     answer. `finish_reason`, and `native_reason`, as the model's maker names it: as sent, empty if there was none.
-    `refusal`: from the field for it. `unparsed`: text outside any answer. `truncated`: the answer broke off.
+    `refusal`: from the field for it. `unparsed`: text outside any answer. `thoughts`: the end of its thinking.
+    `task`, `task_status`: of work that the gateway queued instead of answering. `fields`: the names at the top of what
+    came. `truncated`: the answer broke off.
     """
 
     images: tuple[ImageUrl | ImageData, ...]
@@ -56,6 +58,10 @@ class Answer:
     native_reason: str = ""
     refusal: str = ""
     unparsed: str = ""
+    thoughts: str = ""
+    task: str = ""
+    task_status: str = ""
+    fields: str = ""
     truncated: bool = False
 
 

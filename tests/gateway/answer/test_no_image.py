@@ -71,7 +71,7 @@ def failure(data: bytes, reader: AnswerReader | None = None) -> GatewayError:
             "yes",
             'without an image (finish_reason: length). The answer was: "half a thou"',
         ),
-        (stream(chunk("")), BadAnswer, "yes", "ended without an image. It was empty."),
+        (stream(chunk("")), BadAnswer, "yes", "It holds only these fields: id, object, model, choices."),
         (stream(), BadAnswer, "yes", "It was empty."),
         (b"", BadAnswer, "yes", "It was empty."),
         (b" \n\n", BadAnswer, "yes", "It was empty."),
@@ -113,7 +113,7 @@ def failure(data: bytes, reader: AnswerReader | None = None) -> GatewayError:
             "see https://x.cn/help.html",
         ),
         (stream(chunk("see https://x.cn/help", finish="SAFETY")), ContentRefused, "yes", "see https://x.cn/help"),
-        (stream(delta(reasoning_content="thinking")), BadAnswer, "yes", "It was empty."),
+        (stream(delta(reasoning_content="thinking")), BadAnswer, "yes", 'the model\'s thinking: "thinking"'),
     ],
 )
 def test_what_came_instead(data: bytes, kind: type[GatewayError], billed: str, message_: str) -> None:
