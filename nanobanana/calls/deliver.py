@@ -201,6 +201,8 @@ class Delivery:
                 )
             )
             return
+        if image.warning:
+            self._warnings.append(image.warning)
         self._pixels += image.width * image.height
         self._images[position] = DeliveredImage(image, kept.id if kept else "", url, len(data))
         if kept and kept.width is None:

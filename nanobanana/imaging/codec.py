@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import ImageError
-from .headers import header_size, is_cut_short, sniff
+from .headers import header_size, is_cut_short, is_heic, sniff, without_lead
 from .parallel import run_all
 from .sources import strip_rows, to_float
 
@@ -38,6 +38,8 @@ _TRANSPOSES = {
 }
 _STRIP_BYTES = 1 << 20
 _THUMBNAIL_QUALITY = 82
+_NO_END = "The image's file lacks its end marker; all its pixels are there."
+_CUT_SHORT = "The image is incomplete: the {kind} file of {bytes} bytes is cut short."
 _EIGHT_BIT_MODES = frozenset({"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV"})
 _ALPHA_MODES = ("RGBA", "LA", "PA", "La", "RGBa")
 # The factor from a level of 2, 4 or 16 bits to one of 8.
@@ -55,6 +57,7 @@ class DecodedImage:
     rgb: NDArray[np.uint8]
     alpha: NDArray[np.uint8] | None = None
     as_float: NDArray[np.float32] | None = None
+    warning: str = ""
 
     @property
     def height(self) -> int:
@@ -72,7 +75,11 @@ def decode(
 
     16-bit levels are cut to their upper byte, animations to their first frame. Raises `ImageError` for bytes that
     aren't an image, for a broken or truncated one, and, before decoding, for one over `max_bytes` or `max_pixels`.
+    A JPEG that lacks nothing but its end marker is decoded.
     """
+    data = without_lead(data)
+    if sniff(data) == "jpeg" and len(data) <= max_bytes and is_cut_short(data, "jpeg"):
+        return _without_end(data, want_float=want_float, max_pixels=max_pixels, max_bytes=max_bytes)
     image = _open(data, max_pixels, max_bytes)
     try:
         upright = _upright(_load(image))
@@ -89,6 +96,20 @@ def decode(
     except ValueError as error:
         raise ImageError(f"The image's colours can't be read ({_reason(error)}).") from error
     return decoded
+
+
+def _without_end(data: bytes, *, want_float: bool, max_pixels: int, max_bytes: int) -> DecodedImage:
+    """A JPEG without its end marker: if pixels are missing too, they come from what is put in their place."""
+    _check_size(header_size(data, "jpeg"), max_pixels)
+    if is_cut_short(data + b"\xff\xd9", "jpeg"):
+        raise ImageError(_CUT_SHORT.format(kind="JPEG", bytes=len(data)))
+    first, second = (
+        decode(data + filling + b"\xff\xd9", want_float=want_float, max_pixels=max_pixels, max_bytes=max_bytes + 65536)
+        for filling in (bytes(4096), b"\x55" * 4096)
+    )
+    if not np.array_equal(first.rgb, second.rgb):
+        raise ImageError(_CUT_SHORT.format(kind="JPEG", bytes=len(data)))
+    return replace(first, warning=_NO_END)
 
 
 def _load(image: ImageFile) -> Image.Image:
@@ -150,11 +171,13 @@ def _open(data: bytes, max_pixels: int, max_bytes: int) -> ImageFile:
     if len(data) > max_bytes:
         raise ImageError(f"The image's file is too large: {len(data) / 1e6:.0f} MB, at most {max_bytes / 1e6:.0f} MB.")
     kind = sniff(data)
+    if kind is None and is_heic(data):
+        raise ImageError("The image is a HEIC file, which can't be read here.", "Open it with another program.")
     if kind is None:
         raise ImageError(f"What came is not an image: it begins with {data[:24]!r}." if data else "The file is empty.")
     _check_size(header_size(data, kind), max_pixels)
     if is_cut_short(data, kind):
-        raise ImageError(f"The image is incomplete: the {kind.upper()} file of {len(data)} bytes is cut short.")
+        raise ImageError(_CUT_SHORT.format(kind=kind.upper(), bytes=len(data)))
     reader = _reader(kind)
     try:
         image = reader(BytesIO(data))

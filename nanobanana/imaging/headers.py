@@ -5,8 +5,9 @@ No name or header that a server sent is believed, and no decoder has allocated a
 
 from __future__ import annotations
 
+import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 # (offset, bytes) pairs that must all match, then the kind.
@@ -20,6 +21,9 @@ _MAGIC: Final[tuple[tuple[tuple[tuple[int, bytes], ...], str], ...]] = (
     (((0, b"MM\x00*"),), "tiff"),
     (((4, b"ftypavif"),), "avif"),
     (((4, b"ftypavis"),), "avif"),
+    # The brand of any still image in this container: AVIF where that is named too.
+    (((4, b"ftypmif1"),), "mif1"),
+    (((4, b"ftypmsf1"),), "mif1"),
     # A bitmap's reserved words are zero: by its two letters alone, too much would pass for a bitmap.
     (((0, b"BM"), (6, b"\x00\x00\x00\x00")), "bmp"),
 )
@@ -34,12 +38,25 @@ _EXTENSIONS: Final = {
 }
 
 
+def without_lead(data: bytes) -> bytes:
+    """`data` without the white space that some relays put before a file."""
+    return data.lstrip(b" \t\r\n") if data[:1] in (b" ", b"\t", b"\r", b"\n") else data
+
+
 def sniff(data: bytes) -> str | None:
-    """`png`, `jpeg`, `webp`, `gif`, `tiff`, `avif` or `bmp`, or None for anything else. 16 bytes are enough."""
+    """`png`, `jpeg`, `webp`, `gif`, `tiff`, `avif` or `bmp`, or None for anything else. 64 bytes are enough."""
+    data = without_lead(data[:64])
     for pieces, kind in _MAGIC:
         if all(data[offset : offset + len(piece)] == piece for offset, piece in pieces):
-            return kind
+            if kind != "mif1":
+                return kind
+            return "avif" if b"avif" in data[16 : int.from_bytes(data[:4], "big")] else None
     return None
+
+
+def is_heic(data: bytes) -> bool:
+    """Whether `data` is an image in Apple's format, which Pillow doesn't read."""
+    return without_lead(data[:64])[4:8] == b"ftyp" and b"hei" in without_lead(data[:64])[8:40]
 
 
 def extension(data: bytes) -> str:
@@ -51,6 +68,7 @@ def extension(data: bytes) -> str:
 # Start-of-frame markers of JPEG; C4, C8 and CC between them are tables.
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_BARE = frozenset({0x01, *range(0xD0, 0xD9)})
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
 
 
 def header_size(data: bytes, kind: str) -> tuple[int, int] | None:
@@ -58,6 +76,7 @@ def header_size(data: bytes, kind: str) -> tuple[int, int] | None:
 
     Only for kinds whose decoder allocates by the size: PNG, JPEG, WebP and GIF.
     """
+    data = without_lead(data)
     try:
         if kind == "png":
             width, height = struct.unpack_from(">II", data, 16)
@@ -111,13 +130,90 @@ def is_cut_short(data: bytes, kind: str) -> bool:
 
     Checked before decoding, since others in the process may have told Pillow to fill in what is missing.
     """
-    if kind == "png":
-        return not _png_has_end(data)
-    if kind == "jpeg":
-        return b"\xff\xd9" not in data[-65536:] and b"\xff\xd9" not in data
-    if kind == "webp":
-        return len(data) < 12 or int.from_bytes(data[4:8], "little") + 8 > len(data)
-    return False
+    data = without_lead(data)
+    try:
+        return kind in _ENDS and not _ENDS[kind](data)
+    except (IndexError, struct.error):
+        return True
+
+
+def _jpeg_has_end(data: bytes) -> bool:
+    """Whether the end marker stands behind the last scan: a thumbnail in the header has one of its own."""
+    at = 2
+    while at + 4 <= len(data):
+        if data[at] != 0xFF:
+            return False
+        marker = data[at + 1]
+        if marker in (0xFF, *_JPEG_BARE):
+            at += 1 if marker == 0xFF else 2
+        elif marker == 0xD9:
+            return True
+        else:
+            at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+            if marker == 0xDA:
+                # In a scan FF stands before 00 and restart markers only.
+                found = _JPEG_MARKER.search(data, at)
+                if found is None:
+                    return False
+                at = found.start()
+    return data[at : at + 2] == b"\xff\xd9"
+
+
+def _webp_has_end(data: bytes) -> bool:
+    return len(data) >= 12 and int.from_bytes(data[4:8], "little") + 8 <= len(data)
+
+
+def _gif_has_end(data: bytes) -> bool:
+    flags = data[10]
+    at = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
+    while data[at] != 0x3B:
+        if data[at] == 0x2C:
+            flags = data[at + 9]
+            at += 11 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
+        elif data[at] == 0x21:
+            at += 2
+        else:
+            return True  # no block of the format: left to the decoder
+        while data[at]:
+            at += 1 + data[at]
+        at += 1
+    return True
+
+
+def _boxes_have_end(data: bytes) -> bool:
+    at = 0
+    while at < len(data):
+        size, kind = struct.unpack_from(">I4s", data, at)
+        if size == 1:
+            (size,) = struct.unpack_from(">Q", data, at + 8)
+        if size == 0 or not kind.isalnum():
+            return True  # up to the end, whatever that is
+        if size < 8 or at + size > len(data):
+            return False
+        at += size
+    return True
+
+
+def _tiff_has_end(data: bytes) -> bool:
+    """Whether the strips or tiles of the first image are all there."""
+    order = "<" if data[:2] == b"II" else ">"
+    (at,) = struct.unpack_from(order + "I", data, 4)
+    (count,) = struct.unpack_from(order + "H", data, at)
+    places: dict[int, list[int]] = {}
+    for number in range(count):
+        entry = at + 2 + 12 * number
+        tag, kind, amount = struct.unpack_from(order + "HHI", data, entry)
+        if tag in (273, 279, 324, 325) and kind in (3, 4) and amount <= len(data):
+            code = "H" if kind == 3 else "I"
+            width = amount * struct.calcsize(code)
+            start = entry + 8 if width <= 4 else struct.unpack_from(order + "I", data, entry + 8)[0]
+            places[tag] = list(struct.unpack_from(f"{order}{amount}{code}", data, start))
+    starts, sizes = places.get(273, places.get(324, [])), places.get(279, places.get(325, []))
+    return all(start + size <= len(data) for start, size in zip(starts, sizes, strict=False))
+
+
+def _bmp_has_end(data: bytes) -> bool:
+    return int.from_bytes(data[2:6], "little") <= len(data)
 
 
 def _png_has_end(data: bytes) -> bool:
@@ -131,3 +227,14 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
         stop = at + 8 + int.from_bytes(data[at : at + 4], "big")
         yield data[at + 4 : at + 8], at + 8, stop
         at = stop + 4
+
+
+_ENDS: Final[dict[str, Callable[[bytes], bool]]] = {
+    "png": _png_has_end,
+    "jpeg": _jpeg_has_end,
+    "webp": _webp_has_end,
+    "gif": _gif_has_end,
+    "avif": _boxes_have_end,
+    "tiff": _tiff_has_end,
+    "bmp": _bmp_has_end,
+}
