@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Sequence
 from typing import Any, TypeAlias, cast
 
@@ -35,6 +36,11 @@ class FaultyHandler(Handler):
     """Serves the requests of one connection as the faults say."""
 
     _state: FaultyState
+
+    def setup(self) -> None:
+        # The system would let the buffer grow to tens of megabytes, and swallow a body that nobody reads.
+        self.request.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 18)
+        super().setup()
 
     def do_GET(self) -> None:
         if self._route().startswith("/decoy/"):
