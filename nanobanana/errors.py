@@ -81,7 +81,7 @@ class GatewayError(NanoBananaError):
 
     `request_id`: the gateway's own, empty when none was seen. `attempts`: POSTs made for this call, 0 or more.
     `billed`: `yes`, `no` or `maybe`, by the table in docs/reliability.md. `sure`: whether that is known for
-    this call, and not just usual.
+    this call, and not just usual. `answer`: the bytes of an answer in which no image was found.
     """
 
     _: KW_ONLY
@@ -89,6 +89,7 @@ class GatewayError(NanoBananaError):
     attempts: int = 1
     billed: Billed = "no"
     sure: bool = True
+    answer: bytes = b""
 
     def __str__(self) -> str:
         parts = [self.message]

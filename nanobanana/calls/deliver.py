@@ -15,9 +15,10 @@ from ..gateway.download import Downloader
 from ..gateway.retry import DOWNLOAD_TRIES
 from ..imaging.codec import DecodedImage, decode
 from ..imaging.headers import extension, header_size, sniff
-from ..journal import CallRecord, ImageRecord, Journal
+from ..journal import TASK, CallRecord, ImageRecord, Journal
 from ..progress import ReportProgress
 from .models import DeliveredImage, Order, Outcome, Source
+from .send import note_answer
 
 _log = logging.getLogger(__name__)
 
@@ -80,7 +81,7 @@ class Delivery:
         taken = {kept.position for kept in record.images}
         free = (position for position in itertools.count() if position not in taken)
         for url in record.urls:
-            if url not in here:
+            if url not in here and not url.startswith(TASK):
                 try:
                     self._keep(next(free), self._fetched(url, downloader), url)
                 except DownloadFailed as error:
@@ -88,7 +89,13 @@ class Delivery:
         self._mark_complete()
         return self._outcome("journal", "no", record.text, record.request_id)
 
-    def answered(self, answer: Answer, downloader: Downloader, warnings: Iterable[str]) -> Outcome:
+    def answered(
+        self,
+        answer: Answer,
+        downloader: Downloader,
+        warnings: Iterable[str],
+        source: Source = "gateway",
+    ) -> Outcome:
         """The images of a fresh answer. Inline ones are saved before the answer is noted: they can't be fetched again.
 
         A URL at which the answer broke off may be incomplete, so it counts only once its download has worked.
@@ -116,7 +123,7 @@ class Delivery:
                 self._try_partial_url(position, item.url, downloader, answer, urls)
         self._fail_if_only_partial_urls(answer)
         self._mark_complete()
-        return self._outcome("gateway", "yes", answer.text, answer.request_id)
+        return self._outcome(source, "yes" if source == "gateway" else "no", answer.text, answer.request_id)
 
     def _try_partial_url(
         self, position: int, url: str, downloader: Downloader, answer: Answer, urls: dict[int, str]
@@ -139,6 +146,8 @@ class Delivery:
                 self._warnings.extend(_CUT_OFF_TOO.format(url=failure.url[:500]) for failure in self._cut_off)
             return
         error = without_image(answer) if answer.guessed else _cut_off_error(self._cut_off[0], answer.request_id)
+        error.answer = answer.received
+        note_answer(self._journal, self._call_id, error)
         try:
             self._journal.failed(self._call_id, error=error.message, billed=error.billed, request_id=error.request_id)
         except HistoryError:

@@ -14,19 +14,21 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from ..cancel import Cancelled, CancelToken, Clock
-from ..errors import ConfigError, GatewayError, InputError, NanoBananaError
+from ..errors import ConfigError, GatewayError, InputError, NanoBananaError, StatusError
+from ..gateway.answer.reader import AnswerReader
+from ..gateway.answer.types import Answer
 from ..gateway.client import Gateway
 from ..gateway.download import Downloader
 from ..gateway.http.url_policy import DownloadPolicy
 from ..gateway.retry import Backoff
 from ..imaging.headers import is_cut_short, sniff
-from ..journal import CallDetails, CallKey, CallRecord, Claim, Journal
+from ..journal import TASK, CallDetails, CallKey, CallRecord, Claim, Journal
 from ..progress import Progress
 from ..settings.profile import Profile
 from .deliver import Delivery
 from .limiter import RateLimiter, RateLimiters
 from .models import Order, Outcome, fingerprint
-from .send import Submission
+from .send import Submission, note_answer
 
 _log = logging.getLogger(__name__)
 
@@ -128,6 +130,7 @@ class Engine:
             cancel=call.cancel,
             on_wait=lambda reason: call.say(Progress("pausing", text=reason)),
             run=order.run,
+            holds_image=holds_image,
         ) as claim:
             if claim.what == "failed":
                 record = claim.record
@@ -162,18 +165,43 @@ class Engine:
             if claim.what != "answered":
                 raise InputError("There is nothing to download for this call any longer.", "Look at the history again.")
             delivery = self._delivery(claim, order, call, self._clock())
-            return delivery.remaining(claim.record, self.downloader(self.connected(profile)))
+            return self._answered_before(call, claim.record, delivery, self.connected(profile))
 
     def _fetch(self, call: Call, claim: Claim, delivery: Delivery) -> Outcome:
         order = call.order
         profile = self.connected(order.profile)
-        downloader = self.downloader(profile)
         if claim.what == "answered":
-            return delivery.remaining(claim.record, downloader)
-        submission = Submission(self.journal, claim.record.id, order, Gateway(profile, self._backoff), self._backoff)
+            return self._answered_before(call, claim.record, delivery, profile)
+        gateway = Gateway(profile, self._backoff)
+        submission = Submission(self.journal, claim.record.id, order, gateway, self._backoff)
         limiter = self._limiters.of(profile.base_url, profile.concurrency)
         answer = submission.ask(limiter, call.cancel, call.say)
-        return delivery.answered(answer, downloader, (*_about_earlier(claim.earlier), *submission.notes))
+        if answer.task and not answer.images:
+            answer = self._of_task(answer.task, claim.record.id, gateway, call)
+        notes = (*_about_earlier(claim.earlier), *submission.notes)
+        return delivery.answered(answer, self.downloader(profile), notes)
+
+    def _answered_before(self, call: Call, record: CallRecord, delivery: Delivery, profile: Profile) -> Outcome:
+        """The images of a call that an earlier run sent: never sent again."""
+        downloader = self.downloader(profile)
+        task = next((url.removeprefix(TASK) for url in record.urls if url.startswith(TASK)), "")
+        if task and not record.images:
+            answer = self._of_task(task, record.id, Gateway(profile, self._backoff), call)
+            return delivery.answered(answer, downloader, ())
+        if record.answer and not record.urls and not record.images:
+            answer = read_saved(record, self.journal.read(record.answer))
+            if answer is not None:
+                return delivery.answered(answer, downloader, (), "journal")
+        return delivery.remaining(record, downloader)
+
+    def _of_task(self, task: str, call_id: int, gateway: Gateway, call: Call) -> Answer:
+        try:
+            return gateway.task(task, cancel=call.cancel, report=call.say)
+        except StatusError as error:
+            # The task has failed, so the next run asks anew.
+            note_answer(self.journal, call_id, error)
+            self.journal.failed(call_id, error=error.message, billed=error.billed, request_id=error.request_id)
+            raise
 
     def connected(self, profile: Profile) -> Profile:
         """`profile` with its base URL as an address. Raises `ConfigError` if none is set."""
@@ -192,6 +220,23 @@ class Engine:
             backoff=self._backoff,
             redact_url=profile.redact_url,
         )
+
+
+def read_saved(record: CallRecord, data: bytes) -> Answer | None:
+    """The saved answer of a call, if there are images in it."""
+    request = record.details.request
+    reader = AnswerReader(request_id=record.request_id, base_url=record.details.base_url, prompt=request.prompt)
+    try:
+        reader.feed(data)
+        answer = reader.finish()
+    except GatewayError:
+        return None
+    return answer if answer.images and not answer.guessed else None
+
+
+def holds_image(record: CallRecord, data: bytes) -> bool:
+    """Whether an image is found in the saved answer of a call."""
+    return read_saved(record, data) is not None
 
 
 def reachable(base_url: str) -> str:

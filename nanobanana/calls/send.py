@@ -13,7 +13,7 @@ from ..gateway.client import Callbacks, Gateway
 from ..gateway.request_body import RequestBody
 from ..gateway.retry import Backoff, may_retry
 from ..imaging.payload import FittedImages, PayloadLimits, shrunk
-from ..journal import Journal
+from ..journal import TASK, Journal
 from ..progress import Progress, ReportProgress
 from .limiter import RateLimiter
 from .models import Order
@@ -21,6 +21,18 @@ from .models import Order
 _log = logging.getLogger(__name__)
 # A cap over all kinds of failure: a gateway that alternates between them must not be asked forever.
 _MOST_POSTS = 8
+
+
+def note_answer(journal: Journal, call_id: int, error: GatewayError) -> None:
+    """Save the answer in which no image was found, and say in the error where."""
+    if not error.answer:
+        return
+    try:
+        path = journal.keep_answer(call_id, error.answer).path
+    except HistoryError:
+        _log.warning("An answer could not be saved", exc_info=True)
+        return
+    error.message = f"{error.message} The whole answer is saved in {path}."
 
 
 class Submission:
@@ -67,6 +79,9 @@ class Submission:
                     attempts += 1
                     answer = self._gateway.ask(body, cancel=cancel, callbacks=self._callbacks(report))
                 limiter.succeeded()
+                if answer.task and not answer.images:
+                    # Before anything else: from here on a run asks for the task, and never anew.
+                    self._on_url(f"{TASK}{answer.task}")
                 return answer
             except TooLarge as error:
                 error.attempts = attempts
@@ -131,6 +146,7 @@ class Submission:
         if self._urls:
             # An image's address came before the failure: the call isn't given up, since the next run downloads it.
             return
+        note_answer(self._journal, self._call_id, error)
         try:
             self._journal.failed(self._call_id, error=error.message, billed=error.billed, request_id=error.request_id)
         except HistoryError:

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from ..cancel import CancelToken, Deadline
-from ..errors import GatewayError, StatusError
+from ..errors import (
+    BadAnswer,
+    GatewayError,
+    NotFound,
+    RateLimited,
+    ServerFailed,
+    StatusError,
+    StreamBroken,
+    TimedOut,
+    Unreachable,
+)
 from ..progress import Progress, ReportProgress
 from ..settings.profile import Profile, endpoint
+from ..settings.redaction import redact_bytes
 from .answer.reader import AnswerReader
 from .answer.types import Answer, AnswerEvent, ImageData, ImageUrl, Reasoning
 from .http.errors import network_error, network_exceptions
@@ -21,8 +34,14 @@ from .retry import Backoff
 from .status_errors import status_error
 from .text import header_request_id
 
+_OK = 200
 _ERROR_BODY_LIMIT = 65536
 _ERROR_BODY_SECONDS = 2.0
+_COMPLETIONS = "/v1/chat/completions"
+# Where relays that queue the work tell how far a task is.
+_TASK_PATHS = ("/v1/images/tasks/{id}", "/v1/tasks/{id}")
+# Seconds between two looks at a task; the last one goes on.
+_TASK_PAUSES = (2.0, 3.0, 5.0, 8.0, 10.0)
 # Free requests are answered quickly or not at all.
 _FREE_SECONDS = 20.0
 
@@ -79,10 +98,80 @@ class Gateway:
 
         Nothing that leaves this method holds the key, except the addresses in `Answer.images`.
         """
+        with self._without_key():
+            return redacted(self._ask(body, cancel, callbacks), self.profile)
+
+    def task(self, task: str, *, cancel: CancelToken, report: ReportProgress) -> Answer:
+        """The answer of a task that the gateway queued: asked for, which is free, until it is there.
+
+        Raises `TimedOut` after the profile's total time, the `StatusError` with which the task failed, `BadAnswer` if
+        the gateway doesn't say where to ask, `Cancelled`.
+        """
+        with self._without_key():
+            return redacted(self._task(task, cancel, report), self.profile)
+
+    def _task(self, task: str, cancel: CancelToken, report: ReportProgress) -> Answer:
+        deadline = Deadline(self.profile.total_timeout)
+        paths = [path.format(id=quote(task, safe="")) for path in _TASK_PATHS]
+        status = ""
+        for pause in itertools.chain(_TASK_PAUSES, itertools.repeat(_TASK_PAUSES[-1])):
+            report(Progress("streaming", text=f"the gateway's task {task}: {status or 'queued'}"))
+            try:
+                answer = self._ask_task(paths[0], cancel, deadline)
+                if not answer.task or answer.images:
+                    return answer
+                status = answer.task_status
+            except NotFound:
+                paths.pop(0)
+                if not paths:
+                    raise BadAnswer(
+                        f"The gateway queued the work as its task {task} instead of answering, and it doesn't answer"
+                        " where the pack asks for tasks.",
+                        "Look the task up at the gateway: it may be billed. Running again asks only for this task.",
+                        billed="maybe",
+                    ) from None
+                continue
+            except (ServerFailed, RateLimited, Unreachable, StreamBroken, TimedOut) as error:
+                if isinstance(error, StatusError) and error.status == _OK:
+                    raise  # the task's own error
+                # Asking is free, and the task goes on meanwhile.
+                status = error.message
+            if deadline.remaining <= pause * self._backoff.scale:
+                break
+            cancel.wait(pause * self._backoff.scale)
+        raise TimedOut(
+            f"The gateway's task {task} did not end within {self.profile.total_timeout:g} seconds"
+            f" ({status or 'queued'}).",
+            "Run again: it goes on waiting for the same task, at no cost.",
+            phase="waiting",
+        )
+
+    def _ask_task(self, path: str, cancel: CancelToken, deadline: Deadline) -> Answer:
+        url = self._url.removesuffix(_COMPLETIONS) + path
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+        seconds = min(_FREE_SECONDS, deadline.remaining or _FREE_SECONDS)
+        with Exchange(cancel, Deadline(seconds), self.profile.connect_timeout) as exchange:
+            stage = "waiting"
+            try:
+                response = exchange.request("GET", url, headers=headers, auth=authorization(self.profile.api_key))
+                if not 200 <= response.status_code < 300:
+                    raise self._status_error(response, exchange)
+                stage = "streaming"
+                reader = self._reader(response, "")
+                for piece in exchange.arriving(response):
+                    reader.feed(piece)
+                return reader.finish()
+            except network_exceptions() as error:
+                cancel.check()
+                raise self._network_error(error, stage, exchange, seconds) from None
+
+    @contextlib.contextmanager
+    def _without_key(self) -> Generator[None]:
         try:
-            return redacted(self._ask(body, cancel, callbacks), self.profile.redact)
+            yield
         except GatewayError as error:
             error.redact(self.profile.redact)
+            error.answer = _redacted(error.answer, self.profile)
             raise
 
     def _ask(self, body: RequestBody, cancel: CancelToken, callbacks: Callbacks) -> Answer:
@@ -104,7 +193,7 @@ class Gateway:
                     if upload.stage == "uploading":
                         error.billed = "no"  # half a request reaches no model, whoever answered
                     raise error
-                return self._read(response, exchange, upload, callbacks)
+                return self._read(response, exchange, upload, callbacks, cancel)
             except network_exceptions() as error:
                 cancel.check()
                 raise self._network_error(error, upload.stage, exchange) from None
@@ -149,14 +238,11 @@ class Gateway:
         accept = "text/event-stream, application/json" if self.profile.stream else "application/json"
         return {"Content-Type": "application/json", "Accept": accept, "Accept-Encoding": "identity"}
 
-    def _read(self, response: Any, exchange: Exchange, upload: _Upload, callbacks: Callbacks) -> Answer:
+    def _read(
+        self, response: Any, exchange: Exchange, upload: _Upload, callbacks: Callbacks, cancel: CancelToken
+    ) -> Answer:
         upload.stage = "streaming"
-        reader = AnswerReader(
-            request_id=header_request_id(plain_headers(response)),
-            key_is_set=bool(self.profile.api_key),
-            base_url=self.profile.base_url,
-            prompt=upload.prompt,
-        )
+        reader = self._reader(response, upload.prompt)
         try:
             for piece in exchange.arriving(response):
                 for event in reader.feed(piece):
@@ -167,12 +253,25 @@ class Gateway:
                 if reader.done:
                     break
             return reader.finish()
-        except (GatewayError, *network_exceptions()) as error:
-            # Whatever broke the stream: an image that had come is paid for and must not be lost.
-            salvaged = None if isinstance(error, StatusError) and error.billed == "no" else reader.salvage()
-            if salvaged is None:
-                raise
-            return salvaged
+        except GatewayError as error:
+            failure = error
+        except network_exceptions() as error:
+            cancel.check()
+            failure = self._network_error(error, upload.stage, exchange)
+        # Whatever broke the stream: an image that had come is paid for and must not be lost.
+        salvaged = reader.salvage()
+        if salvaged is None:
+            failure.answer = reader.received
+            raise failure
+        return salvaged
+
+    def _reader(self, response: Any, prompt: str) -> AnswerReader:
+        return AnswerReader(
+            request_id=header_request_id(plain_headers(response)),
+            key_is_set=bool(self.profile.api_key),
+            base_url=self.profile.base_url,
+            prompt=prompt,
+        )
 
     def _deliver(self, event: AnswerEvent, callbacks: Callbacks) -> None:
         if isinstance(event, ImageUrl):
@@ -203,10 +302,15 @@ class Gateway:
         )
 
 
-def redacted(answer: Answer, redact: Callable[[str], str]) -> Answer:
-    """`answer` with every text through `redact`; the addresses of the images as they are."""
+def redacted(answer: Answer, profile: Profile) -> Answer:
+    """`answer` with every text without the key; the addresses of the images as they are."""
     texts = {field.name: getattr(answer, field.name) for field in fields(answer)}
-    return replace(answer, **{name: redact(text) for name, text in texts.items() if isinstance(text, str)})
+    plain = {name: profile.redact(text) for name, text in texts.items() if isinstance(text, str)}
+    return replace(answer, received=_redacted(answer.received, profile), **plain)
+
+
+def _redacted(data: bytes, profile: Profile) -> bytes:
+    return redact_bytes(data, [profile.api_key]) if data else b""
 
 
 def _bounded(response: Any, exchange: Exchange) -> bytes:

@@ -6,9 +6,9 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..errors import Billed
+from ..errors import Billed, HistoryError
 from .files import ImageFiles
-from .records import CallDetails, CallKey, CallRecord, Claim, load_call, plain
+from .records import TASK, CallDetails, CallKey, CallRecord, Claim, load_call, plain
 
 STOPPED = "The call was stopped before its answer came."
 _DIED = "ComfyUI ended before the answer came."
@@ -18,14 +18,26 @@ _LIVE_STATES = ("asked", "sent", "answered")
 _EARLIER_DEPTH = 20
 
 
+HoldsImage = Callable[[CallRecord, bytes], bool]
+
+
+def no_image_in(_: CallRecord, __: bytes) -> bool:
+    """For callers that don't read saved answers."""
+    return False
+
+
 @dataclass(frozen=True)
 class Claimant:
-    """Who claims: the owner's id, the run, the time (Unix seconds), and how to tell if an owner works on a call."""
+    """Who claims: the owner's id, the run, the time (Unix seconds), and how to tell if an owner works on a call.
+
+    `holds_image`: whether an image is found in the saved answer of a call that failed.
+    """
 
     owner: str
     run: str
     now: float
     is_worked_on: Callable[[str, int], bool]
+    holds_image: HoldsImage = no_image_in
 
 
 def newest(connection: sqlite3.Connection, key: CallKey) -> sqlite3.Row | None:
@@ -66,12 +78,14 @@ def decide(
     if record.state in ("kept", "answered", "sent"):
         _forget_lost_images(connection, files, record)
         record = _loaded(connection, files, record.id)
-        if record.urls or record.images:
+        if record.urls or record.images or _is_understood(files, record, claimant):
             return _take_over(connection, files, key, record, "answered", claimant)
     if record.state in ("sent", "answered"):
         # Its sender is gone, and nothing of the answer was saved.
         billed: Billed = "maybe" if record.state == "sent" else "yes"
         fail(connection, record.id, error=_DIED, billed=billed, request_id=record.request_id, now=claimant.now)
+    if record.state == "failed" and _is_understood(files, record, claimant):
+        return _take_over(connection, files, key, record, "answered", claimant)
     in_vain = _failed_this_run(connection, key, claimant.run)
     if in_vain is not None:
         return Claim("failed", _loaded(connection, files, in_vain))
@@ -148,14 +162,26 @@ def _take_over(
 ) -> Claim:
     connection.execute(
         "UPDATE calls SET state = ?, owner = ?, run = ?, finished_at = NULL,"
-        " billed = CASE WHEN ? = 'answered' THEN 'yes' ELSE billed END,"
+        " billed = CASE WHEN ? = 'answered' AND NOT EXISTS"
+        " (SELECT 1 FROM urls WHERE call_id = calls.id AND url LIKE ?) THEN 'yes' ELSE billed END,"
         " asked_at = CASE WHEN ? = 'asked' THEN ? ELSE asked_at END WHERE id = ?",
-        (state, claimant.owner, plain(claimant.run), state, state, claimant.now, record.id),
+        (state, claimant.owner, plain(claimant.run), state, f"{TASK}%", state, claimant.now, record.id),
     )
     taken = _loaded(connection, files, record.id)
     if state == "answered":
         return Claim("answered", taken)
     return Claim("ask", taken, _earlier(connection, files, key))
+
+
+def _is_understood(files: ImageFiles, record: CallRecord, claimant: Claimant) -> bool:
+    """Whether an image is found in the saved answer, as it may be by a later version of the pack."""
+    if record.answer is None:
+        return False
+    try:
+        data = files.read(record.answer)
+    except HistoryError:
+        return False
+    return claimant.holds_image(record, data)
 
 
 def _failed_this_run(connection: sqlite3.Connection, key: CallKey, run: str) -> int | None:
@@ -198,7 +224,8 @@ def _earlier(connection: sqlite3.Connection, files: ImageFiles, key: CallKey) ->
 def _has_something(connection: sqlite3.Connection, call_id: int) -> bool:
     """Whether a URL or an image of this call was saved."""
     found: sqlite3.Row | None = connection.execute(
-        "SELECT 1 FROM urls WHERE call_id = ? UNION ALL SELECT 1 FROM pictures WHERE call_id = ? LIMIT 1",
+        "SELECT 1 FROM urls WHERE call_id = ?"
+        " UNION ALL SELECT 1 FROM pictures WHERE call_id = ? AND position >= 0 LIMIT 1",
         (call_id, call_id),
     ).fetchone()
     return found is not None

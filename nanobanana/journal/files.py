@@ -17,10 +17,12 @@ from ..errors import HistoryError
 from .database import disk_error
 from .records import ImageRecord
 
+# A whole answer in which no image was found.
+ANSWER: Final = "answer"
 # A file's name is its hash and one of these endings, whatever the gateway called it.
 EXTENSIONS: Final = frozenset(
     {"png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff", "avif", "heic", "jxl", "ico", "bin"}
-)
+) | {ANSWER}
 _PART = ".part"
 _STALE_SECONDS = 3600.0
 

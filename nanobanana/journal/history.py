@@ -48,7 +48,7 @@ def totals_by_day(database: Database, days: int, now: float) -> tuple[DayTotal, 
     with database.reading() as connection:
         rows = connection.execute(
             "SELECT date(asked_at, 'unixepoch', 'localtime') AS day, count(*) AS calls,"
-            " sum((SELECT count(*) FROM pictures AS p WHERE p.call_id = c.id)) AS images,"
+            " sum((SELECT count(*) FROM pictures AS p WHERE p.call_id = c.id AND p.position >= 0)) AS images,"
             " sum(billed = 'yes') AS billed, sum(billed = 'maybe') AS maybe_billed,"
             " total(CASE WHEN billed = 'yes' THEN cost END) AS cost,"
             " total(CASE WHEN billed = 'maybe' THEN cost END) AS maybe_cost,"

@@ -16,11 +16,13 @@ from typing import Final
 from ..cancel import CancelToken, Clock
 from ..errors import Billed, HistoryError
 from . import claims, history
+from .claims import HoldsImage, no_image_in
 from .database import Database, disk_error, require_row
 from .eviction import Evictor
-from .files import ImageFiles, Writer, safe_extension, write_all
+from .files import ANSWER, ImageFiles, Writer, safe_extension, write_all
 from .locks import Leases, remove_dead
 from .records import (
+    ANSWER_POSITION,
     CallDetails,
     CallKey,
     CallRecord,
@@ -93,11 +95,14 @@ class Journal:
         cancel: CancelToken,
         on_wait: Callable[[str], None],
         run: str,
+        holds_image: HoldsImage = no_image_in,
     ) -> Claim:
         """Find out what becomes of a wanted image; waits while a living owner is at work on it.
 
         `run` names one execution of the graph by a person: within it, what failed and may have been billed is not
         asked again. An empty `run` never matches. `on_wait` gets a sentence once, when the waiting begins.
+        `holds_image` gets a failed call and its saved answer: if an image is found in it today, the call counts as
+        answered.
         A claim that is `owned` must end with `kept`, `failed` or `release` (see `claimed`): other claims of the same
         key wait for that. Claim before waiting for anything that the owner of the same key may need, such
         as a place among the parallel calls. Raises `Cancelled` while waiting, `HistoryError` when the folder fails.
@@ -105,7 +110,7 @@ class Journal:
         told = False
         while True:
             cancel.check()
-            claim = self._decide(key, details, run)
+            claim = self._decide(key, details, run, holds_image)
             if claim is not None:
                 return claim
             if not told:
@@ -123,9 +128,10 @@ class Journal:
         cancel: CancelToken,
         on_wait: Callable[[str], None],
         run: str,
+        holds_image: HoldsImage = no_image_in,
     ) -> Generator[Claim]:
         """`claim`, and `release` if the call is still held when the block is left."""
-        claim = self.claim(key, details, cancel=cancel, on_wait=on_wait, run=run)
+        claim = self.claim(key, details, cancel=cancel, on_wait=on_wait, run=run, holds_image=holds_image)
         try:
             yield claim
         finally:
@@ -234,12 +240,17 @@ class Journal:
             self._evictor.added(len(data))
             return record
 
+    def keep_answer(self, call_id: int, data: bytes) -> ImageRecord:
+        """Put a whole answer in which no image was found on disk, as `keep` does with an image."""
+        return self.keep(call_id, ANSWER_POSITION, data, extension=ANSWER)
+
     def kept(self, call_id: int, *, seconds: float | None = None) -> None:
         """All of the answer's images are on disk; releases the call. Raises `HistoryError` if there are none."""
         with self._releasing(call_id) as connection:
             changed = connection.execute(
                 "UPDATE calls SET state = 'kept', owner = NULL, billed = 'yes', error = '', finished_at = ?,"
-                " seconds = ? WHERE id = ? AND EXISTS (SELECT 1 FROM pictures WHERE call_id = calls.id)",
+                " seconds = ? WHERE id = ? AND EXISTS"
+                " (SELECT 1 FROM pictures WHERE call_id = calls.id AND position >= 0)",
                 (self._clock(), seconds, call_id),
             ).rowcount
             require_row(changed, call_id)
@@ -308,7 +319,7 @@ class Journal:
         """How much there is."""
         with self._reading() as connection:
             calls = dict(map(tuple, connection.execute("SELECT state, count(*) FROM calls GROUP BY state")))
-            images = connection.execute("SELECT count(*) FROM pictures").fetchone()[0]
+            images = connection.execute("SELECT count(*) FROM pictures WHERE position >= 0").fetchone()[0]
         size = sum(one.bytes for one in self._files.listing())
         return JournalStats(calls, images, size, self._evictor.cap_bytes)
 
@@ -360,12 +371,12 @@ class Journal:
             statement = f"UPDATE calls SET {assignments} WHERE id = ?"
             require_row(connection.execute(statement, (*values, call_id)).rowcount, call_id)
 
-    def _decide(self, key: CallKey, details: CallDetails, run: str) -> Claim | None:
+    def _decide(self, key: CallKey, details: CallDetails, run: str, holds_image: HoldsImage) -> Claim | None:
         """`claims.decide` in a transaction; holds the call that the claim takes."""
         claim: Claim | None = None
         try:
             with self._writing() as connection:
-                claimant = claims.Claimant(self._leases.id, run, self._clock(), self._leases.is_worked_on)
+                claimant = claims.Claimant(self._leases.id, run, self._clock(), self._leases.is_worked_on, holds_image)
                 claim = claims.decide(connection, self._files, key, details, claimant)
                 if claim is not None and claim.owned:
                     # Before the commit: whoever sees the row must see that it is being worked on.

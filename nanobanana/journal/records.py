@@ -6,11 +6,15 @@ import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from ..errors import Billed
 from ..image_request import ImageRequest
 
+# Where the file of a whole answer stands among a call's images, which are counted from 0.
+ANSWER_POSITION: Final = -1
+# Stands before the name of a task that the gateway queued, in the place of an image's address.
+TASK: Final = "task:"
 # Gives the path of the file with a hash and an extension.
 PathOf = Callable[[str, str], Path]
 State = Literal["asked", "sent", "answered", "kept", "failed"]
@@ -62,7 +66,8 @@ class ImageRecord:
 class CallRecord:
     """One call. Times are Unix seconds, `seconds` is how long it took; None if it didn't get that far.
 
-    `error` is empty unless the call failed; `billed` is `no` until something says otherwise.
+    `error` is empty unless the call failed; `billed` is `no` until something says otherwise. `answer`: the file of the
+    whole answer, when no image was found in it.
     """
 
     id: int
@@ -78,6 +83,7 @@ class CallRecord:
     text: str = ""
     urls: tuple[str, ...] = ()
     images: tuple[ImageRecord, ...] = ()
+    answer: ImageRecord | None = None
     seconds: float | None = None
 
 
@@ -157,9 +163,15 @@ def load_calls(connection: sqlite3.Connection, path_of: PathOf, rows: Sequence[s
     for row in connection.execute(f"SELECT * FROM urls WHERE call_id IN ({marks}) ORDER BY call_id, position", ids):
         urls.setdefault(row["call_id"], []).append(row["url"])
     images: dict[int, list[ImageRecord]] = {}
+    answers: dict[int, ImageRecord] = {}
     for row in connection.execute(f"SELECT * FROM pictures WHERE call_id IN ({marks}) ORDER BY call_id, position", ids):
-        images.setdefault(row["call_id"], []).append(image_of(row, path_of))
-    return tuple(_call_of(row, urls.get(row["id"], ()), images.get(row["id"], ())) for row in rows)
+        if row["position"] == ANSWER_POSITION:
+            answers[row["call_id"]] = image_of(row, path_of)
+        else:
+            images.setdefault(row["call_id"], []).append(image_of(row, path_of))
+    return tuple(
+        _call_of(row, urls.get(row["id"], ()), images.get(row["id"], ()), answers.get(row["id"])) for row in rows
+    )
 
 
 def image_of(row: sqlite3.Row, path_of: PathOf) -> ImageRecord:
@@ -183,7 +195,9 @@ def plain(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _call_of(row: sqlite3.Row, urls: Iterable[str], images: Iterable[ImageRecord]) -> CallRecord:
+def _call_of(
+    row: sqlite3.Row, urls: Iterable[str], images: Iterable[ImageRecord], answer: ImageRecord | None
+) -> CallRecord:
     return CallRecord(
         id=row["id"],
         key=CallKey(row["fingerprint"], row["variation"]),
@@ -205,5 +219,6 @@ def _call_of(row: sqlite3.Row, urls: Iterable[str], images: Iterable[ImageRecord
         text=row["text"],
         urls=tuple(urls),
         images=tuple(images),
+        answer=answer,
         seconds=row["seconds"],
     )

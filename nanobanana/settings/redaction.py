@@ -59,6 +59,62 @@ def redact(text: str, keys: Iterable[str]) -> str:
     return _KEY_LIKE.sub(_replacement, without_keys(text, keys))
 
 
+def redact_bytes(data: bytes, keys: Iterable[str]) -> bytes:
+    """`data`, a whole answer, without keys as `redact` finds them; takes some 50 ms a MiB.
+
+    Only a key that is spread over more than 4 KiB by what stands between its characters is not found.
+    """
+    secrets = tuple(sorted({key for key in keys if len(key) >= _SHORTEST_SECRET}))
+    text = data.decode("utf-8", "surrogateescape")
+    spans: list[tuple[int, int]] = []
+    for start in range(0, len(text), _WINDOW):
+        # Windows overlap, so that every key lies within one.
+        window = text[start : start + _WINDOW + _OVERLAP]
+        if _may_hold_key(window, secrets):
+            found = [(first + start, last + start) for first, last in _key_like(window)]
+            spans += found + [(first + start, last + start) for first, last in _disguised(window, secrets)]
+    return _without(text, _merged(spans)).encode("utf-8", "surrogateescape")
+
+
+def _without(text: str, spans: Iterable[tuple[int, int]]) -> str:
+    pieces: list[str] = []
+    done = 0
+    for start, end in spans:
+        pieces += [text[done:start], _MASK]
+        done = end
+    return "".join([*pieces, text[done:]])
+
+
+def _key_like(text: str) -> list[tuple[int, int]]:
+    return [match.span(match.lastgroup or 0) for match in _KEY_LIKE.finditer(text) if _is_random(match)]
+
+
+def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """`spans`, (start, end), in order, those that touch joined into one."""
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], end))
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def _may_hold_key(text: str, secrets: tuple[str, ...]) -> bool:
+    """Whether `text` is worth a closer look, in a tenth of its time."""
+    lowered = text.lower()
+    if not text.isascii() or any(one in text for one in _BEGINNINGS) or _TOKEN.search(text) or "bearer" in lowered:
+        return True
+    if not secrets:
+        return False
+    joined = "".join(lowered.split())
+    if not joined.isprintable() or any(one in joined for one in "%\\&"):
+        return True
+    needles, blocks = _needles(secrets)
+    pieces = [joined[at : at + _BLOCK] for at in range(0, len(joined), _BLOCK)]
+    return not blocks.isdisjoint(pieces) or any(one in joined for one in needles if len(one) < _PART)
+
+
 def without_keys(text: str, keys: Iterable[str]) -> str:
     """`text` without the given keys, and nothing else removed: a URL's signature looks like a key, and is needed.
 
@@ -70,12 +126,12 @@ def without_keys(text: str, keys: Iterable[str]) -> str:
     # The longest first: a key may be the beginning of another.
     for secret in secrets:
         text = text.replace(secret, _MASK)
-    spans = _disguised(text, tuple(secrets)) if secrets else []
-    for start, end in reversed(spans):
-        text = text[:start] + _MASK + text[end:]
-    return text
+    return _without(text, _disguised(text, tuple(secrets))) if secrets else text
 
 
+_BEGINNINGS = ("sk-", "AIza", "hf_", "ghp_", "gho_", "gsk_", "r8_")
+_TOKEN = re.compile(r"eyJ[A-Za-z0-9_-]{10,}\.")
+_WINDOW, _OVERLAP = 65_536, 4_096
 # This much of a key, or of one of its encodings, counts as the key.
 _PART = 12
 # Every window of 12 characters holds a whole block of 6 that begins at a multiple of 6.
@@ -121,13 +177,7 @@ def _disguised(text: str, secrets: tuple[str, ...]) -> list[tuple[int, int]]:
             spans = list(_matches(plain, at, needles))
             found += spans
             done = max([done, *(end for _, end in spans)])
-    merged: list[tuple[int, int]] = []
-    for start, end in sorted(found):
-        if merged and start <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(merged[-1][1], end))
-        else:
-            merged.append((start, end))
-    return [(starts[start], ends[end - 1]) for start, end in merged]
+    return [(starts[start], ends[end - 1]) for start, end in _merged(found)]
 
 
 def _matches(plain: str, at: int, needles: tuple[str, ...]) -> Iterator[tuple[int, int]]:

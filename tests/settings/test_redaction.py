@@ -13,7 +13,7 @@ from urllib.parse import quote
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pack.nanobanana.settings.redaction import looks_like_key, redact
+from pack.nanobanana.settings.redaction import looks_like_key, redact, redact_bytes
 
 KEYS = [
     "sk-" + "aB3dE6gH9jK2mN5pQ8sT1vW4yZ7cF0hJ3lO6rU9xA2bD5eG8",
@@ -160,6 +160,25 @@ def test_a_key_is_found_in_every_disguise(disguise: str, key: str, before: str, 
     else:
         pieces = [DISGUISES[disguise](key[at : at + 12]).strip('"') for at in range(len(key) - 11)]
     assert not any(piece in shown for piece in pieces), (hidden, shown)
+
+
+@pytest.mark.parametrize("disguise", DISGUISES)
+def test_a_whole_answer_is_redacted_as_a_text_is_wherever_a_key_stands(disguise: str) -> None:
+    key = "Kq7Zp3Xw9.d2/Lm5Tn8+Vb4Rc6"
+    hidden = DISGUISES[disguise](key)
+    rest = ("lorem ipsum " * 9_000)[: 70_000 - len(hidden)]
+    for start in [0, *range(65_536 - len(hidden) - 3, 65_539, 7), *range(69_632 - len(hidden), 69_634, 11)]:
+        text = f"{rest[:start]} {hidden} {rest[start:]}" + "ipsum" * 20_000
+        shown = redact_bytes(text.encode(), [key]).decode()
+        assert shown == redact(text, [key]), start
+        assert "[key removed]" in shown
+
+
+def test_an_answer_that_is_no_text_stays_as_it_is() -> None:
+    data = bytes(range(256)) * 600
+    assert redact_bytes(data, ["Kq7Zp3Xw9.d2/Lm5Tn8+Vb4Rc6"]) == data
+    assert redact_bytes(b"", []) == b""
+    assert redact_bytes(b"my sk-aB3dE6gH9jK2mN5pQ8sT is", []) == b"my [key removed] is"
 
 
 @given(st.text(alphabet=string.ascii_letters + string.digits, min_size=24, max_size=60), st.data())

@@ -115,6 +115,7 @@ class AnswerCollector:
             walk({name: value for name, value in payload.items() if name not in _ENVELOPE}, self)
         if not self._task[0]:
             self._task = queued_task(payload)
+            self.candidates.queued = bool(self._task[0])
         for name in payload:
             if len(self._fields) < _MOST_FIELDS:
                 self._fields[clean(name, 40)] = None
@@ -242,6 +243,8 @@ class Candidates:
         self.texts: dict[tuple[int, str], TextScanner] = {}
         # Whether the answer said itself that it is whole: more, and better, may have been lost otherwise.
         self.ended = False
+        # Whether it said that the work is only queued: addresses in it lead to the task.
+        self.queued = False
 
     @property
     def counted(self) -> int:
@@ -310,6 +313,8 @@ class Candidates:
     def _undocumented(self) -> tuple[AnswerImage, ...]:
         """What is found where nothing documents it, when the documented places hold nothing."""
         result = ImageList(self._limit)
+        if self.queued:
+            return ()
         for scanner in self.texts.values():
             for image in self.images_of(scanner):
                 result.add(image)

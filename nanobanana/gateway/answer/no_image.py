@@ -52,14 +52,6 @@ def without_image(answer: Answer) -> GatewayError:
     elif said and not _CUT_SHORT.intersection(reason.lower() for reason in reasons):
         message = f'The model answered with text and no image{named}. It says: "{said}"'
         hint = "Say in the prompt that you want an image, or ask for something else."
-    elif answer.task:
-        task, status = clean(answer.task), clean(answer.task_status)
-        return BadAnswer(
-            f"The gateway queued the work instead of answering: task {task}, {status}.",
-            "Look the task up at the gateway. Running again starts another one, which is billed too.",
-            request_id=answer.request_id,
-            billed="maybe",
-        )
     else:
         return BadAnswer(
             f"The answer ended without an image{named}. {_what_came(answer, said)}",

@@ -12,7 +12,7 @@ from .no_image import cut_off, is_refusal, not_an_answer, without_image
 from .partial_json import load, load_partial
 from .payload import as_mapping
 from .sse import SseDecoder, SseEvent
-from .types import MIB, Answer, AnswerEvent, AnswerLimits
+from .types import MIB, Answer, AnswerEvent, AnswerLimits, ImageData
 
 _log = logging.getLogger(__name__)
 
@@ -21,6 +21,8 @@ _WHITESPACE: Final = b" \t\r\n"
 _SSE_FIELDS: Final = (b"data:", b"event:", b"id:", b"retry:", b":")
 _DONE: Final = b"[DONE]"
 _READ_OF_NO_ANSWER: Final = 65_536
+# As much of an answer without an image is saved.
+_MOST_RECEIVED: Final = 64 * MIB
 
 
 class AnswerReader:
@@ -52,6 +54,7 @@ class AnswerReader:
         self._size = 0
         self._events = 0
         self._cut = False
+        self._received: list[bytes] = []
         self._collector = AnswerCollector(
             self._limits, request_id=request_id, key_is_set=key_is_set, base_url=base_url, prompt=prompt
         )
@@ -62,8 +65,20 @@ class AnswerReader:
         """The gateway's name for this answer: from its headers, else from its body; empty when none was seen."""
         return self._collector.request_id
 
+    @property
+    def received(self) -> bytes:
+        """The answer as it came, its first 64 MiB.
+
+        Empty once an inline image was given, since then nothing can be lost, and if only keep-alive lines came.
+        """
+        if self._sse is not None and not self._events and not self._sse.unfinished:
+            return b""
+        return b"".join(self._received)[:_MOST_RECEIVED]
+
     def feed(self, data: bytes) -> list[AnswerEvent]:
         """Take the next bytes, after decompression."""
+        if self._size < _MOST_RECEIVED:
+            self._received.append(data)
         self._size += len(data)
         if self._size > self._limits.total_bytes:
             raise BadAnswer(
@@ -74,10 +89,16 @@ class AnswerReader:
             )
         if not self._kind:
             data = self._choose(data, ended=False)
-        return self._take(data) if self._kind and data else []
+        events = self._take(data) if self._kind and data else []
+        if any(isinstance(event, ImageData) for event in events):
+            self._received.clear()
+        return events
 
     def finish(self) -> Answer:
-        """The answer has ended as it should. Raises the error that says why there is no image, if there is none."""
+        """The answer has ended as it should. Raises the error that says why there is no image, if there is none.
+
+        An answer that names a task of the gateway's is returned without images.
+        """
         if not self._kind:
             self._take(self._choose(b"", ended=True))
         if self._sse is not None:
@@ -96,7 +117,7 @@ class AnswerReader:
             if not self._cut:
                 scanner.finish()
         answer = self._collector.answer(candidates.selected(with_open=self._cut))
-        if answer.images:
+        if answer.images or (answer.task and self._collector.error is None):
             return answer
         if self._collector.error is not None:
             raise self._collector.error
@@ -105,7 +126,7 @@ class AnswerReader:
         guessed = () if is_refusal(answer) else candidates.fallback_links()
         if not guessed:
             raise without_image(answer)
-        return self._collector.answer(guessed, guessed=True)
+        return replace(self._collector.answer(guessed, guessed=True), received=self.received)
 
     def salvage(self) -> Answer | None:
         """What there is of an answer that broke off, or None. Nothing may be fed afterwards.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 MIB: Final = 1024 * 1024
@@ -47,7 +47,7 @@ class Answer:
     answer. `finish_reason`, and `native_reason`, as the model's maker names it: as sent, empty if there was none.
     `refusal`: from the field for it. `unparsed`: text outside any answer. `thoughts`: the end of its thinking.
     `task`, `task_status`: of work that the gateway queued instead of answering. `fields`: the names at the top of what
-    came. `truncated`: the answer broke off.
+    came. `truncated`: the answer broke off. `received`: the answer itself, if its images are guessed.
     """
 
     images: tuple[ImageUrl | ImageData, ...]
@@ -63,6 +63,7 @@ class Answer:
     task_status: str = ""
     fields: str = ""
     truncated: bool = False
+    received: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from pack.nanobanana.gateway.answer.no_image import without_image
 from pack.nanobanana.gateway.answer.reader import AnswerReader
 from pack.nanobanana.gateway.answer.types import Answer, ImageUrl
 from pack.nanobanana.gateway.client import redacted
+from pack.nanobanana.settings.profile import Profile
 
 U = "https://x.cn/a.png"
 
@@ -142,7 +143,7 @@ def test_the_models_words_are_bounded_and_hold_no_key() -> None:
     assert "[key]" in str(error)
     assert len(str(error)) < 600
     data = stream({**chunk(f"sk-secret ![a]({U})", finish="sk-secret"), "id": "sk-secret", "model": "sk-secret"})
-    answer = redacted(read(data)[1], lambda text: text.replace("sk-secret", "[key]"))
+    answer = redacted(read(data)[1], Profile(api_key="sk-secret"))
     assert "secret" not in repr(answer)
 
 
