@@ -1,0 +1,210 @@
+"""Answers without an image that a person can use: saved whole, read again later; and work that a gateway queues."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from engines import Bench, finished, png_of, wait_until
+from pack.nanobanana.calls import engine
+from pack.nanobanana.cancel import CancelToken
+from pack.nanobanana.errors import BadAnswer, GatewayError, StatusError, TimedOut
+from pack.nanobanana.journal import Journal
+from servers import Peer, RawServer
+
+PNG = png_of(3000)
+PNG_URL = "data:image/png;base64," + base64.b64encode(PNG).decode("ascii")
+STRANGE: dict[str, Any] = {"id": "abc", "verdict": {"shape": "of tomorrow"}, "note": "sk-0123456789abcdef0123456789"}
+
+
+@contextmanager
+def gateway(answer: Callable[[str, int], tuple[str, bytes]]) -> Iterator[tuple[str, list[str]]]:
+    """Its base URL, and the request lines it has seen. `answer` gets the line and how often it came before."""
+    seen: list[str] = []
+    lock = threading.Lock()
+
+    def serve(peer: Peer) -> None:
+        line, _, _ = peer.request()
+        line = line.rpartition(" ")[0]
+        with lock:
+            before = seen.count(line)
+            seen.append(line)
+        status, body = answer(line, before)
+        peer.answer(status, body, content_type="application/json")
+
+    with RawServer(serve) as server:
+        yield server.url, seen
+
+
+def always(body: object, status: str = "200 OK") -> Callable[[str, int], tuple[str, bytes]]:
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return lambda _, __: (status, data)
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (STRANGE, "200 OK"),
+        (STRANGE, "201 Created"),
+        ({"choices": [{"message": {"content": "I'd rather not."}}]}, "200 OK"),
+        (b"<html><title>Welcome</title></html>", "200 OK"),
+        (b'data: {"choices":[{"delta":{"content":"no"}}]}\n\ndata: [DONE]\n\n', "200 OK"),
+        (b'{"choices":[{"message":{"content":"half', "200 OK"),
+    ],
+)
+def test_an_answer_without_an_image_is_saved_whole_and_named(body: object, status: str, tmp_path: Path) -> None:
+    with gateway(always(body, status)) as (url, seen), Bench(tmp_path / "data", url) as bench:
+        outcome = bench.make()
+        call = bench.journal.history().calls[0]
+        assert isinstance(outcome.error, GatewayError)
+        assert call.answer is not None
+        assert str(call.answer.path) in str(outcome.error)
+        assert str(call.answer.path) in call.error
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        saved = bench.journal.read(call.answer)
+        assert saved == data.replace(b"sk-0123456789abcdef0123456789", b"[key removed]")
+        assert call.images == ()
+        assert bench.journal.stats().images == 0
+        assert [day.images for day in bench.journal.totals_by_day()] == [0]
+        assert len(seen) == 1
+
+
+def test_nothing_is_saved_where_nothing_came_or_an_image_did(tmp_path: Path) -> None:
+    with gateway(always(b"")) as (url, _), Bench(tmp_path / "empty", url) as bench:
+        bench.make()
+        assert bench.journal.history().calls[0].answer is None
+    good = {"choices": [{"message": {"content": PNG_URL}}]}
+    with gateway(always(good)) as (url, _), Bench(tmp_path / "good", url) as bench:
+        assert len(bench.make().images) == 1
+        assert bench.journal.history().calls[0].answer is None
+
+
+def test_the_profiles_own_key_is_taken_out(tmp_path: Path) -> None:
+    key = "a-key-without-a-prefix-7"
+    with gateway(always({"echo": key})) as (url, _), Bench(tmp_path / "data", url, api_key=key) as bench:
+        bench.make()
+        record = bench.journal.history().calls[0].answer
+        assert record is not None
+        assert key.encode() not in bench.journal.read(record)
+
+
+def test_what_a_later_version_understands_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hidden = {"verdict": {"shape": "of tomorrow"}, "picture_in_a_new_place": PNG_URL}
+    with gateway(always(hidden)) as (url, seen), Bench(tmp_path / "data", url) as bench:
+        with monkeypatch.context() as today:
+            # A version that knows no such place.
+            today.setattr("pack.nanobanana.gateway.answer.collector.walk", lambda *_: None)
+            first = bench.make()
+            again = bench.make(run="run 2")
+        assert (first.images, again.images) == ((), ())
+        assert len(seen) == 2
+        later = bench.make(run="run 3")
+        assert [one.bytes for one in later.images] == [len(PNG)]
+        assert later.billed == "no"
+        assert later.source == "journal"
+        assert len(seen) == 2
+        # And from then on it is an image like any other.
+        assert len(bench.make(run="run 4").images) == 1
+        assert len(seen) == 2
+        assert bench.states() == [("failed", "yes"), ("kept", "yes")]
+
+
+def test_a_kill_while_a_saved_answer_is_read_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with gateway(always({"picture": PNG_URL})) as (url, seen), Bench(tmp_path / "data", url) as bench:
+        with monkeypatch.context() as today:
+            today.setattr("pack.nanobanana.gateway.answer.collector.walk", lambda *_: None)
+            bench.make()
+
+        order = bench.order(run="run 2")
+        call = bench.journal.history().calls[0]
+        claim = bench.journal.claim(
+            call.key,
+            call.details,
+            cancel=CancelToken(),
+            on_wait=lambda _: None,
+            run="2",
+            holds_image=engine.holds_image,
+        )
+        assert claim.what == "answered"
+        bench.journal.close()
+        with Bench(tmp_path / "data", url, journal=Journal(tmp_path / "data")) as after:
+            assert finished(after.engine.start(order, 0, CancelToken())).images
+            assert len(seen) == 1
+
+
+def queued(then: list[tuple[str, object]], path: str = "/v1/images/tasks/task%2F7") -> Callable[..., tuple[str, bytes]]:
+    """A gateway that queues, and whose task answers one after the other, the last one for ever."""
+
+    def answer(line: str, before: int) -> tuple[str, bytes]:
+        if line.startswith("POST"):
+            return "200 OK", json.dumps({"code": 200, "data": [{"status": "submitted", "task_id": "task/7"}]}).encode()
+        if line != f"GET {path}":
+            return "404 Not Found", b'{"error":{"message":"no such route"}}'
+        status, body = then[min(before, len(then) - 1)]
+        return status, json.dumps(body).encode()
+
+    return answer
+
+
+RUNNING = ("200 OK", {"task_id": "task/7", "status": "processing", "progress": "40%", "url": "https://a.example/t/7"})
+READY = ("200 OK", {"code": "success", "data": {"task_id": "task/7", "status": "SUCCESS", "data": {"url": PNG_URL}}})
+
+
+@pytest.mark.parametrize("path", ["/v1/images/tasks/task%2F7", "/v1/tasks/task%2F7"])
+def test_queued_work_is_waited_for(path: str, tmp_path: Path) -> None:
+    steps = [RUNNING, ("502 Bad Gateway", {}), RUNNING, READY]
+    with gateway(queued(steps, path)) as (url, seen), Bench(tmp_path / "data", url) as bench:
+        outcome = bench.make()
+        assert outcome.error is None
+        assert len(outcome.images) == 1
+        assert outcome.billed == "yes"
+        assert sum(line.startswith("POST") for line in seen) == 1
+        assert bench.states() == [("kept", "yes")]
+
+
+def test_a_task_is_in_the_history_before_it_is_asked_about_and_outlives_cancels_and_restarts(tmp_path: Path) -> None:
+    steps: list[tuple[str, object]] = [RUNNING]
+    with gateway(queued(steps)) as (url, seen):
+        with Bench(tmp_path / "data", url, total_timeout=60.0) as bench:
+            cancel = CancelToken()
+            call = bench.start(cancel=cancel)
+            assert wait_until(lambda: any(line.startswith("GET") for line in seen))
+            assert bench.journal.history().calls[0].urls == ("task:task/7",)
+            cancel.cancel()
+            finished(call)
+            assert bench.states() == [("sent", "maybe")]
+        with Bench(tmp_path / "data", url, total_timeout=1.0) as bench:
+            late = bench.make(run="run 2")
+            assert isinstance(late.error, TimedOut)
+            assert "at no cost" in str(late.error)
+            assert bench.states() == [("answered", "maybe")]
+            steps.append(READY)
+            assert len(bench.make(run="run 3").images) == 1
+            assert bench.states() == [("kept", "yes")]
+        assert sum(line.startswith("POST") for line in seen) == 1
+
+
+def test_a_task_that_failed_says_why_and_is_asked_anew_by_the_next_run(tmp_path: Path) -> None:
+    failed = ("200 OK", {"task_id": "task/7", "status": "failed", "fail_reason": "the artist is ill"})
+    with gateway(queued([RUNNING, failed])) as (url, seen), Bench(tmp_path / "data", url) as bench:
+        outcome = bench.make()
+        assert isinstance(outcome.error, StatusError)
+        assert "the artist is ill" in str(outcome.error)
+        bench.make(run="run 2")
+        assert sum(line.startswith("POST") for line in seen) == 2
+
+
+def test_a_task_that_can_not_be_asked_about_is_told_and_never_bought_again(tmp_path: Path) -> None:
+    with gateway(queued([RUNNING], path="/elsewhere")) as (url, seen), Bench(tmp_path / "data", url) as bench:
+        for run in ("run 1", "run 2"):
+            outcome = bench.make(run=run)
+            assert isinstance(outcome.error, BadAnswer)
+            assert "task/7" in str(outcome.error)
+            assert outcome.billed == "maybe"
+        assert sum(line.startswith("POST") for line in seen) == 1
