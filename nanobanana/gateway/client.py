@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from ..cancel import CancelToken, Deadline
+from ..cancel import Cancelled, CancelToken, Deadline
 from ..errors import (
     BadAnswer,
     GatewayError,
@@ -253,17 +253,17 @@ class Gateway:
                 if reader.done:
                     break
             return reader.finish()
-        except GatewayError as error:
-            failure = error
-        except network_exceptions() as error:
+        except (GatewayError, Cancelled, *network_exceptions()) as error:
+            # Whatever broke the stream: an image that had come is paid for and must not be lost.
+            salvaged = reader.salvage()
+            if salvaged is not None:
+                return salvaged
             cancel.check()
-            failure = self._network_error(error, upload.stage, exchange)
-        # Whatever broke the stream: an image that had come is paid for and must not be lost.
-        salvaged = reader.salvage()
-        if salvaged is None:
-            failure.answer = reader.received
-            raise failure
-        return salvaged
+            broken = isinstance(error, network_exceptions())
+            failure = self._network_error(error, upload.stage, exchange) if broken else error
+            if isinstance(failure, GatewayError):
+                failure.answer = reader.received
+            raise failure from None
 
     def _reader(self, response: Any, prompt: str) -> AnswerReader:
         return AnswerReader(
