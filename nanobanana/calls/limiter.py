@@ -18,8 +18,9 @@ _POLL_SECONDS = 0.05
 class RateLimiter:
     """First come, first served; at most `limit` inside. A 429 closes it for everyone and halves it.
 
-    Each call that succeeds afterwards lets one more in, up to the limit: gateways limit by rate, so the concurrency
-    that was refused would only be refused again.
+    Then one call alone finds out whether the gateway takes calls again, so the others don't use up their tries. Each
+    call that succeeds afterwards lets one more in, up to the limit: gateways limit by rate, so the concurrency that was
+    refused would only be refused again.
     """
 
     def __init__(self, limit: int, clock: Clock = time.monotonic) -> None:
@@ -32,6 +33,8 @@ class RateLimiter:
         self._waiting: list[int] = []
         self._next_ticket = 0
         self._closed_until = 0.0
+        # When the first of the refusals came that no success has followed.
+        self._refused_at: float | None = None
 
     def set_limit(self, limit: int) -> None:
         """Follow a change of the settings."""
@@ -68,7 +71,7 @@ class RateLimiter:
                 with self._changed:
                     place = self._waiting.index(ticket) + 1
                     closed = self._closed_until - self._clock()
-                    if closed <= 0 and place <= min(self._limit, self._allowed) - self._inside:
+                    if closed <= 0 and place <= self._room():
                         self._inside += 1
                         return
                     now = (place, len(self._waiting), closed > 0)
@@ -83,16 +86,33 @@ class RateLimiter:
                 self._waiting.remove(ticket)
                 self._changed.notify_all()
 
+    def _room(self) -> float:
+        if self._refused_at is not None:
+            return 1 - self._inside
+        return min(self._limit, self._allowed) - self._inside
+
     def back_off(self, seconds: float) -> None:
-        """The gateway refused a call for now: nobody enters for `seconds`, then half as many at once as before."""
+        """The gateway refused a call for now: nobody enters for `seconds`, then one, then half as many as before.
+
+        Refusals that come together count as one.
+        """
         with self._changed:
-            self._closed_until = max(self._closed_until, self._clock() + seconds)
-            self._allowed = max(1, min(self._limit, self._allowed) // 2)
+            now = self._clock()
+            self._closed_until = max(self._closed_until, now + seconds)
+            if self._refused_at is None:
+                self._refused_at = now
+                self._allowed = max(1, min(self._limit, self._allowed) // 2)
+
+    def refused_seconds(self) -> float:
+        """For how long the gateway has refused every call."""
+        with self._changed:
+            return 0.0 if self._refused_at is None else self._clock() - self._refused_at
 
     def succeeded(self) -> None:
         """A call was answered: let one more in at once, up to the limit."""
         with self._changed:
-            self._allowed += 1
+            self._allowed += self._refused_at is None
+            self._refused_at = None
             self._changed.notify_all()
 
 

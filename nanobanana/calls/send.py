@@ -19,7 +19,7 @@ from .limiter import RateLimiter
 from .models import Order
 
 _log = logging.getLogger(__name__)
-# A cap over all kinds of failure: a gateway that alternates between them must not be asked forever.
+# A cap over all kinds of failure but refusals for now: a gateway that alternates must not be asked forever.
 _MOST_POSTS = 8
 
 
@@ -94,10 +94,12 @@ class Submission:
                 error.attempts = attempts
                 # Each kind of failure has its own number of tries: a 500 after a 429 is the first 500.
                 ended_so[type(error)] += 1
-                if attempts >= _MOST_POSTS or not may_retry(error, ended_so[type(error)]):
+                failures = ended_so[type(error)]
+                outlives = self._backoff.outlives(limiter.refused_seconds())
+                if attempts - ended_so[RateLimited] >= _MOST_POSTS or not may_retry(error, failures, outlives=outlives):
                     raise
                 self._revert_to_asked()
-                self._pause(error, ended_so[type(error)], limiter, cancel, report)
+                self._pause(error, failures, limiter, cancel, report)
 
     def _body(self, limits: PayloadLimits, cancel: CancelToken, report: ReportProgress) -> RequestBody:
         order = self._order

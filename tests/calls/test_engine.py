@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -31,6 +34,7 @@ from pack.nanobanana.imaging.payload import FittedImages, PayloadLimits
 from pack.nanobanana.journal import ImageRecord, Journal
 from servers import Peer, RawServer, silent_port
 
+PNG = base64.b64encode(png_of(100)).decode("ascii")
 # Pauses of their real length.
 PATIENT = Backoff(random=lambda: 0.0)
 
@@ -375,12 +379,42 @@ def test_the_images_of_an_answer_are_decoded_up_to_a_number_of_pixels(
 def test_whatever_the_failures_there_is_a_ceiling_of_posts(
     gateway: FaultyGateway, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gateway.set_faults("http_429")
+    gateway.set_faults("http_503")
     assert isinstance(bench.make().error, RateLimited)
     assert len(gateway.ledger.posts) == MOST_POSTS_WHEN_LIMITED
-    monkeypatch.setattr(send, "_MOST_POSTS", 3)
-    assert isinstance(bench.make("another").error, RateLimited)
-    assert len(gateway.ledger.posts) == MOST_POSTS_WHEN_LIMITED + 3
+    gateway.set_faults(None)
+    gateway.script([["http_500"], ["model_not_found_503"]] * 3)
+    monkeypatch.setattr(send, "_MOST_POSTS", 2)
+    assert bench.make("another").error is not None
+    assert len(gateway.ledger.posts) == MOST_POSTS_WHEN_LIMITED + 2
+
+
+def test_a_minutes_rate_limit_fails_none_of_many_calls(tmp_path: Path) -> None:
+    """12 calls a window, refused without a Retry-After; 20 at once, 8 of them beside each other."""
+    window, most = 2.0, 6
+    taken: list[float] = []
+    refused: list[float] = []
+    lock = threading.Lock()
+
+    def serve(peer: Peer) -> None:
+        peer.request()
+        with lock:
+            now = time.monotonic()
+            full = sum(now - at < window for at in taken) >= most
+            (refused if full else taken).append(now)
+        if full:
+            peer.answer("429 Too Many Requests", b"<html>429</html>", content_type="text/html")
+        else:
+            peer.answer("200 OK", json.dumps({"data": [{"b64_json": PNG}]}).encode(), content_type="application/json")
+
+    # A window of 2 s is to the budget of 3.6 s what a minute is to 90 s, and more.
+    backoff = Backoff(scale=0.04)
+    with RawServer(serve) as server, Bench(tmp_path / "data", server.url, backoff=backoff, concurrency=8) as bench:
+        calls = [bench.start(f"cat {number}") for number in range(20)]
+        outcomes = [finished(call, 60.0) for call in calls]
+    assert [outcome.error for outcome in outcomes if outcome.error] == []
+    assert len(taken) == 20
+    assert len(refused) < 80
 
 
 def test_size_and_ratio_are_compared_with_what_was_asked(gateway: FaultyGateway, bench: Bench) -> None:

@@ -90,7 +90,7 @@ def test_a_place_is_given_back_when_the_call_fails() -> None:
             raise ValueError
 
 
-def test_after_a_refusal_nobody_enters_for_a_while_and_then_half_as_many() -> None:
+def test_after_a_refusal_nobody_enters_for_a_while_then_one_and_then_half_as_many() -> None:
     now = [100.0]
     limiter = RateLimiter(4, clock=lambda: now[0])
     limiter.back_off(30)
@@ -103,6 +103,12 @@ def test_after_a_refusal_nobody_enters_for_a_while_and_then_half_as_many() -> No
     time.sleep(0.12)
     assert inside(visitors) == []
     now[0] = 130.0
+    assert wait_until(lambda: inside(visitors) == [0])
+    time.sleep(0.12)
+    assert inside(visitors) == [0]
+    assert limiter.refused_seconds() == 30.0
+    limiter.succeeded()
+    assert limiter.refused_seconds() == 0.0
     assert wait_until(lambda: inside(visitors) == [0, 1])
     time.sleep(0.12)
     assert inside(visitors) == [0, 1]
@@ -157,7 +163,9 @@ def test_profiles_of_one_gateway_with_other_limits_do_not_undo_a_429() -> None:
     limiters.of("https://a.example", 1)
     limiter = limiters.of("https://a.example", 8)
     visitors = arrive(limiter, 4)
-    assert inside(visitors) == [0, 1]
+    assert inside(visitors) == [0]
+    limiter.succeeded()
+    assert wait_until(lambda: inside(visitors) == [0, 1])
     limiter.succeeded()
     assert wait_until(lambda: inside(visitors) == [0, 1, 2])
     for one in visitors:

@@ -19,7 +19,7 @@ from pack.nanobanana.errors import (
     TooLarge,
     Unreachable,
 )
-from pack.nanobanana.gateway.retry import DOWNLOAD_TRIES, delay, download_delay, may_retry
+from pack.nanobanana.gateway.retry import DOWNLOAD_TRIES, Backoff, delay, download_delay, may_retry
 
 
 def limited(seconds: float | None = None) -> RateLimited:
@@ -51,6 +51,17 @@ def limited(seconds: float | None = None) -> RateLimited:
 )
 def test_how_often_a_post_is_made(error: GatewayError, posts: int) -> None:
     assert [may_retry(error, attempt) for attempt in range(1, 8)] == [attempt < posts for attempt in range(1, 8)]
+
+
+def test_a_rate_limit_without_a_retry_after_is_outlived() -> None:
+    assert all(may_retry(limited(), attempt, outlives=True) for attempt in range(1, 40))
+    assert not may_retry(limited(), 40, outlives=True)
+    assert not may_retry(limited(7.0), 5, outlives=True)
+    assert not may_retry(RateLimited("x", status=503), 5, outlives=True)
+    assert [Backoff().outlives(seconds) for seconds in (0.0, 89.0, 90.0)] == [True, True, False]
+    # The pauses of one call that finds out: more than the minute in which limits are counted, and few uploads.
+    waits = [delay(limited(), attempt, lambda: 0.5) for attempt in range(1, 13)]
+    assert 90 < sum(waits) < 120
 
 
 @given(st.sampled_from([Unreachable, StreamBroken, BadAnswer]), st.sampled_from(["yes", "maybe"]), st.integers(1, 9))

@@ -60,7 +60,10 @@ STATUSES = (
     unbilled(CLIENT, "http_415", "BadRequest", "Unsupported media type"),
     unbilled(CLIENT, "http_418", "BadRequest", "An unlisted status"),
     unbilled(CLIENT, "http_422", "BadRequest", "Unprocessable request"),
-    unbilled(CLIENT, "http_429", "RateLimited", "accepts no more calls for now", posts=5),
+    Row(
+        CLIENT, ("http_429", "retry_after:0"), 5, 0, 0, 0, "RateLimited", "no", "accepts no more calls for now",
+        "failed", (1, 1),
+    ),
     unbilled(CLIENT, "http_500", "ServerFailed", "Internal server error", posts=2),
     maybe(CLIENT, "http_501", ending="ServerFailed", says="says nothing about the call", paid=0),
     unbilled(CLIENT, "http_502", "ServerFailed", "Bad gateway", posts=2),
