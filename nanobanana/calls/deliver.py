@@ -33,6 +33,7 @@ _TRUNCATED = "The gateway's answer was cut off after the image had come."
 _NOT_TRIED = "The download from {url} was not tried: the others failed before it."
 # An answer may name many addresses that all lead nowhere.
 _MOST_FAILURES = 3
+_EXTRA_SECONDS = 3.0
 # One call makes one image. It may bring more, up to this: as uint8 and float32 they take 6 GB.
 _MOST_PIXELS = 400_000_000
 
@@ -112,15 +113,26 @@ class Delivery:
         urls = {position: redact(item.url) for position, item in items if isinstance(item, ImageUrl) and item.certain}
         if urls or self._images or self._problems or self._unkept:
             self._note(answer, urls)
-        for position, item in items:
+        unlikely: dict[int, DownloadFailed] = {}
+        # What only looks like an image comes last.
+        for position, item in sorted(items, key=lambda one: isinstance(one[1], ImageUrl) and one[1].likely):
             if isinstance(item, ImageUrl) and item.certain:
+                extra = item.likely and bool(self._images)
                 try:
-                    self._keep(position, self._fetched(item.url, downloader), redact(item.url))
+                    self._keep(position, self._fetched(item.url, downloader, extra=extra), redact(item.url))
                 except DownloadFailed as error:
                     error.request_id = answer.request_id
-                    self._problems.append(error)
+                    if item.likely:
+                        unlikely[position] = error
+                    else:
+                        self._problems.append(error)
             elif isinstance(item, ImageUrl):
                 self._try_partial_url(position, item.url, downloader, answer, urls)
+        if unlikely and self._images:
+            # The image is here, so these are let go: no later run tries them again.
+            self._note(answer, {position: url for position, url in urls.items() if position not in unlikely})
+        else:
+            self._problems.extend(unlikely.values())
         self._fail_if_only_partial_urls(answer)
         self._mark_complete()
         return self._outcome(source, "yes" if source == "gateway" else "no", answer.text, answer.request_id)
@@ -171,8 +183,14 @@ class Delivery:
         except HistoryError:
             _log.warning("A finished call could not be written to the journal", exc_info=True)
 
-    def _fetched(self, url: str, downloader: Downloader, tries: int = DOWNLOAD_TRIES) -> bytes:
-        """The bytes. All addresses share one time limit, and after the first failure each gets a single try."""
+    def _fetched(self, url: str, downloader: Downloader, tries: int = DOWNLOAD_TRIES, *, extra: bool = False) -> bytes:
+        """The bytes. All addresses share one time limit, and after the first failure each gets a single try.
+
+        An `extra` one, beside an image that is there, gets one try of 3 seconds.
+        """
+        if extra:
+            soon = Deadline(_EXTRA_SECONDS)
+            return downloader.fetch(url, cancel=self._cancel, report=self._report, tries=1, deadline=soon)
         self._deadline = self._deadline or Deadline(downloader.seconds)
         if self._failures >= _MOST_FAILURES and not self._images:
             shown = downloader.redact_url(url)

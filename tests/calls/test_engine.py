@@ -585,3 +585,56 @@ class TestFullDisk:
         again = bench.make(run="run 2")
         assert len(again.images) == 1
         assert "may have been billed" in again.warnings[0]
+
+
+@pytest.mark.parametrize("kind", ["404", "a page", "silence"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "![image]({base}/good.png)\n\nMore: [one]({base}/extra.png) and [also]({base}/extra.jpg)",
+        "Look at [this]({base}/extra.png) or [that]({base}/extra.jpg) first: ![image]({base}/good.png)",
+    ],
+)
+def test_what_only_looks_like_an_image_is_let_go_once_one_is_there(
+    text: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliver, "_EXTRA_SECONDS", 0.3)
+    seen: list[str] = []
+
+    def serve(peer: Peer) -> None:
+        line, _, _ = peer.request()
+        path = line.split(" ")[1]
+        seen.append(path)
+        if line.startswith("POST"):
+            words = {"choices": [{"message": {"content": text.replace("{base}", server.url)}}]}
+            peer.answer("200 OK", json.dumps(words).encode(), content_type="application/json")
+        elif path == "/good.png":
+            peer.answer("200 OK", png_of(100))
+        elif kind == "silence":
+            peer.pause(5)
+        elif kind == "404":
+            peer.answer("404 Not Found", b"no")
+        else:
+            peer.answer("200 OK", b"<html>a page</html>")
+
+    with RawServer(serve) as server, Bench(tmp_path / "data", server.url, total_timeout=20.0) as bench:
+        outcome = bench.make()
+        assert (outcome.error, len(outcome.images)) == (None, 1)
+        assert not any("download" in warning for warning in outcome.warnings)
+        assert bench.states() == [("kept", "yes")]
+        assert sorted(seen[1:]) == ["/extra.jpg", "/extra.png", "/good.png"]
+        bench.make(run="run 2")
+        assert len(seen) == 4
+
+
+def test_an_extra_image_that_can_be_fetched_comes_too(tmp_path: Path) -> None:
+    def serve(peer: Peer) -> None:
+        line, _, _ = peer.request()
+        if line.startswith("POST"):
+            text = f"![image]({server.url}/a.png) and [more]({server.url}/b.png)"
+            peer.answer("200 OK", json.dumps({"choices": [{"message": {"content": text}}]}).encode())
+        else:
+            peer.answer("200 OK", png_of(100 if "a.png" in line else 200))
+
+    with RawServer(serve) as server, Bench(tmp_path / "data", server.url) as bench:
+        assert [one.bytes for one in bench.make().images] == [len(png_of(100)), len(png_of(200))]

@@ -220,9 +220,9 @@ def _file_name(url: str) -> str:
     return url.partition("?")[0].rpartition("/")[2]
 
 
-def image_of(link: Link, *, certain: bool = True) -> AnswerImage:
+def image_of(link: Link, *, certain: bool = True, likely: bool = False) -> AnswerImage:
     """A link in a text as an image."""
-    return ImageData(link.data) if link.kind is LinkKind.DATA else ImageUrl(link.url, certain)
+    return ImageData(link.data) if link.kind is LinkKind.DATA else ImageUrl(link.url, certain, likely)
 
 
 class Candidates:
@@ -304,7 +304,7 @@ class Candidates:
             result.add(image)
         for scanner in self.texts.values():
             for link in self.image_links(scanner):
-                result.add(image_of(link))
+                result.add(image_of(link, likely=not link.is_sure and not scanner.only_links))
             last = self.open_image(scanner) if with_open else None
             if last is not None:
                 result.add(image_of(last, certain=False))

@@ -10,10 +10,14 @@ MIB: Final = 1024 * 1024
 
 @dataclass(frozen=True)
 class ImageUrl:
-    """An image to fetch. `certain`: the URL is known to be complete; otherwise more of it may follow, or be lost."""
+    """An image to fetch. `certain`: the URL is known to be complete; otherwise more of it may follow, or be lost.
+
+    `likely`: it only looks like an image's among the words of a text.
+    """
 
     url: str
     certain: bool = True
+    likely: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)
