@@ -141,12 +141,23 @@ class AnswerCollector:
             scanner = texts[choice] = TextScanner(
                 text_limit=self._limits.text_characters, links_limit=4 * self._limits.images
             )
-        for link in scanner.feed(text):
+        links = scanner.feed(text)
+        if scanner.thought:
+            self.reasoning(scanner.thought)
+        for link in links:
             sure = link.is_sure if self.candidates.fields.items else link.is_image
             if sure and not self.candidates.outputs.items and not self.candidates.repeats_prompt(link):
                 self._give(image_of(link))
         if scanner.may_end_with(text):
             self._give_open(scanner)
+
+    def finish_texts(self) -> None:
+        """All texts are whole. One that is nothing but JSON is searched as an answer is, if no image was found yet."""
+        scanners = list(self.candidates.texts.values())
+        for scanner in scanners:
+            scanner.finish()
+        for scanner in scanners if not self.candidates.selected() else ():
+            walk(scanner.text(), self)
 
     def output(self, image: AnswerImage) -> None:
         image = self._as_certain(image)
@@ -330,7 +341,7 @@ class Candidates:
         result = ImageList(_MOST_FALLBACK_LINKS)
         for scanner in self.texts.values():
             for link in scanner.links:
-                if link.leads_anywhere:
+                if link.leads_anywhere and not self.repeats_prompt(link):
                     result.add(ImageUrl(link.url, certain=False))
         return tuple(item for item in result.items if isinstance(item, ImageUrl))
 

@@ -179,7 +179,8 @@ def walk(value: object, sink: PayloadSink, key: str = "", depth: int = 0) -> Non
             return
         for name, item in part.items():
             # The texts of choices are scanned already, joined over all chunks.
-            if not (name == "content" and depth >= _CHOICE_DEPTH and isinstance(item, str)):
+            in_choice = depth >= _CHOICE_DEPTH and key in ("message", "delta")
+            if not (in_choice and name == "content" and isinstance(item, str)):
                 walk(item, sink, name, depth + 1)
 
 

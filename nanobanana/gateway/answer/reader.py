@@ -113,9 +113,8 @@ class AnswerReader:
             raise not_an_answer(b"".join(self._body), request_id=self.request_id)
         candidates = self._collector.candidates
         candidates.ended = candidates.ended or self.done or self._kind == "json"
-        for scanner in candidates.texts.values():
-            if not self._cut:
-                scanner.finish()
+        if not self._cut:
+            self._collector.finish_texts()
         answer = self._collector.answer(candidates.selected(with_open=self._cut))
         if answer.images or (answer.task and self._collector.error is None):
             return answer

@@ -69,6 +69,9 @@ _ESCAPE: Final = re.compile(r"\\(?:/|u([0-9a-fA-F]{4}))")
 _TITLE: Final = re.compile(r"\s+[\"'(].*\Z|\s+\Z", re.DOTALL)
 _IPV6_HOST: Final = re.compile(r"https?://(?:\[[0-9a-f:.%]*)?\Z", re.IGNORECASE)
 
+_TAGS: Final = ("<think>", "</think>", "<thinking>", "</thinking>")
+_LONGEST_TAG: Final = 11
+_THINK: Final = re.compile(r"<(/?)think(?:ing)?>", re.IGNORECASE)
 _MOST_BRACKETS: Final = 16
 # Stands in the kept text in place of a link.
 _MARK: Final = "\x01"
@@ -102,10 +105,14 @@ class TextScanner:
         self._pieces: list[str] = []
         self._size = 0
         self._url_tail = ""
+        self._thinking = False
+        self._tag: str = ""
+        # What the model thought in the piece that was fed last.
+        self.thought: str = ""
 
     def feed(self, text: str) -> list[Link]:
-        """Take the next piece of the text."""
-        text = self._held + text
+        """Take the next piece of the text. What stands between `<think>` and `</think>` is no part of it."""
+        text = self._held + self._without_thoughts(text)
         self._held = ""
         seen = len(self.links)
         position = 0
@@ -121,10 +128,29 @@ class TextScanner:
     def finish(self) -> list[Link]:
         """The text is whole: what is open at its end ends here."""
         seen = len(self.links)
+        if self._tag and not self._thinking:
+            rest, self._tag = self._tag, ""
+            self.feed(rest + " ")
         self._add_text(self._held)
         self._held = ""
         self._close()
         return self.links[seen:]
+
+    def _without_thoughts(self, text: str) -> str:
+        text = self._tag + text
+        said: list[str] = []
+        thought: list[str] = []
+        position = 0
+        for match in _THINK.finditer(text):
+            (thought if self._thinking else said).append(text[position : match.start()])
+            self._thinking = not match.group(1)
+            position = match.end()
+        # A tag may be cut in two.
+        begun = text.rfind("<", max(position, len(text) - _LONGEST_TAG))
+        end = begun if begun >= 0 and any(tag.startswith(text[begun:].lower()) for tag in _TAGS) else len(text)
+        (thought if self._thinking else said).append(text[position:end])
+        self._tag, self.thought = text[end:], "".join(thought)
+        return "".join(said)
 
     def may_end_with(self, piece: str) -> bool:
         """Whether a URL at the very end of the text may be whole, `piece` being the last one that was fed.
