@@ -1,16 +1,28 @@
 """The command line: `python -m nanobanana generate | edit | doctor | simulate | journal`, from the pack's folder.
 
 The same library as the nodes: the same profiles and journal, so what was paid for in one costs nothing in the other
-(set NANOBANANA_HOME to ComfyUI's `user/__nanobanana` to share them). Exit status: 0 done, 1 failed, 2 wrong usage.
+(set NANOBANANA_HOME to ComfyUI's `user/__nanobanana` to share them). Exit status: 0 all images came, 3 some of them,
+1 none or another failure, 2 wrong usage, 130 Ctrl-C.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib.util
+import io
+import logging
+import os
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+
+if missing := [name for name in ("numpy", "PIL", "requests") if importlib.util.find_spec(name) is None]:
+    sys.exit(
+        f"Python can't find {' and '.join(missing)}. Install what the pack needs:\n"
+        f"    {sys.executable} -m pip install numpy pillow requests"
+    )
 
 from .calls.engine import Call, Engine
 from .calls.inputs import InputImages
@@ -20,6 +32,7 @@ from .catalog import ASPECT_RATIOS, DEFAULT_MODEL, OUTPUT_FORMATS, nearest_ratio
 from .errors import InputError, NanoBananaError
 from .image_request import ImageRequest
 from .imaging.codec import decode
+from .imaging.headers import extension
 from .imaging.sources import ArraySource
 from .journal import Journal
 from .progress import Progress
@@ -27,11 +40,19 @@ from .settings.profile import Profile
 from .settings.store import ProfileStore, data_folder
 
 _POLL_SECONDS = 0.1
+_MOST_SEED = 2**64 - 1
+_FAILED, _SOME, _STOPPED = 1, 3, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; `argv` without the program's name."""
     argv = sys.argv[1:] if argv is None else argv
+    # What a person should know is printed; without a handler Python would print the log's warnings too.
+    logging.getLogger(__package__).addHandler(logging.NullHandler())
+    for stream in (sys.stdout, sys.stderr):
+        # A prompt may hold characters that the terminal's encoding lacks.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     if argv[:1] == ["simulate"]:
         # The simulator parses its own options, `--help` included.
         from .simulator.__main__ import main as simulate
@@ -39,10 +60,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return simulate(argv[1:])
     arguments = _parser().parse_args(argv)
     try:
-        return int(arguments.run(arguments))
+        status = int(arguments.run(arguments))
+        sys.stdout.flush()
+        return status
     except NanoBananaError as error:
         print(f"{error}", file=sys.stderr)
-        return 1
+        return _FAILED
+    except KeyboardInterrupt:
+        return _STOPPED
+    except BrokenPipeError:
+        # Whoever read the output (`| head`) has read enough; Python would complain once more when it closes it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -82,9 +111,15 @@ def _add_call_options(parser: argparse.ArgumentParser, *, ratios: Sequence[str],
     parser.add_argument("--aspect-ratio", choices=ratios, default=ratio)
     parser.add_argument("--format", choices=OUTPUT_FORMATS, default="png")
     parser.add_argument("--count", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=_seed, default=0)
     parser.add_argument("--profile", default="default")
     parser.add_argument("--output", type=Path, default=Path("output"), help="folder for the images")
+
+
+def _seed(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > _MOST_SEED:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 to 2**64 - 1")
+    return int(text)
 
 
 def _generate(arguments: argparse.Namespace) -> int:
@@ -119,6 +154,13 @@ def _produce(arguments: argparse.Namespace, ratio: str, inputs: InputImages | No
     check_image_count(arguments.model, len(inputs) if inputs else 0)
     run = f"command-line-{time.time():.3f}"
     order = Order(profile, request, run, inputs)
+    try:
+        # Before anything is paid.
+        arguments.output.mkdir(parents=True, exist_ok=True)
+        if not os.access(arguments.output, os.W_OK):
+            raise PermissionError(None, "no permission to write there")
+    except OSError as error:
+        raise InputError(f"The folder {arguments.output} can't be used: {error.strerror}.") from error
     with Journal(data_folder()) as journal:
         engine = Engine(journal)
         cancel = CancelToken()
@@ -127,10 +169,14 @@ def _produce(arguments: argparse.Namespace, ratio: str, inputs: InputImages | No
             _follow(calls)
         except KeyboardInterrupt:
             cancel.cancel()
-            return 1
+            with contextlib.suppress(KeyboardInterrupt):
+                _follow(calls)
         outcomes = [call.outcome for call in calls if call.outcome]
         _save(journal, outcomes, arguments.output)
-    return 0 if any(outcome.images for outcome in outcomes) else 1
+    if cancel.cancelled:
+        return _STOPPED
+    came = sum(bool(outcome.images) for outcome in outcomes)
+    return 0 if came == len(calls) else _SOME if came else _FAILED
 
 
 def _follow(calls: Sequence[Call]) -> None:
@@ -146,18 +192,20 @@ def _follow(calls: Sequence[Call]) -> None:
 
 
 def _save(journal: Journal, outcomes: Sequence[Outcome], folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     for outcome in outcomes:
         for warning in outcome.warnings:
             print(warning, file=sys.stderr)
         if outcome.error:
             print(outcome.error, file=sys.stderr)
         for delivered in outcome.images:
-            if not delivered.id:
-                continue
-            kept = journal.image(delivered.id)
-            path = folder / f"{delivered.id}.{kept.extension}"
-            path.write_bytes(journal.read(kept))
+            if delivered.unsaved:
+                # The history could not take it, so this is the only copy.
+                path = folder / f"unsaved-{time.time_ns()}.{extension(delivered.unsaved)}"
+                path.write_bytes(delivered.unsaved)
+            else:
+                kept = journal.image(delivered.id)
+                path = folder / f"{delivered.id}.{kept.extension}"
+                path.write_bytes(journal.read(kept))
             height, width = delivered.image.rgb.shape[:2]
             print(f"{path}  {width}x{height}  {outcome.seconds:.1f} s  {outcome.source}")
 

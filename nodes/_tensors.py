@@ -124,13 +124,20 @@ def inside_mask(original: Tensor, edit: MaskedEdit) -> Callable[[DecodedImage], 
 
 
 def mask_array(mask: Tensor, height: int, width: int) -> Pixels | None:
-    """The first mask of a MASK [B,H,W] or [H,W] as [height,width] uint8, resized; None if it marks nothing.
+    """The mask of a MASK [B,H,W] or [H,W] as [height,width] uint8, resized; None if it marks nothing.
 
-    Raises `InputError` for other shapes, NaN and infinity.
+    Raises `InputError` for other shapes, NaN and infinity, and for several masks of which another than the first one
+    marks something.
     """
     if mask.ndim not in (2, 3) or 0 in mask.shape:
         raise InputError(f"The mask is not a MASK: expected [batch, height, width], got {list(mask.shape)}.")
     one = mask[0] if mask.ndim == 3 else mask
+    if mask.ndim == 3 and bool(mask[1:].any()):
+        raise InputError(
+            f"The MASK holds {len(mask)} masks, and an edit takes one, which belongs to the first image.",
+            "Take one mask out of the batch; or, to edit each image with its own mask, turn the images and the masks"
+            " into lists, so that the node runs once for each.",
+        )
     levels = TensorSource(one.unsqueeze(-1), "The mask").rows(0, int(one.shape[0]))[:, :, 0]
     return resize_mask(levels, height, width) if levels.any() else None
 

@@ -231,7 +231,8 @@ class Delivery:
         if image.warning:
             self._warnings.append(image.warning)
         self._pixels += image.width * image.height
-        self._images[position] = DeliveredImage(image, kept.id if kept else "", url, len(data))
+        unsaved = b"" if kept else data
+        self._images[position] = DeliveredImage(image, kept.id if kept else "", url, len(data), unsaved)
         if kept and kept.width is None:
             self._note_size(kept, image)
 

@@ -40,12 +40,16 @@ Source = Literal["gateway", "journal"]
 
 @dataclass(frozen=True)
 class DeliveredImage:
-    """One image. `id`: its name in the history, empty when it could not be saved. `bytes`: the file's length."""
+    """One image. `id`: its name in the history. `bytes`: the file's length.
+
+    An image that could not be saved has no `id`, and its file's bytes are in `unsaved`.
+    """
 
     image: DecodedImage
     id: str
     url: str
     bytes: int
+    unsaved: bytes = b""
 
 
 @dataclass(frozen=True)

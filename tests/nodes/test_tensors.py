@@ -185,6 +185,15 @@ def test_a_mask_with_nan_is_an_input_error() -> None:
         tensors.mask_array(torch.full((1, 8, 8), float("nan")), 8, 8)
 
 
+def test_further_masks_are_refused_and_not_dropped() -> None:
+    masks = torch.zeros((3, 8, 8))
+    masks[0, 2, 2] = 1
+    assert tensors.mask_array(masks, 8, 8) is not None
+    masks[2, 4, 4] = 0.5
+    with pytest.raises(InputError, match="holds 3 masks"):
+        tensors.mask_array(masks, 8, 8)
+
+
 @pytest.mark.parametrize("channels", [1, 3, 4])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 def test_outside_the_mask_the_composite_has_the_very_bits_of_the_input(channels: int, dtype: torch.dtype) -> None:
