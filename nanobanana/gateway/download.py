@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from ..cancel import CancelToken, Deadline
-from ..errors import DownloadFailed, GatewayError
+from ..errors import ConfigError, DownloadFailed, GatewayError
 from ..progress import Progress, ReportProgress
 from .http.connection import LookUp, system_look_up
 from .http.errors import describe, find, is_no_http, network_exceptions
@@ -151,6 +151,8 @@ class Downloader:
                 return self._body(response, exchange, report)
             except BlockedAddress as blocked:
                 raise _Unfetched.blocked(blocked) from None
+            except ConfigError as error:
+                raise _Unfetched(error.message, again=False, hint=error.hint) from None
             except GatewayError as error:
                 raise _Unfetched(error.message, again=True) from None
             except network_exceptions() as error:

@@ -8,6 +8,7 @@ from typing import Final
 
 from ...errors import BadAnswer, GatewayError
 from .collector import MOST_QUOTED, AnswerCollector
+from .links import has_image_signature
 from .no_image import cut_off, is_refusal, not_an_answer, without_image
 from .partial_json import load, load_partial
 from .payload import as_mapping
@@ -21,8 +22,10 @@ _WHITESPACE: Final = b" \t\r\n"
 _SSE_FIELDS: Final = (b"data:", b"event:", b"id:", b"retry:", b":")
 _DONE: Final = b"[DONE]"
 _READ_OF_NO_ANSWER: Final = 65_536
-# As much of an answer without an image is saved.
+# As much of an answer without an image is saved, and of what is neither JSON nor events nor an image.
 _MOST_RECEIVED: Final = 64 * MIB
+_MOST_OF_OTHER: Final = 2 * MIB
+_SIGNATURE_BYTES: Final = 32
 
 
 class AnswerReader:
@@ -47,7 +50,7 @@ class AnswerReader:
     ) -> None:
         self._limits = limits or AnswerLimits()
         self._sse: SseDecoder | None = None
-        self._kind = ""  # "sse", "json", "other"; empty until the first bytes tell
+        self._kind = ""  # "sse", "json", "image", "other"; empty until the first bytes tell
         self._head: bytes = b""
         self._begun = False
         self._body: list[bytes] = []
@@ -67,18 +70,20 @@ class AnswerReader:
 
     @property
     def received(self) -> bytes:
-        """The answer as it came, its first 64 MiB.
+        """The answer as it came, its first 64 MiB; its first 2 MiB if it is of no known kind.
 
         Empty once an inline image was given, since then nothing can be lost, and if only keep-alive lines came.
         """
         if self._sse is not None and not self._events and not self._sse.unfinished:
             return b""
-        return b"".join(self._received)[:_MOST_RECEIVED]
+        return b"".join(self._received)[: self._most_received]
+
+    @property
+    def _most_received(self) -> int:
+        return _MOST_OF_OTHER if self._kind == "other" else _MOST_RECEIVED
 
     def feed(self, data: bytes) -> list[AnswerEvent]:
         """Take the next bytes, after decompression."""
-        if self._size < _MOST_RECEIVED:
-            self._received.append(data)
         self._size += len(data)
         if self._size > self._limits.total_bytes:
             raise BadAnswer(
@@ -89,6 +94,8 @@ class AnswerReader:
             )
         if not self._kind:
             data = self._choose(data, ended=False)
+        if self._kind and self._size - len(data) < self._most_received:
+            self._received.append(data)
         events = self._take(data) if self._kind and data else []
         if any(isinstance(event, ImageData) for event in events):
             self._received.clear()
@@ -100,7 +107,8 @@ class AnswerReader:
         An answer that names a task of the gateway's is returned without images.
         """
         if not self._kind:
-            self._take(self._choose(b"", ended=True))
+            self._received = [self._choose(b"", ended=True)]
+            self._take(self._received[0])
         if self._sse is not None:
             for event in self._sse.finish():
                 self._read_event(event, last=True)
@@ -109,6 +117,8 @@ class AnswerReader:
             self._read_json(self._body[0])
             if not self._collector.payloads and not self._cut:
                 raise not_an_answer(self._body[0], request_id=self.request_id)
+        elif self._kind == "image":
+            self._collector.image(ImageData(b"".join(self._body)))
         elif self._body:
             raise not_an_answer(b"".join(self._body), request_id=self.request_id)
         candidates = self._collector.candidates
@@ -154,7 +164,10 @@ class AnswerReader:
             self._begun = True
             head = head.removeprefix(_BOM)
         head = head.lstrip(_WHITESPACE)
-        if not head or (not ended and any(field != head and field.startswith(head) for field in _SSE_FIELDS)):
+        begun = any(field != head and field.startswith(head) for field in _SSE_FIELDS)
+        # Text and JSON show themselves at once, an image only by all of its signature.
+        unclear = len(head) < _SIGNATURE_BYTES and not head.startswith((*_SSE_FIELDS, b"{", b"["))
+        if not head or (not ended and (begun or unclear)):
             self._head = head
             return b""
         self._head = b""
@@ -162,7 +175,8 @@ class AnswerReader:
             self._kind = "sse"
             self._sse = SseDecoder(line_bytes=self._limits.line_bytes, event_bytes=self._limits.total_bytes)
         else:
-            self._kind = "json" if head.startswith((b"{", b"[")) else "other"
+            image = "image" if has_image_signature(head) else "other"
+            self._kind = "json" if head.startswith((b"{", b"[")) else image
         return head
 
     def _take(self, data: bytes) -> list[AnswerEvent]:
@@ -171,7 +185,7 @@ class AnswerReader:
             for event in self._sse.feed(data):
                 events.extend(self._read_event(event))
             return events
-        if self._kind == "json":
+        if self._kind in ("json", "image"):
             self._body.append(data)
         elif data and not self._body:
             self._body.append(data[:_READ_OF_NO_ANSWER])

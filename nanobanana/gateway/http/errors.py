@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Iterator
 from typing import TypeVar
 
-from ...errors import BadAnswer, Billed, GatewayError, StreamBroken, TimedOut, Unreachable
+from ...errors import BadAnswer, Billed, ConfigError, GatewayError, StreamBroken, TimedOut, Unreachable
 
 _E = TypeVar("_E", bound=BaseException)
 Stage = str  # connecting, uploading, waiting, streaming
@@ -47,18 +47,38 @@ def find(error: BaseException, kind: type[_E]) -> _E | None:
     return next((item for item in _chain(error) if isinstance(item, kind)), None)
 
 
-def describe(error: BaseException, host: str) -> tuple[str, str]:
-    """(what happened, one thing to do) for a connection that could not be made."""
-    from requests.exceptions import InvalidProxyURL, InvalidSchema, ProxyError
-    from urllib3.exceptions import ProxyError as PoolProxyError
+def wrong_setting(error: BaseException, host: str) -> ConfigError | None:
+    """The error of this computer's own settings for proxies and certificates, which no further try can cure."""
+    from requests.exceptions import InvalidProxyURL, InvalidSchema
+    from urllib3.exceptions import LocationParseError, ProxySchemeUnknown
 
     if find(error, InvalidSchema):
         # The only unknown scheme that gets this far is that of a SOCKS proxy.
-        return (
+        return ConfigError(
             f"{host} is to be reached through a SOCKS proxy, which needs the Python package PySocks.",
             "Install PySocks into ComfyUI's Python, or set HTTPS_PROXY to the proxy's http:// address.",
         )
-    if find(error, ProxyError) or find(error, PoolProxyError) or find(error, InvalidProxyURL) or _is_socks(error):
+    if find(error, InvalidProxyURL) or find(error, ProxySchemeUnknown) or find(error, LocationParseError):
+        return ConfigError(
+            f"The address of the proxy on the way to {host} can't be used.",
+            "Set HTTPS_PROXY and HTTP_PROXY to an address like http://proxy.example:3128, or remove them.",
+        )
+    missing = next((str(item) for item in _chain(error) if "TLS CA certificate bundle" in str(item)), "")
+    if missing:
+        path = missing.rpartition("invalid path: ")[2]
+        return ConfigError(
+            f"The file with certificates that REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE names is not there: {path}.",
+            "Set the variable to a file that exists, or remove it, and start ComfyUI again.",
+        )
+    return None
+
+
+def describe(error: BaseException, host: str) -> tuple[str, str]:
+    """(what happened, one thing to do) for a connection that could not be made."""
+    from requests.exceptions import ProxyError
+    from urllib3.exceptions import ProxyError as PoolProxyError
+
+    if find(error, ProxyError) or find(error, PoolProxyError) or _is_socks(error):
         return (
             f"The proxy on the way to {host} did not let the request through{_proxy_status(error)}.",
             "Check HTTPS_PROXY and HTTP_PROXY, or add the host to NO_PROXY.",

@@ -8,6 +8,7 @@ is known, so a cancel or a deadline can shut it in any phase.
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import os
 import socket
 import struct
@@ -16,10 +17,12 @@ import time
 import zlib
 from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from ...cancel import CancelToken, Deadline
 from ...errors import BadAnswer
 from .connection import LookUp, connect, make_session, resolve, system_look_up
+from .errors import network_exceptions, wrong_setting
 
 if TYPE_CHECKING:
     from requests import Response
@@ -123,10 +126,22 @@ class Exchange:
     def request(self, method: str, url: str, *, idle_seconds: float | None = None, **arguments: Any) -> Response:
         """The answer, its body not read yet. Follows no redirect. `idle_seconds`: the longest silence, None for any.
 
-        `arguments` are those of `requests.Session.request`.
+        `arguments` are those of `requests.Session.request`. Raises what requests raises, and `ConfigError` for a proxy
+        or a file of certificates that this computer's settings name and that can't be used.
         """
         timeout = (self._connect_timeout, idle_seconds)
-        response = self.session.request(method, url, stream=True, allow_redirects=False, timeout=timeout, **arguments)
+        if is_loopback(urlsplit(url).hostname or ""):
+            # An empty address of a proxy stands before those of the environment, and means none.
+            arguments["proxies"] = dict.fromkeys(("http", "https", "all"), "")
+        try:
+            response = self.session.request(
+                method, url, stream=True, allow_redirects=False, timeout=timeout, **arguments
+            )
+        except network_exceptions() as error:
+            wrong = None if self.connected else wrong_setting(error, urlsplit(url).netloc)
+            if wrong is not None:
+                raise wrong from None
+            raise
         self._responses.append(response)
         return response
 
@@ -218,6 +233,16 @@ def _timer(seconds: float, action: Callable[[], None]) -> Generator[None]:
         yield
     finally:
         timer.cancel()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` is this computer itself, which is never reached through a proxy."""
+    if host.rstrip(".").lower() in ("localhost", "ip6-localhost") or host.lower().rstrip(".").endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def authorization(key: str) -> Callable[[Any], Any]:

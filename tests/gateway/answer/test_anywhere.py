@@ -54,6 +54,8 @@ def delta(**parts: Any) -> dict[str, Any]:
 
 
 INLINE: dict[str, bytes] = {
+    "the image itself": FINAL,
+    "the image itself, behind a line break": b"\r\n" + FINAL,
     "content blocks": whole(message(content_blocks=[{"type": "image_url", "image_url": {"url": DATA_URL}}])),
     "streamed content blocks": events(delta(content_blocks=[{"index": 0, "delta": {"image_url": {"url": DATA_URL}}}])),
     "multi_mod_content": whole(message(multi_mod_content=[{"inline_data": {"mime_type": "image/png", "data": B64}}])),

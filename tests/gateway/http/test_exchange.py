@@ -11,14 +11,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import requests
 import trustme
 from gateway_calls import KEY, URL, RunningAsk
 from gateway_faults import FaultyGateway
 from pack.nanobanana.cancel import Cancelled, CancelToken, Deadline
-from pack.nanobanana.errors import GatewayError, StreamBroken, TimedOut, Unreachable
+from pack.nanobanana.errors import ConfigError, GatewayError, StreamBroken, TimedOut, Unreachable
 from pack.nanobanana.gateway.answer.types import ImageUrl
 from pack.nanobanana.gateway.http import connection
 from pack.nanobanana.gateway.http.connection import connect, resolve
+from pack.nanobanana.gateway.http.exchange import is_loopback
 from pack.nanobanana.settings.profile import Profile
 from servers import Peer, Proxy, RawServer, SocksProxy, closed_port, silent_port
 
@@ -286,10 +288,39 @@ def test_no_proxy_is_honoured(gateway: FaultyGateway, monkeypatch: pytest.Monkey
         assert len(ask(gateway.base_url).run().images) == 1
 
 
-def test_a_proxy_that_is_down_is_said(gateway: FaultyGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "all_proxy"])
+def test_this_computer_is_never_reached_through_a_proxy(
+    variable: str, gateway: FaultyGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closed_port() as nobody:
+        monkeypatch.setenv(variable, f"http://127.0.0.1:{nobody}")
+        for base_url in (gateway.base_url, gateway.base_url.replace("127.0.0.1", "localhost")):
+            assert len(ask(base_url).run().images) == 1
+
+
+@pytest.mark.parametrize(
+    ("host", "ours"),
+    [
+        ("localhost", True),
+        ("LocalHost.", True),
+        ("app.localhost", True),
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("10.0.0.1", False),
+        ("localhost.example", False),
+        ("127.0.0.1.example", False),
+        ("", False),
+    ],
+)
+def test_which_hosts_are_this_computer(host: str, ours: bool) -> None:
+    assert is_loopback(host) is ours
+
+
+def test_a_proxy_that_is_down_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     with closed_port() as nobody:
         monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{nobody}")
-        submission = ask(gateway.base_url)
+        submission = ask("http://gateway.example")
         error = submission.fails(Unreachable)
     assert "proxy" in error.message
     assert "HTTP_PROXY" in error.hint
@@ -325,11 +356,32 @@ def test_a_proxy_that_hangs_is_bounded_by_the_connect_timeout(
     assert submission.seconds < 1.6
 
 
-def test_a_malformed_proxy_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("http_proxy", "http:///nowhere")
-    error = ask("http://gateway.example").fails(Unreachable)
-    assert "proxy" in error.message
-    assert error.billed == "no"
+@pytest.mark.parametrize("proxy", ["http:///nowhere", "http://proxy.example:port", "gopher://proxy.example:70"])
+def test_a_malformed_proxy_is_a_wrong_setting(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", proxy)
+    submission = ask("http://gateway.example")
+    error = submission.fails(ConfigError)
+    assert "address of the proxy" in error.message
+    assert submission.sent == []
+
+
+def test_a_missing_file_of_certificates_is_a_wrong_setting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "gone.pem"))
+    submission = ask("https://gateway.example")
+    error = submission.fails(ConfigError)
+    assert str(tmp_path / "gone.pem") in error.message
+    assert "REQUESTS_CA_BUNDLE" in error.message
+    assert submission.sent == []
+
+
+def test_a_missing_library_for_socks_is_a_wrong_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: object, **__: object) -> None:
+        raise requests.exceptions.InvalidSchema("Missing dependencies for SOCKS support.")
+
+    monkeypatch.setattr("requests.adapters.SOCKSProxyManager", missing)
+    monkeypatch.setenv("all_proxy", "socks5://proxy.example:1080")
+    error = ask("http://gateway.example").fails(ConfigError)
+    assert "PySocks" in error.message
 
 
 def test_a_socks_proxy(gateway: FaultyGateway, monkeypatch: pytest.MonkeyPatch) -> None:
