@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ..cancel import CancelToken, Deadline
 from ..catalog import size_warning
@@ -96,11 +96,13 @@ class Delivery:
         downloader: Downloader,
         warnings: Iterable[str],
         source: Source = "gateway",
+        saved: Sequence[tuple[bytes, ImageRecord]] = (),
     ) -> Outcome:
         """The images of a fresh answer. Inline ones are saved before the answer is noted: they can't be fetched again.
 
-        A URL at which the answer broke off may be incomplete, so it counts only once its download has worked.
-        If nothing came, raises a `GatewayError` that the journal already holds.
+        `saved`: those that were saved already, as they came. A URL at which the answer broke off may be incomplete, so
+        it counts only once its download has worked. If nothing came, raises a `GatewayError` that the journal already
+        holds.
         """
         self._warnings.extend(warnings)
         if answer.truncated:
@@ -108,7 +110,8 @@ class Delivery:
         items = list(enumerate(answer.images))
         for position, item in items:
             if isinstance(item, ImageData):
-                self._keep(position, item.data, "")
+                here = (record for data, record in saved if data is item.data and record.position == position)
+                self._keep(position, item.data, "", next(here, None))
         redact = downloader.redact_url
         urls = {position: redact(item.url) for position, item in items if isinstance(item, ImageUrl) and item.certain}
         if urls or self._images or self._problems or self._unkept:
@@ -169,7 +172,9 @@ class Delivery:
     def _note(self, answer: Answer, urls: Mapping[int, str]) -> None:
         self._noted = True
         try:
-            self._journal.answered(self._call_id, request_id=answer.request_id, text=answer.text, urls=urls)
+            self._journal.answered(
+                self._call_id, request_id=answer.request_id, text=answer.text, urls=urls, images=len(answer.images)
+            )
         except HistoryError as error:
             _log.warning("An answer could not be written to the journal", exc_info=True)
             self._warnings.append(error.message)
@@ -202,10 +207,9 @@ class Delivery:
             self._failures += 1
             raise
 
-    def _keep(self, position: int, data: bytes, url: str) -> None:
-        kept: ImageRecord | None = None
+    def _keep(self, position: int, data: bytes, url: str, kept: ImageRecord | None = None) -> None:
         try:
-            kept = self._journal.keep(self._call_id, position, data, extension=extension(data), url=url)
+            kept = kept or self._journal.keep(self._call_id, position, data, extension=extension(data), url=url)
         except HistoryError as error:
             _log.warning("An image could not be saved on disk", exc_info=True)
             self._warnings.append(_NOT_KEPT.format(error=error.message))

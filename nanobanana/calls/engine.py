@@ -179,7 +179,7 @@ class Engine:
         if answer.task and not answer.images:
             answer = self._of_task(answer.task, claim.record.id, gateway, call)
         notes = (*_about_earlier(claim.earlier), *submission.notes)
-        return delivery.answered(answer, self.downloader(profile), notes)
+        return delivery.answered(answer, self.downloader(profile), notes, saved=submission.saved)
 
     def _answered_before(self, call: Call, record: CallRecord, delivery: Delivery, profile: Profile) -> Outcome:
         """The images of a call that an earlier run sent: never sent again."""

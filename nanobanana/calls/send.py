@@ -12,8 +12,9 @@ from ..gateway.answer.types import Answer
 from ..gateway.client import Callbacks, Gateway
 from ..gateway.request_body import RequestBody
 from ..gateway.retry import Backoff, may_retry
+from ..imaging.headers import extension
 from ..imaging.payload import FittedImages, PayloadLimits, shrunk
-from ..journal import TASK, Journal
+from ..journal import TASK, ImageRecord, Journal
 from ..progress import Progress, ReportProgress
 from .limiter import RateLimiter
 from .models import Order
@@ -36,7 +37,11 @@ def note_answer(journal: Journal, call_id: int, error: GatewayError) -> None:
 
 
 class Submission:
-    """One journalled call from `asked` to an answer. Use once. `notes` says afterwards how the images were fitted."""
+    """One journalled call from `asked` to an answer. Use once.
+
+    `notes` says afterwards how the images were fitted. `saved`: the inline images that were saved the moment they came,
+    as (bytes, record), at positions from 0.
+    """
 
     def __init__(self, journal: Journal, call_id: int, order: Order, gateway: Gateway, backoff: Backoff) -> None:
         self._journal = journal
@@ -48,6 +53,7 @@ class Submission:
         self._whole = False
         self._urls = 0
         self.notes: tuple[str, ...] = ()
+        self.saved: list[tuple[bytes, ImageRecord]] = []
 
     def ask(self, limiter: RateLimiter, cancel: CancelToken, report: ReportProgress) -> Answer:
         """The answer. A failure is written to the journal, with whether it was billed, before it is raised.
@@ -111,7 +117,7 @@ class Submission:
         return RequestBody(order.request, fitted.images, order.profile.dialect, order.profile.stream)
 
     def _callbacks(self, report: ReportProgress) -> Callbacks:
-        return Callbacks(on_sending=self._on_sending, on_sent=self._on_whole, on_url=self._on_url, report=report)
+        return Callbacks(self._on_sending, self._on_whole, self._on_url, self._on_data, report)
 
     def _on_sending(self) -> None:
         self._journal.sent(self._call_id)
@@ -129,6 +135,14 @@ class Submission:
             # The image is on its way: a full disk is no reason to give it up.
             _log.warning("A result's address could not be written to the journal", exc_info=True)
 
+    def _on_data(self, data: bytes) -> None:
+        try:
+            record = self._journal.keep(self._call_id, len(self.saved), data, extension=extension(data))
+            self.saved.append((data, record))
+        except HistoryError:
+            # It is tried once more when the answer is whole, and what happens then is told.
+            _log.warning("An image could not be saved when it came", exc_info=True)
+
     def _revert_to_asked(self) -> None:
         """The gateway said that this attempt cost nothing: a crash in the pause must not leave it "maybe billed"."""
         if self._sent:
@@ -145,8 +159,8 @@ class Submission:
         cancel.wait(seconds)
 
     def _note_failure(self, error: GatewayError) -> None:
-        if self._urls:
-            # An image's address came before the failure: the call isn't given up, since the next run downloads it.
+        if self._urls or self.saved:
+            # An image or its address came before the failure: the call isn't given up, the next run delivers it.
             return
         note_answer(self._journal, self._call_id, error)
         try:

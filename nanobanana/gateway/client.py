@@ -26,7 +26,7 @@ from ..progress import Progress, ReportProgress
 from ..settings.profile import Profile, endpoint
 from ..settings.redaction import redact_bytes
 from .answer.reader import AnswerReader
-from .answer.types import Answer, AnswerEvent, ImageData, ImageUrl, Reasoning
+from .answer.types import Answer, AnswerEvent, ImageData, ImageUrl
 from .http.errors import network_error, network_exceptions
 from .http.exchange import Exchange, authorization, plain_headers
 from .request_body import RequestBody
@@ -50,12 +50,13 @@ _FREE_SECONDS = 20.0
 class Callbacks:
     """`on_sending`: the request is about to leave (may raise: then nothing is sent). `on_sent`: all of it has left.
 
-    `on_url`: a result's URL came.
+    `on_url`: a result's URL came. `on_data`: a whole inline image came.
     """
 
     on_sending: Callable[[], None] = lambda: None
     on_sent: Callable[[], None] = lambda: None
     on_url: Callable[[str], None] = lambda _: None
+    on_data: Callable[[bytes], None] = lambda _: None
     report: ReportProgress = lambda _: None
 
 
@@ -277,7 +278,10 @@ class Gateway:
         if isinstance(event, ImageUrl):
             if event.certain:
                 callbacks.on_url(self.profile.redact_url(event.url))
-        elif isinstance(event, Reasoning):
+        elif isinstance(event, ImageData):
+            if event.final:
+                callbacks.on_data(event.data)
+        else:
             callbacks.report(Progress("streaming", text=self.profile.redact(event.text)))
 
     def _status_error(self, response: Any, exchange: Exchange) -> StatusError:

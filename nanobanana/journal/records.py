@@ -1,4 +1,4 @@
-"""What the history holds, as values, and reading them from the database's rows."""
+"""What the history holds, as values: read from the database's rows, and written to them."""
 
 from __future__ import annotations
 
@@ -188,6 +188,46 @@ def image_of(row: sqlite3.Row, path_of: PathOf) -> ImageRecord:
         bytes=row["bytes"],
         path=path_of(row["sha256"], row["extension"]),
     )
+
+
+@dataclass(eq=False)
+class Address:
+    """An image's address on its way to the disk. `written`: the number of rows, once there."""
+
+    call_id: int
+    position: int
+    url: str
+    written: int = 0
+
+    def write(self, connection: sqlite3.Connection) -> None:
+        """Put it into the place of an earlier one at the same position."""
+        self.written = connection.execute(
+            "INSERT INTO urls (call_id, position, url) SELECT id, ?, ? FROM calls WHERE id = ?"
+            " ON CONFLICT (call_id, position) DO UPDATE SET url = excluded.url",
+            (self.position, self.url, self.call_id),
+        ).rowcount
+
+
+def write_image(
+    connection: sqlite3.Connection,
+    image_id: str,
+    call_id: int,
+    position: int,
+    url: str,
+    sha256: str,
+    extension: str,
+    size: int,
+    now: float,
+) -> int:
+    """Write an image's row, in place of an earlier one at the same position; returns the number of rows."""
+    return connection.execute(
+        "INSERT INTO pictures (id, call_id, position, url, sha256, extension, bytes, kept_at)"
+        " SELECT ?, id, ?, ?, ?, ?, ?, ? FROM calls WHERE id = ?"
+        " ON CONFLICT (call_id, position) DO UPDATE SET url = excluded.url, sha256 = excluded.sha256,"
+        " extension = excluded.extension, width = NULL, height = NULL, bytes = excluded.bytes,"
+        " kept_at = excluded.kept_at",
+        (image_id, position, url, sha256, extension, size, now, call_id),
+    ).rowcount
 
 
 def plain(text: str) -> str:

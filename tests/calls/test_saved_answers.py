@@ -14,8 +14,8 @@ import pytest
 from engines import Bench, finished, png_of, wait_until
 from pack.nanobanana.calls import engine
 from pack.nanobanana.cancel import CancelToken
-from pack.nanobanana.errors import BadAnswer, GatewayError, StatusError, TimedOut
-from pack.nanobanana.journal import Journal
+from pack.nanobanana.errors import BadAnswer, GatewayError, HistoryError, StatusError, TimedOut
+from pack.nanobanana.journal import CallKey, Journal
 from servers import Peer, RawServer
 
 PNG = png_of(3000)
@@ -208,3 +208,102 @@ def test_a_task_that_can_not_be_asked_about_is_told_and_never_bought_again(tmp_p
             assert "task/7" in str(outcome.error)
             assert outcome.billed == "maybe"
         assert sum(line.startswith("POST") for line in seen) == 1
+
+
+def streaming(*values: object, then: float = 30.0) -> Callable[[Peer], None]:
+    """A stream that says `values` and stays open."""
+
+    def serve(peer: Peer) -> None:
+        peer.request()
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for value in values:
+            peer.chunk(b"data: %s\n\n" % json.dumps(value).encode())
+        peer.pause(then)
+
+    return serve
+
+
+INLINE = {"choices": [{"delta": {"content": f"![image]({PNG_URL})\n"}}]}
+
+
+@pytest.mark.parametrize("ending", ["cancel", "kill"])
+def test_an_inline_image_is_saved_when_it_has_come_though_its_stream_stays_open(ending: str, tmp_path: Path) -> None:
+    posts: list[int] = []
+
+    def serve(peer: Peer) -> None:
+        posts.append(1)
+        streaming(INLINE)(peer)
+
+    with RawServer(serve) as server:
+        with Bench(tmp_path / "data", server.url, total_timeout=30.0) as bench:
+            cancel = CancelToken()
+            call = bench.start(cancel=cancel)
+            assert wait_until(lambda: bench.journal.history().calls and bench.journal.history().calls[0].images)
+            if ending == "kill":
+                # As after a kill: the sign of life is gone, whatever the thread still does.
+                bench.journal.close()
+                with Bench(tmp_path / "data", server.url, journal=Journal(tmp_path / "data")) as after:
+                    outcome = after.make(run="run 2")
+                cancel.cancel()
+            else:
+                cancel.cancel()
+                finished(call)
+                outcome = bench.make(run="run 2")
+        assert [one.bytes for one in outcome.images] == [len(PNG)]
+        assert len(posts) == 1
+
+
+def test_a_preview_of_the_same_number_is_not_saved_for_the_result(tmp_path: Path) -> None:
+    preview = base64.b64encode(png_of(500)).decode("ascii")
+
+    def part(data: str) -> dict[str, Any]:
+        image = {"index": 0, "image_url": {"url": f"data:image/png;base64,{data}"}}
+        return {"choices": [{"delta": {"images": [image]}}]}
+
+    values = [part(preview), part(base64.b64encode(PNG).decode("ascii"))]
+    body = b"".join(b"data: %s\n\n" % json.dumps(value).encode() for value in values) + b"data: [DONE]\n\n"
+    with gateway(always(body)) as (url, _), Bench(tmp_path / "data", url) as bench:
+        assert [one.bytes for one in bench.make().images] == [len(PNG)]
+        assert [one.bytes for one in bench.journal.history().calls[0].images] == [len(PNG)]
+
+
+def test_drafts_saved_on_the_way_are_forgotten_when_the_answer_names_its_images(tmp_path: Path) -> None:
+    draft = f"data:image/png;base64,{base64.b64encode(png_of(500)).decode('ascii')}"
+    values = [
+        {
+            "choices": [
+                {"delta": {"content": f"![a](data:image/png;base64,{draft}) ![b](data:image/png;base64,{draft}AAAA)"}}
+            ]
+        },
+        {"choices": [{"delta": {}}], "media": {"outputs": [PNG_URL]}},
+    ]
+    body = b"".join(b"data: %s\n\n" % json.dumps(value).encode() for value in values) + b"data: [DONE]\n\n"
+    with gateway(always(body)) as (url, _), Bench(tmp_path / "data", url) as bench:
+        assert [one.bytes for one in bench.make().images] == [len(PNG)]
+        assert [one.bytes for one in bench.journal.history().calls[0].images] == [len(PNG)]
+
+
+def test_addresses_of_many_calls_are_written_together_and_none_is_lost(tmp_path: Path) -> None:
+    with Journal(tmp_path / "data") as journal, Bench(tmp_path / "data", "http://a.example", journal=journal) as bench:
+        details = engine._details(bench.order())
+        claims = [
+            journal.claim(CallKey("f", number), details, cancel=CancelToken(), on_wait=lambda _: None, run="r")
+            for number in range(40)
+        ]
+        errors: list[BaseException] = []
+
+        def note(call_id: int, number: int) -> None:
+            try:
+                journal.url(call_id, 0, f"https://a.example/{number}")
+            except HistoryError as error:
+                errors.append(error)
+
+        threads = [threading.Thread(target=note, args=(one.record.id, number)) for number, one in enumerate(claims)]
+        threads.append(threading.Thread(target=note, args=(99_999, 0)))
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(errors) == 1
+        found = {call.key.variation: call.urls for call in journal.history(limit=100).calls}
+        assert found == {number: (f"https://a.example/{number}",) for number in range(40)}

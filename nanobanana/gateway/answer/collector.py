@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from ...errors import StatusError
@@ -168,7 +169,8 @@ class AnswerCollector:
         image = self._as_certain(image)
         place = None if slot is None else (slot, self.payloads)
         if self.candidates.fields.add(image, place) and not self.candidates.outputs.items:
-            self._give(image)
+            numbered = place is not None and isinstance(image, ImageData)
+            self._give(replace(image, final=False) if numbered else image)
 
     def hidden(self, image: AnswerImage) -> None:
         self.candidates.hidden.add(self._as_certain(image))

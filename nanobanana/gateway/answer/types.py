@@ -22,9 +22,13 @@ class ImageUrl:
 
 @dataclass(frozen=True)
 class ImageData:
-    """An image that came inside the answer, as the decoded file's bytes (not yet inspected)."""
+    """An image that came inside the answer, as the decoded file's bytes (not yet inspected).
+
+    `final`: nothing suggests that another one will take its place.
+    """
 
     data: bytes
+    final: bool = field(default=True, compare=False)
 
     def __repr__(self) -> str:
         return f"ImageData({len(self.data)} bytes)"
