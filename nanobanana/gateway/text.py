@@ -7,11 +7,15 @@ from collections.abc import Mapping
 from typing import Final
 
 MOST_CHARACTERS: Final = 300
+# Characters of a line that says how far the model is.
+MOST_PROGRESS: Final = 200
 # How much of an endless message or page is read; enough to find a title after a long head.
 _MOST_READ: Final = 65_536
 
 # C0 and C1 controls, zero-width and direction marks, line separators, byte-order mark, lone surrogates.
 _UNSEEN: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]+")
+# Interim drafts come as links and data URLs: a progress line is cut off before the first.
+_LINK: Final = re.compile(r"!?\[[^\[\]]{0,200}\]\(|https?:|data:|<", re.IGNORECASE)
 _HALVES: Final = re.compile(r"[\ud800-\udfff]")
 # str.lower changes the length of some letters, which would shift every position after them.
 _LOWER: Final = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
@@ -116,3 +120,40 @@ def _plain(markup: str) -> str:
     for entity, character in _ENTITY.items():
         text = text.replace(entity, character)
     return " ".join(text.split())
+
+
+def progress_line(text: str) -> str:
+    """`text` as one line of at most 200 characters, without links and control characters."""
+    text = text[: MOST_PROGRESS * 2]
+    link = _LINK.search(text)
+    if link:
+        text = text[: link.start()]
+    return one_line(text)[:MOST_PROGRESS]
+
+
+class ProgressLines:
+    """What a model says in pieces: keeps the last line's beginning; `feed` gives it when it says something new."""
+
+    def __init__(self) -> None:
+        self._line = ""
+        self._said = ""
+
+    def feed(self, text: str) -> str | None:
+        """Take the next piece; the line to show, or None when nothing new is to be shown."""
+        before, line_break, after = text.rpartition("\n")
+        shown = ""
+        if line_break:
+            # The last line that ends in this piece counts, unless another has begun.
+            _, inner_break, last = before.rpartition("\n")
+            ended = last if inner_break else self._line + last[: MOST_PROGRESS * 2]
+            shown = progress_line(ended)
+            self._line = ""
+        self._line = (self._line + after[: MOST_PROGRESS * 2])[: MOST_PROGRESS * 2]
+        return self.say(progress_line(self._line) or shown)
+
+    def say(self, line: str) -> str | None:
+        """`line` if it is new, else None."""
+        if not line or line == self._said:
+            return None
+        self._said = line
+        return line

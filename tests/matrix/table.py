@@ -213,7 +213,8 @@ NO_IMAGE = (
     refused("no_choices", ending="BadAnswer", says="ended without an image"),
     maybe(EMPTY, "error_in_200", ending="ServerFailed", says="The upstream model failed"),
     maybe(EMPTY, "error_event", ending="ServerFailed", says="The upstream model failed"),
-    unbilled(EMPTY, "error_event:insufficient_user_quota", "OutOfCredit", "Top up the account"),
+    # Words had come before it, so the work had begun.
+    maybe(EMPTY, "error_event:insufficient_user_quota", ending="OutOfCredit", says="Top up the account", paid=0),
     unbilled(EMPTY, "error_in_200:sensitive_words_detected", "ContentRefused", "Change the prompt"),
 )
 

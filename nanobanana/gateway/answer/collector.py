@@ -10,7 +10,7 @@ from typing import Final
 from ...errors import StatusError
 from ..error_body import read_error_body
 from ..status_errors import error_event
-from ..text import clean, one_line, safe_id
+from ..text import MOST_PROGRESS, ProgressLines, clean, one_line, progress_line, safe_id
 from .links import Link, LinkKind, read_url
 from .payload import as_list, as_mapping, as_text, queued_task, read_payload, walk
 from .text_scanner import TextScanner
@@ -28,14 +28,11 @@ _MOST_TEXTS: Final = 64
 _MOST_FALLBACK_LINKS: Final = 3
 # Two come before the path, and a host alone is no image.
 _LEAST_SLASHES: Final = 3
-_MOST_PROGRESS: Final = 200
-# Interim drafts come as links and data URLs: a progress line is cut off before the first.
 _RELATIVE_IMAGE: Final = re.compile(
     r"!\[[^\[\]\n]{0,500}\]\(\s{0,8}<?([^()<>\n]{1,2000}?)>?\s{0,8}\)"
     r"|<img\b[^<>]{0,500}?\bsrc\s{0,8}=\s{0,8}[\"']?([^\"'<>\s]{1,2000})",
     re.IGNORECASE,
 )
-_LINK: Final = re.compile(r"!?\[[^\[\]]{0,200}\]\(|https?:|data:|<", re.IGNORECASE)
 
 
 class AnswerCollector:
@@ -62,9 +59,11 @@ class AnswerCollector:
         self._finish_reason = ""
         self._native_reason = ""
         self._given: set[tuple[str | bytes, bool]] = set()
-        self._progress = _ProgressLines()
+        self._progress = ProgressLines()
         self._id = ""
         self._certain = True
+        # Whether anything of an answer came, so that the work had begun.
+        self._began = False
         self._events: list[AnswerEvent] = []
 
     @property
@@ -83,7 +82,7 @@ class AnswerCollector:
             self._native_reason,
             self._refusal,
             self._unparsed,
-            one_line(self._thoughts)[-_MOST_PROGRESS:],
+            one_line(self._thoughts)[-MOST_PROGRESS:],
             *self._task,
             ", ".join(self._fields),
         )
@@ -121,9 +120,12 @@ class AnswerCollector:
             if len(self._fields) < _MOST_FIELDS:
                 self._fields[clean(name, 40)] = None
         if _is_plain_chunk(payload):
+            self._began = True
             return
         error = error_event(payload, key_is_set=self._key_is_set, request_id=self.request_id)
         if error is not None:
+            if self._began and error.billed == "no":
+                error.billed, error.sure = "maybe", True
             self.error = error
             if not self.candidates.selected():
                 raise error
@@ -131,10 +133,12 @@ class AnswerCollector:
             message = read_error_body(payload).message
             if message:
                 self._unparsed = message[:MOST_QUOTED]
-            self._report(self._progress.say(_progress_line(message)))
+            self._began = self._began or bool(message)
+            self._report(self._progress.say(progress_line(message)))
 
     def text(self, choice: tuple[int, str], text: str) -> None:
         texts = self.candidates.texts
+        self._began = self._began or bool(text)
         scanner = texts.get(choice)
         if scanner is None:
             if len(texts) >= _MOST_TEXTS:
@@ -183,7 +187,8 @@ class AnswerCollector:
             self.hidden(image)
 
     def reasoning(self, text: str) -> None:
-        self._thoughts = (self._thoughts + text)[-2 * _MOST_PROGRESS :]
+        self._began = True
+        self._thoughts = (self._thoughts + text)[-2 * MOST_PROGRESS :]
         self._report(self._progress.feed(text))
 
     def refusal(self, text: str) -> None:
@@ -211,6 +216,7 @@ class AnswerCollector:
 
     def _give(self, image: AnswerImage) -> None:
         """Report an image, unless it was reported before."""
+        self._began = True
         certain = isinstance(image, ImageData) or image.certain
         key = (image.data if isinstance(image, ImageData) else image.url, certain)
         known = key in self._given or (key[0], True) in self._given
@@ -357,40 +363,3 @@ class Candidates:
             if text and text not in texts:
                 texts.append(text)
         return "\n".join(texts)
-
-
-def _progress_line(text: str) -> str:
-    """`text` as one line of at most 200 characters, without links and control characters."""
-    text = text[: _MOST_PROGRESS * 2]
-    link = _LINK.search(text)
-    if link:
-        text = text[: link.start()]
-    return one_line(text)[:_MOST_PROGRESS]
-
-
-class _ProgressLines:
-    """Keeps the beginning of the last line; `feed` gives that line when it says something new."""
-
-    def __init__(self) -> None:
-        self._line = ""
-        self._said = ""
-
-    def feed(self, text: str) -> str | None:
-        """Take the next piece; the line to show, or None when nothing new is to be shown."""
-        before, line_break, after = text.rpartition("\n")
-        shown = ""
-        if line_break:
-            # The last line that ends in this piece counts, unless another has begun.
-            _, inner_break, last = before.rpartition("\n")
-            ended = last if inner_break else self._line + last[: _MOST_PROGRESS * 2]
-            shown = _progress_line(ended)
-            self._line = ""
-        self._line = (self._line + after[: _MOST_PROGRESS * 2])[: _MOST_PROGRESS * 2]
-        return self.say(_progress_line(self._line) or shown)
-
-    def say(self, line: str) -> str | None:
-        """`line` if it is new, else None."""
-        if not line or line == self._said:
-            return None
-        self._said = line
-        return line

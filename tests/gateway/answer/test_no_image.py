@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from typing import Any
 
 import pytest
 from gateway.samples import b64, chunk, delta, message, outcome, png, read, stream
@@ -21,6 +23,7 @@ from pack.nanobanana.gateway.answer.no_image import without_image
 from pack.nanobanana.gateway.answer.reader import AnswerReader
 from pack.nanobanana.gateway.answer.types import Answer, ImageUrl
 from pack.nanobanana.gateway.client import redacted
+from pack.nanobanana.gateway.retry import may_retry
 from pack.nanobanana.settings.profile import Profile
 
 U = "https://x.cn/a.png"
@@ -305,3 +308,39 @@ def test_a_link_beside_a_image_is_none() -> None:
     answer = reader.finish()
     assert answer.images == (ImageUrl("https://x.cn/a.png"),)
     assert not answer.guessed
+
+
+BEGINNINGS: dict[str, list[object]] = {
+    "a role": [{"choices": [{"delta": {"role": "assistant"}}]}],
+    "words": [chunk("Working on it")],
+    "thinking": [{"choices": [{"delta": {"reasoning_content": "A cat ..."}}]}],
+    "progress": [{"message": "50 %"}],
+}
+NOT_BILLED = [
+    {"error": {"message": "slow down", "code": "rate_limit_exceeded"}},
+    {"error": {"message": "no", "code": 429}},
+    {"error": {"message": "no channel", "code": "model_not_found"}},
+    {"error": {"message": "bad key", "code": "invalid_api_key"}},
+    {"error": {"message": "no money", "code": "insufficient_quota"}},
+]
+
+
+@pytest.mark.parametrize("beginning", BEGINNINGS)
+@pytest.mark.parametrize("error", NOT_BILLED, ids=lambda error: str(error["error"]["code"]))
+def test_once_an_answer_has_begun_no_error_in_it_says_not_billed(beginning: str, error: dict[str, Any]) -> None:
+    assert failure(stream(error)).billed == "no"
+    late = failure(stream(*BEGINNINGS[beginning], error))
+    assert late.billed == "maybe"
+    assert not may_retry(late, 1)
+
+
+@pytest.mark.parametrize("error", NOT_BILLED, ids=lambda error: str(error["error"]["code"]))
+@pytest.mark.parametrize("text", [U, f"Here: {U}", f"![a]({U})"])
+def test_an_address_that_came_before_an_error_is_salvaged(text: str, error: dict[str, Any]) -> None:
+    reader = AnswerReader()
+    reader.feed(stream(chunk(text), done=False))
+    with contextlib.suppress(GatewayError):
+        reader.feed(stream(error, done=False))
+    salvaged = reader.salvage()
+    assert salvaged is not None
+    assert [one.url for one in salvaged.images if isinstance(one, ImageUrl)] == [U]
