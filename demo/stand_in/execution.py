@@ -177,8 +177,8 @@ class _PromptRun:
     async def _step(self, node_id: str) -> bool:
         """True once the node's outputs are there, False while its tasks run."""
         if node_id in self._waiting:
-            results = [one.result() if isinstance(one, asyncio.Task) else one for one in self._waiting.pop(node_id)]
-            self._store(node_id, results)
+            waited = self._waiting.pop(node_id)
+            self._store(node_id, [one.result() if isinstance(one, asyncio.Task) else one for one in waited])
             return True
         self._run.nodes[node_id] = NodeRun(time.perf_counter())
         if self._is_cached(node_id):
@@ -189,7 +189,7 @@ class _PromptRun:
         self._state.record("executing", node_id)
         results = await self._call(node_id)
         # As the host's `get_output_data`: when each task is done, none of them is waited for, and they are the results.
-        tasks = [one for one in results if isinstance(one, asyncio.Task)]
+        tasks: list[asyncio.Task[Any]] = [one for one in results if isinstance(one, asyncio.Task)]
         if any(not task.done() for task in tasks):
             self._waiting[node_id] = results
             self._blockers[node_id].add(node_id)
