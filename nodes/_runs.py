@@ -172,6 +172,9 @@ class Execution:
     async def result(self) -> Result:
         """Follow the calls to their end. Raises the host's interruption, or the error if nothing came at all."""
         try:
+            # The host awaits a list's tasks only if one is pending when it has started the last of them. If that one
+            # returned in its first turn and the others had ended by then, it would take the tasks for their results.
+            await asyncio.sleep(0)
             while not self.done:
                 await self._turn(_POLL_SECONDS)
             self.ended = True

@@ -55,6 +55,28 @@ def test_the_pack_works_without(feature: str, data_folder: Path, tmp_path: Path)
 def test_the_pack_works_in_the_oldest_api(data_folder: Path, tmp_path: Path) -> None:
     with StandIn({"nanobanana-gateway": ROOT}, tmp_path / "host", floor=True) as host:
         assert host.run(generate()).status == "success"
+        assert any(getattr(route, "path", "") == "/nanobanana/history" for route in host.server.routes)
+
+
+def test_a_host_too_old_for_edit_says_so_and_has_the_other_nodes(
+    data_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    lacking = ["comfy_api.latest:io.Autogrow"]
+    with StandIn({"nanobanana-gateway": ROOT}, tmp_path / "host", without=lacking) as host:
+        assert set(NODE_IDS) - set(host.nodes) == {"NanoBananaGatewayEdit"}
+        assert host.run(generate()).status == "success"
+    [said] = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert "Edit needs ComfyUI 0.8 or newer" in said.getMessage()
+    assert said.exc_info is None
+
+
+def test_a_node_that_has_no_schema_here_costs_itself_alone(
+    data_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with StandIn({"nanobanana-gateway": ROOT}, tmp_path / "host", without=["comfy_api.latest:io.Mask.Input"]) as host:
+        assert "NanoBananaGatewayEdit" not in host.nodes
+        assert "NanoBananaGatewayPrompts" in host.nodes
+    assert "NanoBananaGatewayEdit could not be loaded" in caplog.text
 
 
 def test_the_data_folder_is_one_that_no_route_serves(

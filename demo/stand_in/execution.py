@@ -4,7 +4,8 @@ What matters to a node that waits for a network, and works here as in ComfyUI 0.
 
 - Each prompt has an event loop of its own. Ready asynchronous nodes are started first and run side by side; after
   each start the loop turns once, then a synchronous node may block it.
-- A list of N inputs starts N tasks of one node at once.
+- A list of N inputs starts N tasks of one node at once. If the first of them end while the last ones return without
+  suspending, the run fails: the host takes the tasks for their results.
 - The first failure ends the prompt: tasks of other nodes get `CancelledError`.
 - Nobody polls the interrupt flag for a node that is running.
 """
@@ -69,7 +70,7 @@ class _Cached:
     ui: dict[str, list[Any]]
 
 
-Results = list["NodeOutput | asyncio.Task[Any]"]
+Results = list[Any]
 
 
 class Executor:
@@ -176,8 +177,8 @@ class _PromptRun:
     async def _step(self, node_id: str) -> bool:
         """True once the node's outputs are there, False while its tasks run."""
         if node_id in self._waiting:
-            results = [one.result() if isinstance(one, asyncio.Task) else one for one in self._waiting.pop(node_id)]
-            self._store(node_id, results)
+            waited = self._waiting.pop(node_id)
+            self._store(node_id, [one.result() if isinstance(one, asyncio.Task) else one for one in waited])
             return True
         self._run.nodes[node_id] = NodeRun(time.perf_counter())
         if self._is_cached(node_id):
@@ -187,13 +188,14 @@ class _PromptRun:
             return True
         self._state.record("executing", node_id)
         results = await self._call(node_id)
-        tasks = [one for one in results if isinstance(one, asyncio.Task)]
-        if tasks:
+        # As the host's `get_output_data`: when each task is done, none of them is waited for, and they are the results.
+        tasks: list[asyncio.Task[Any]] = [one for one in results if isinstance(one, asyncio.Task)]
+        if any(not task.done() for task in tasks):
             self._waiting[node_id] = results
             self._blockers[node_id].add(node_id)
             self._watcher = asyncio.create_task(self._unblock_after(node_id, tasks))
             return False
-        self._store(node_id, [one for one in results if isinstance(one, NodeOutput)])
+        self._store(node_id, results)
         return True
 
     async def _unblock_after(self, node_id: str, tasks: list[asyncio.Task[Any]]) -> None:
@@ -236,7 +238,7 @@ class _PromptRun:
         await asyncio.sleep(0)
         return task.result() if task.done() else task
 
-    def _store(self, node_id: str, results: list[NodeOutput]) -> None:
+    def _store(self, node_id: str, results: Results) -> None:
         merged: list[list[Any]] = []
         for number, output in enumerate(self._schema(node_id).outputs):
             values = [one[number] for one in results]

@@ -16,8 +16,8 @@ class PackRefused(Exception):
     """The host would not have loaded this pack."""
 
 
-async def load_pack(folder: Path, name: str) -> dict[str, type[ComfyNode]]:
-    """The pack's nodes by id. `name` is the folder's name under `custom_nodes`.
+async def load_pack(folder: Path, name: str, *, floor: bool = False) -> dict[str, type[ComfyNode]]:
+    """The pack's nodes by id. `name` is the folder's name under `custom_nodes`; `floor` as in `StandIn`.
 
     Raises:
         PackRefused: the pack has no usable `comfy_entrypoint`, or defines `NODE_CLASS_MAPPINGS`, which would win
@@ -43,7 +43,9 @@ async def load_pack(folder: Path, name: str) -> dict[str, type[ComfyNode]]:
         extension = await extension
     if not isinstance(extension, ComfyExtension):
         raise PackRefused("comfy_entrypoint did not return a ComfyExtension")
-    await extension.on_load()
+    # Hosts before 0.14 never call it.
+    if not floor:
+        await extension.on_load()
     return register(await extension.get_node_list(), f"custom_nodes.{name}")
 
 

@@ -1,4 +1,4 @@
-"""The pack's HTTP routes, under /nanobanana. Registered when the extension loads; without a server there are none."""
+"""The pack's HTTP routes, under /nanobanana. Registered when the host asks for the nodes, if it has a server."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3
 from gateway_calls import KEY, URL, RunningAsk, event
 from pack.nanobanana.cancel import Cancelled
 from pack.nanobanana.errors import (
@@ -170,6 +171,61 @@ def test_a_image_that_came_before_the_cut_is_not_given_up(head: bytes) -> None:
     assert answer.images == (ImageUrl(URL),)
     assert answer.truncated
     assert [url for _, url in submission.urls] == [URL]
+
+
+class TestWithUrllib3Before22:
+    """Its responses have no `read1`; ComfyUI's requirements allow it."""
+
+    @pytest.fixture(autouse=True)
+    def older(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for kind in urllib3.response.HTTPResponse.__mro__[:2]:
+            monkeypatch.delattr(kind, "read1", raising=False)
+        assert not hasattr(urllib3.response.HTTPResponse, "read1")
+
+    @pytest.mark.parametrize("kind", ["closing", "chunked", "length"])
+    def test_an_answer_is_read_as_it_arrives(self, kind: str) -> None:
+        read_early: list[bool] = []
+        whole = event() + b"data: [DONE]\n\n"
+        head = {"closing": CLOSING, "chunked": CHUNKED, "length": STREAM + b"Content-Length: %d\r\n\r\n" % len(whole)}
+
+        def serve(peer: Peer) -> None:
+            send = peer.chunk if kind == "chunked" else peer.send
+            peer.request()
+            peer.send(head[kind])
+            send(event())
+            read_early.append(told.wait(5))
+            send(whole[len(event()) :])
+            if kind == "chunked":
+                peer.chunk(b"")
+
+        told = threading.Event()
+        with RawServer(serve) as server:
+            submission = RunningAsk(profile(server))
+            with submission.started():
+                end = time.monotonic() + 5
+                while not submission.urls and time.monotonic() < end:
+                    time.sleep(0.005)
+                if submission.urls:
+                    told.set()
+        assert submission.result is not None, submission.error
+        assert submission.result.images == (ImageUrl(URL),)
+        assert not submission.result.truncated
+        assert read_early == [True]
+        assert server.connections == 1
+
+    @pytest.mark.parametrize("kind", ["chunked", "length"])
+    def test_a_cut_is_seen(self, kind: str) -> None:
+        head = {"chunked": CHUNKED, "length": STREAM + b"Content-Length: 5000\r\n\r\n"}[kind]
+
+        def serve(peer: Peer) -> None:
+            peer.request()
+            peer.send(head)
+            peer.chunk(b": alive\n\n") if kind == "chunked" else peer.send(b": alive\n\n")
+
+        with RawServer(serve) as server:
+            error = RunningAsk(profile(server)).fails(StreamBroken)
+        assert error.billed == "maybe"
+        assert server.connections == 1
 
 
 def test_a_connection_that_ends_before_any_answer_may_have_been_billed() -> None:

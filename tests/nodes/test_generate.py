@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from conftest import ROOT
 from gateway_faults import FaultyGateway
 from graphs import generate, images, run, shown
 from PIL import Image
@@ -143,6 +146,30 @@ def test_a_list_whose_first_item_fails_at_once_still_delivers_the_others(host: S
     assert len(images(result)) == 2
     assert len(gateway.ledger.posts) == 2
     assert "secret key" in json.loads(result.outputs["1"][3][0])["failures"][0]["error"]
+
+
+def test_a_list_from_the_history_succeeds_however_soon_its_calls_end(
+    host: StandIn, gateway: FaultyGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = {"class_type": "NanoBananaGatewayPrompts", "inputs": {"text": "\n".join(f"view {n}" for n in range(6))}}
+    assert len(images(run(host, generate(["2", 0]), **{"2": text}))) == 6
+    execution = importlib.import_module(f"{str(ROOT).replace('.', '_x_')}.nodes._runs").Execution
+    start, started = execution.start, list[object]()
+
+    def start_and_wait(self: Any, *arguments: Any) -> None:
+        """The first execution goes on as always; the calls of the others have ended before the loop turns."""
+        start(self, *arguments)
+        started.append(self)
+        while len(started) > 1 and not self.done:
+            time.sleep(0.001)
+
+    monkeypatch.setattr(execution, "start", start_and_wait)
+    # With a connection it is another node for the host's cache, and the same request for the history.
+    connection = {"class_type": "NanoBananaGatewayConnection", "inputs": {"profile": "default"}}
+    result = run(host, generate(["2", 0], connection=["4", 0]), **{"2": text, "4": connection})
+    assert len(started) == 6
+    assert len(images(result)) == 6
+    assert len(gateway.ledger.posts) == 6
 
 
 def test_a_list_of_which_everything_fails_is_an_error_with_the_reason_once(host: StandIn) -> None:

@@ -83,9 +83,9 @@ def describe(error: BaseException, host: str) -> tuple[str, str]:
             f"The proxy on the way to {host} did not let the request through{_proxy_status(error)}.",
             "Check HTTPS_PROXY and HTTP_PROXY, or add the host to NO_PROXY.",
         )
-    if certificate := find(error, ssl.SSLCertVerificationError):
+    if certificate := _certificate_problem(error):
         return (
-            f"The certificate of {host} was not accepted: {certificate.verify_message}.",
+            f"The certificate of {host} was not accepted: {certificate}.",
             "Check the base URL and this computer's clock; behind a company's proxy, set REQUESTS_CA_BUNDLE.",
         )
     if find(error, ssl.SSLError):
@@ -143,6 +143,13 @@ def network_error(
         "Running again asks, and may pay, once more; the gateway's own usage page tells whether this call was charged.",
         billed="maybe",
     )
+
+
+def _certificate_problem(error: BaseException) -> str:
+    if refused := find(error, ssl.SSLCertVerificationError):
+        return refused.verify_message
+    # urllib3 before 2 compares the names itself, and where this class of its own is changed with its release.
+    return next((str(item) for item in _chain(error) if type(item).__name__ == "CertificateError"), "")
 
 
 def _timed_out(error: BaseException) -> bool:

@@ -16,6 +16,8 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Generator, Iterator, Mapping
+from functools import partial
+from http.client import HTTPResponse, IncompleteRead
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -26,7 +28,6 @@ from .errors import network_exceptions, wrong_setting
 
 if TYPE_CHECKING:
     from requests import Response
-    from urllib3 import HTTPResponse
 
 # Called with a host, its port and the addresses it resolved to; raises if one of them may not be connected to.
 AddressCheck = Callable[[str, int, list[str]], None]
@@ -264,13 +265,26 @@ def _unpacked(response: Response) -> Iterator[bytes]:
 
     Raises what the socket raises, and `BadAnswer` for a compression that wasn't asked for.
     """
-    raw: HTTPResponse = response.raw
+    read = _reader(response.raw)
     inflate = _inflater(response.headers.get("Content-Encoding", "").strip().lower())
-    while True:
-        data = raw.read1(_READ_PIECE, decode_content=False)
-        if not data:
-            return
+    while data := read(_READ_PIECE):
         yield from inflate(data)
+
+
+def _reader(raw: Any) -> Callable[[int], bytes]:
+    """Reads what has arrived of `raw`, urllib3's response, as it is on the wire."""
+    if hasattr(raw, "read1"):
+        return partial(raw.read1, decode_content=False)
+    # urllib3 before 2.2 waits for as many bytes as are asked for: http.client's response below it doesn't.
+    below: HTTPResponse = raw._fp
+
+    def read(size: int) -> bytes:
+        data = below.read1(size)
+        if not data and below.length:
+            raise IncompleteRead(data, below.length)
+        return data
+
+    return read
 
 
 def _inflater(encoding: str) -> Callable[[bytes], Iterator[bytes]]:

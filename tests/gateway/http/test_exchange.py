@@ -20,9 +20,12 @@ from pack.nanobanana.errors import ConfigError, GatewayError, StreamBroken, Time
 from pack.nanobanana.gateway.answer.types import ImageUrl
 from pack.nanobanana.gateway.http import connection
 from pack.nanobanana.gateway.http.connection import connect, resolve
+from pack.nanobanana.gateway.http.errors import describe
 from pack.nanobanana.gateway.http.exchange import is_loopback
 from pack.nanobanana.settings.profile import Profile
 from servers import Peer, Proxy, RawServer, SocksProxy, closed_port, silent_port
+from urllib3.connectionpool import HTTPConnectionPool
+from urllib3.exceptions import MaxRetryError
 
 
 def address(port: int, host: str = "127.0.0.1") -> tuple[socket.AddressFamily, tuple[str, int]]:
@@ -190,6 +193,14 @@ def test_a_certificate_of_another_host_is_refused_in_words(authority: trustme.CA
     with secure_simulator(authority, "other.example") as simulator:
         error = ask(simulator.base_url).fails(Unreachable)
     assert "certificate of 127.0.0.1" in error.message
+
+
+def test_a_certificate_that_urllib3_itself_refused_is_told_as_that() -> None:
+    class CertificateError(ValueError):
+        """As urllib3 before 2 has it."""
+
+    wrapped = requests.exceptions.SSLError(MaxRetryError(HTTPConnectionPool("h"), "/", CertificateError("no match")))
+    assert describe(wrapped, "relay.example")[0] == "The certificate of relay.example was not accepted: no match."
 
 
 def test_https_to_a_plain_server_is_said() -> None:

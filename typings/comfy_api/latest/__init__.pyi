@@ -25,6 +25,8 @@ class io:  # noqa: N801
 
     class ComfyNode:
         hidden: io.HiddenHolder
+        @classmethod
+        def GET_SCHEMA(cls) -> io.Schema: ...
 
     class Hidden:
         unique_id: Any
