@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 from ..cancel import CancelToken, Deadline
 from ..errors import ConfigError, DownloadFailed, GatewayError
 from ..progress import Progress, ReportProgress
+from .answer.links import URL_CHARACTERS
 from .http.connection import LookUp, system_look_up
 from .http.errors import describe, find, is_no_http, network_exceptions
 from .http.exchange import Exchange, authorization, ends_with_connection
@@ -40,6 +42,16 @@ class _Unfetched(Exception):
     def blocked(cls, error: BlockedAddress) -> _Unfetched:
         """The URL policy forbids this request."""
         return cls(f"that is not allowed, since {error}", again=False, hint=_ALLOW if error.private else _TELL)
+
+
+def _redirected(url: str, location: str) -> str:
+    """Where a `Location` leads from `url`. Its bytes are UTF-8, which HTTP libraries read as Latin-1."""
+    with contextlib.suppress(UnicodeError):
+        location = location.encode("latin-1").decode("utf-8")
+    try:
+        return quote(urljoin(url, location.strip()), safe=URL_CHARACTERS)
+    except ValueError:
+        raise _Unfetched("it was redirected to an address that can't be used", again=False, hint=_TELL) from None
 
 
 class Downloader:
@@ -116,7 +128,7 @@ class Downloader:
             answer = self._get(here, came_from, cancel, with_deadline, report)
             if isinstance(answer, bytes):
                 return answer
-            came_from, here = here, urljoin(here, answer)
+            came_from, here = here, _redirected(here, answer)
         raise _Unfetched(f"it was redirected more than {_MOST_REDIRECTS} times", again=False)
 
     def _get(

@@ -9,6 +9,7 @@ import json
 import socket
 import threading
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 import urllib3
 from gateway_calls import KEY, URL, RunningAsk, event
-from pack.nanobanana.cancel import Cancelled
+from pack.nanobanana.cancel import Cancelled, CancelToken
 from pack.nanobanana.errors import (
     AuthFailed,
     BadAnswer,
@@ -30,6 +31,7 @@ from pack.nanobanana.errors import (
     Unreachable,
 )
 from pack.nanobanana.gateway.answer.types import ImageData, ImageUrl
+from pack.nanobanana.gateway.client import Gateway
 from pack.nanobanana.gateway.retry import Backoff
 from pack.nanobanana.settings.profile import Profile
 from servers import Peer, RawServer, closed_port
@@ -594,3 +596,27 @@ def test_calls_leave_no_connection_open(answer: bytes) -> None:
         while open_sockets() > before and time.monotonic() < end:
             time.sleep(0.02)
         assert open_sockets() <= before
+
+
+def endless_redirect(peer: Peer) -> None:
+    """A redirect whose body never ends, and is a bomb."""
+    peer.request()
+    peer.send(
+        b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    bomb = packer.compress(bytes(1 << 24)) + packer.flush()
+    while not peer.stopping.is_set():
+        peer.chunk(bomb)
+
+
+def test_a_redirects_body_is_not_read_to_its_end() -> None:
+    with RawServer(endless_redirect) as server:
+        gateway = Gateway(profile(server))
+        began = time.monotonic()
+        error = RunningAsk(profile(server)).fails(NotFound)
+        assert error.billed == "no"
+        status, _, body = gateway.models(cancel=CancelToken())
+        assert status == 302
+        assert len(body) <= 65_536
+        assert time.monotonic() - began < 5.0

@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 import pytest
 import trustme
+from hypothesis import given
+from hypothesis import strategies as st
 from pack.nanobanana.cancel import Cancelled, CancelToken
 from pack.nanobanana.errors import DownloadFailed
 from pack.nanobanana.gateway.download import Downloader
@@ -330,6 +332,22 @@ def test_a_redirect_is_followed(status: int, absolute: bool) -> None:
         assert Fetching(server.url).fetch(server.url + "/1.png") == PNG
 
 
+def test_a_redirects_address_is_utf_8_and_encoded() -> None:
+    lines: list[str] = []
+
+    def serve(peer: Peer) -> None:
+        line, _, _ = peer.request()
+        lines.append(line)
+        if "first" in line:
+            peer.send("HTTP/1.1 302 Found\r\nLocation: /im\u00e4ge \u732b.png\r\nContent-Length: 0\r\n\r\n".encode())
+        else:
+            peer.answer("200 OK", PNG)
+
+    with RawServer(serve) as server:
+        assert Fetching(server.url).fetch(server.url + "/first.png") == PNG
+    assert lines[1] == "GET /im%C3%A4ge%20%E7%8C%AB.png HTTP/1.1"
+
+
 def test_five_redirects_and_no_more() -> None:
     def serve(peer: Peer) -> None:
         line, _, _ = peer.request()
@@ -488,3 +506,51 @@ def test_a_download_goes_through_the_environments_proxy(monkeypatch: pytest.Monk
             fetching.fails(url)
         assert len(proxy.seen) == 1
     assert "authorization" not in seen[0]
+
+
+def test_a_redirects_endless_body_is_not_read() -> None:
+    def serve(peer: Peer) -> None:
+        line, _, _ = peer.request()
+        if "first" not in line:
+            peer.answer("200 OK", PNG)
+            return
+        peer.send(b"HTTP/1.1 302 Found\r\nLocation: /second.png\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while not peer.stopping.is_set():
+            peer.chunk(bytes(1 << 20))
+
+    with RawServer(serve) as server:
+        began = time.monotonic()
+        assert Fetching(server.url).fetch(server.url + "/first.png") == PNG
+        assert time.monotonic() - began < 5.0
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "http://[",
+        "http://[::1",
+        "//",
+        "http://a.example:" + "9" * 5_000,
+        "\xff\xfe/x.png",
+        "http://a b/",
+        "http://\x00/",
+    ],
+)
+def test_a_malformed_redirect_is_a_failed_download_and_nothing_else(location: str) -> None:
+    def serve(peer: Peer) -> None:
+        peer.request()
+        peer.send(f"HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n".encode("latin-1"))
+
+    with RawServer(serve) as server:
+        Fetching(server.url).fails(server.url + "/first.png")
+
+
+@given(st.text(max_size=40) | st.from_regex(r"https?://[\[\]a-z0-9:.@%/?#-]{0,30}", fullmatch=True))
+def test_no_address_raises_anything_but_a_failed_download(address: str) -> None:
+    fetching = Fetching("https://gateway.example", look_up=nobody)
+    with pytest.raises(DownloadFailed):
+        fetching.fetch(address)
+
+
+def nobody(host: str, port: int) -> Resolved:
+    raise OSError(f"no {host}:{port}")

@@ -37,7 +37,7 @@ LEAST_BYTES: Final = 16
 # Without `data:` in front, what looks like base64 may be a file's id or a digest: those are shorter.
 LEAST_RAW_BYTES: Final = 64
 # Signed URLs of object stores stay below 4 KiB; common servers refuse more than 8 KiB.
-MOST_URL_CHARACTERS: Final = 16_384
+MOSTURL_CHARACTERS: Final = 16_384
 
 _HEADER: Final = re.compile(r"data:([^,]{0,200}),", re.IGNORECASE)
 # PNG, JPEG, WebP, GIF, AVIF and HEIC, TIFF, BMP; white space before it is a relay's.
@@ -48,7 +48,7 @@ _SIGNATURE: Final = re.compile(
 )
 _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f]")
 # Left as they are in a URL: RFC 3986's reserved characters, `%`, and what servers are known to put in unencoded.
-_URL_CHARACTERS: Final = ":/?#[]@!$&'()*+,;=%~|^`{}\"<>\\"
+URL_CHARACTERS: Final = ":/?#[]@!$&'()*+,;=%~|^`{}\"<>\\"
 
 
 class LinkKind(Enum):
@@ -182,7 +182,7 @@ def read_url(text: str, base_url: str = "") -> str | None:
 
     A relative address is joined with `base_url`. Spaces and characters outside of ASCII are percent-encoded.
     """
-    if len(text) > MOST_URL_CHARACTERS:
+    if len(text) > MOSTURL_CHARACTERS:
         return None
     url = join_surrogates(_CONTROLS.sub("", text).strip())
     if url.startswith("//"):
@@ -192,7 +192,7 @@ def read_url(text: str, base_url: str = "") -> str | None:
     scheme, separator, rest = url.partition("://")
     if not separator or scheme.lower() not in ("http", "https") or not rest.strip("/"):
         return None
-    return quote(url, safe=_URL_CHARACTERS)
+    return quote(url, safe=URL_CHARACTERS)
 
 
 def _is_relative(url: str) -> bool:

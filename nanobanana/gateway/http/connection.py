@@ -14,7 +14,7 @@ import selectors
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 from ...cancel import CancelToken, Deadline
@@ -139,10 +139,16 @@ def make_session(exchange: Exchange) -> Session:
     session = requests.Session()
     session.headers.clear()
     session.headers["User-Agent"] = _USER_AGENT
+    # Even when told to follow none, requests reads a redirect's whole body to prepare the next request.
+    session.resolve_redirects = _no_redirects  # type: ignore[method-assign]
     adapter = _adapter_class()(exchange)
     session.mount("http://", adapter)
     session.mount("https://", adapter)
     return session
+
+
+def _no_redirects(*_: object, **__: object) -> Iterator[Any]:
+    return iter(())
 
 
 @functools.cache
