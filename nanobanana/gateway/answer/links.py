@@ -37,7 +37,7 @@ LEAST_BYTES: Final = 16
 # Without `data:` in front, what looks like base64 may be a file's id or a digest: those are shorter.
 LEAST_RAW_BYTES: Final = 64
 # Signed URLs of object stores stay below 4 KiB; common servers refuse more than 8 KiB.
-MOSTURL_CHARACTERS: Final = 16_384
+MOST_URL_CHARACTERS: Final = 16_384
 
 _HEADER: Final = re.compile(r"data:([^,]{0,200}),", re.IGNORECASE)
 # PNG, JPEG, WebP, GIF, AVIF and HEIC, TIFF, BMP; white space before it is a relay's.
@@ -182,7 +182,7 @@ def read_url(text: str, base_url: str = "") -> str | None:
 
     A relative address is joined with `base_url`. Spaces and characters outside of ASCII are percent-encoded.
     """
-    if len(text) > MOSTURL_CHARACTERS:
+    if len(text) > MOST_URL_CHARACTERS:
         return None
     url = join_surrogates(_CONTROLS.sub("", text).strip())
     if url.startswith("//"):

@@ -26,7 +26,7 @@ class io:  # noqa: N801
     class ComfyNode:
         hidden: io.HiddenHolder
         @classmethod
-        def GET_SCHEMA(cls) -> io.Schema: ...
+        def GET_SCHEMA(cls) -> io.Schema: ...  # noqa: N802 - the host's own name
 
     class Hidden:
         unique_id: Any
