@@ -6,7 +6,7 @@ import { duration, fileSize, moment, money } from "./format.js";
 
 export const ROW_HEIGHT = 124;
 
-/** `actions`: {load, open, copy, download}, each called with the row. */
+/** `actions`: {load, open, copy, answer, download}, each called with the row. */
 export function makeRow(row, actions) {
   const { call, picture } = row;
   const root = element("div", { class: "nanobanana-item", "data-call": call.id, "data-state": call.state });
@@ -67,6 +67,7 @@ function buttons(row, actions) {
     picture && action("load", "arrow-right", row, actions.load),
     picture && action("open", "external-link", row, actions.open),
     action("copy", "copy", row, actions.copy),
+    call.answer && action("answer", "file", row, actions.answer),
     call.can_download && action("download", "cloud-download", row, actions.download),
   ].filter(Boolean);
 }

@@ -19,6 +19,7 @@ export class HistoryTab {
     });
     const actions = {
       load: (row) => this.load(row),
+      answer: ({ call }) => window.open(routeUrl(`/pictures/${call.answer}/original`), "_blank", "noopener"),
       open: ({ picture }) => window.open(routeUrl(`/pictures/${picture.id}/original`), "_blank", "noopener"),
       copy: (row) => this.copy(row),
       download: (row, made) => this.download(row, made),

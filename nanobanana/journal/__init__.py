@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .journal import DEFAULT_CAP, Journal
 from .records import (
+    ANSWER_POSITION,
     TASK,
     CallDetails,
     CallKey,
@@ -17,6 +18,7 @@ from .records import (
 )
 
 __all__ = [
+    "ANSWER_POSITION",
     "DEFAULT_CAP",
     "TASK",
     "CallDetails",

@@ -11,7 +11,7 @@ from ...nanobanana.calls.engine import can_be_downloaded
 from ...nanobanana.cancel import CancelToken
 from ...nanobanana.errors import HistoryError, ImageError, InputError
 from ...nanobanana.imaging.headers import sniff
-from ...nanobanana.journal import CallRecord, DayTotal, ImageRecord
+from ...nanobanana.journal import ANSWER_POSITION, CallRecord, DayTotal, ImageRecord
 from ...nanobanana.settings.redaction import redact
 from .._services import engine, journal, profiles, thumbnails
 from .http import File, RequestFailed, RouteRequest
@@ -64,9 +64,14 @@ def thumbnail(request: RouteRequest) -> File | None:
 
 
 def original(request: RouteRequest) -> File:
-    """The bytes as they came. What isn't a known kind of image is served as a file to save, whatever it claims."""
+    """The bytes as they came. What isn't a known kind of image is served as a file to save, whatever it claims.
+
+    A saved answer is served as plain text.
+    """
     record = journal().image(request.path.get("id", ""))
     data = journal().read(record)
+    if record.position == ANSWER_POSITION:
+        return File(data, "text/plain; charset=utf-8", f"nanobanana-{record.call_id}-answer.txt")
     kind = sniff(data)
     mime = _MIMES.get(kind or "", "application/octet-stream")
     return File(data, mime, f"nanobanana-{record.call_id}-{record.position}.{record.extension}")
@@ -128,6 +133,7 @@ def _call(call: CallRecord, keys: list[str]) -> dict[str, object]:
         "text": redact(call.text[:2000], keys),
         "request_id": call.request_id,
         "can_download": can_be_downloaded(call),
+        "answer": call.answer.id if call.answer else "",
         "pictures": [_image(image) for image in call.images],
     }
 

@@ -139,12 +139,13 @@ def _response(answer: File | bytes | None) -> web.Response:
         return web.Response(body=answer, content_type="application/json", charset="utf-8", headers=_HEADERS)
     headers = {
         **_HEADERS,
+        "Content-Type": answer.mime,
         # Whatever a gateway sent must not run or load anything when opened in a tab of its own.
         "Content-Security-Policy": "default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; sandbox",
         "Content-Disposition": f'inline; filename="{answer.name}"',
         "Cache-Control": "private, max-age=31536000, immutable" if answer.lasting else "no-store",
     }
-    return web.Response(body=answer.data, content_type=answer.mime, headers=headers)
+    return web.Response(body=answer.data, headers=headers)
 
 
 def _error(denied: Denial) -> web.Response:

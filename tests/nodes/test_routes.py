@@ -493,3 +493,18 @@ async def test_a_failure_nobody_foresaw_is_words_and_no_traceback(
     assert status == 500
     assert answer["error"]["code"] == "unexpected"
     assert "Traceback" not in json.dumps(answer)
+
+
+async def test_a_saved_answer_is_opened_as_text_and_is_no_image(client: Any, tmp_path: Path) -> None:
+    call = keep(tmp_path / "data", "a lighthouse", b"", urls=("https://a.example/1.png",))
+    markup = "<script>alert(1)</script> caf\u00e9".encode()
+    with Journal(tmp_path / "data") as journal:
+        journal.keep_answer(call, markup)
+    (found,) = (await ask(client, "GET", "/history"))[1]["calls"]
+    assert found["pictures"] == []
+    async with client.get(f"/nanobanana/pictures/{found['answer']}/original") as answer:
+        assert answer.status == 200
+        assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert "sandbox" in answer.headers["Content-Security-Policy"]
+        assert await answer.read() == markup
