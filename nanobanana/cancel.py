@@ -16,15 +16,20 @@ class Cancelled(Exception):
 class CancelToken:
     """One flag that many threads watch; `cancel` also runs the callbacks that wake blocked sockets.
 
-    A callback runs once, in the thread that cancels, or at once if the token is already cancelled.
+    `drop` cancels only what hasn't begun to cost money: nothing between `commit` and `revert`. A token with a `parent`
+    is cancelled with it. A callback runs once, in the thread that cancels, or at once if it is too late for that.
     Callbacks must be quick and must not raise.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, parent: CancelToken | None = None) -> None:
         self._event = threading.Event()
         self._lock = threading.Lock()
         self._callbacks: dict[int, Callable[[], None]] = {}
         self._next = 0
+        self._committed = False
+        self._dropped = False
+        if parent is not None:
+            parent.on_cancel(self.cancel)
 
     @property
     def cancelled(self) -> bool:
@@ -38,6 +43,29 @@ class CancelToken:
             self._callbacks.clear()
         for callback in callbacks:
             callback()
+
+    def commit(self) -> None:
+        """From here on it costs money, and `drop` leaves it alone. Raises `Cancelled` if it is too late to begin."""
+        with self._lock:
+            if self._event.is_set():
+                raise Cancelled
+            self._committed = True
+
+    def revert(self) -> None:
+        """What was begun has cost nothing, and would be begun anew: a `drop` in between takes effect now."""
+        with self._lock:
+            self._committed = False
+            dropped = self._dropped
+        if dropped:
+            self.cancel()
+
+    def drop(self) -> None:
+        """Cancel, unless it costs money already."""
+        with self._lock:
+            self._dropped = True
+            committed = self._committed
+        if not committed:
+            self.cancel()
 
     def on_cancel(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Register `callback`; returns the function that unregisters it."""

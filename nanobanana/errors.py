@@ -81,7 +81,8 @@ class GatewayError(NanoBananaError):
 
     `request_id`: the gateway's own, empty when none was seen. `attempts`: POSTs made for this call, 0 or more.
     `billed`: `yes`, `no` or `maybe`, by the table in docs/reliability.md. `sure`: whether that is known for
-    this call, and not just usual. `answer`: the bytes of an answer in which no image was found.
+    this call, and not just usual. `answer`: the bytes of an answer in which no image was found,
+    `saved`: the file they were saved in.
     """
 
     _: KW_ONLY
@@ -90,9 +91,15 @@ class GatewayError(NanoBananaError):
     billed: Billed = "no"
     sure: bool = True
     answer: bytes = b""
+    saved: str = ""
+
+    @property
+    def with_file(self) -> str:
+        """The message, and where the answer was saved. Two errors that differ in that alone are the same to a person."""
+        return f"{self.message} The whole answer is saved in {self.saved}." if self.saved else self.message
 
     def __str__(self) -> str:
-        parts = [self.message]
+        parts = [self.with_file]
         if self.request_id:
             parts.append(f"Request id: {self.request_id}.")
         if self.attempts > 1:

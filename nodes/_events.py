@@ -143,7 +143,7 @@ def _error(error: NanoBananaError, times: int) -> dict[str, Any]:
     gateway = error if isinstance(error, GatewayError) else None
     return {
         "kind": "config" if isinstance(error, ConfigError) else "gateway" if gateway else "other",
-        "message": error.message,
+        "message": gateway.with_file if gateway else error.message,
         "hint": error.hint,
         "request_id": gateway.request_id if gateway else "",
         "billed": gateway.billed if gateway else "",

@@ -99,6 +99,23 @@ def workflow_id(run: str) -> str:
     return ""
 
 
+def prompt_outcome(run: str) -> str:
+    """How the prompt `run` ended (success, error, interrupted, unknown); empty until the host has put it away."""
+    history = getattr(getattr(server(), "prompt_queue", None), "history", None)
+    if not isinstance(history, dict):
+        return "unknown"
+    entry: Any = cast("dict[str, Any]", history).get(run)
+    if entry is None:
+        return ""
+    try:
+        status = entry["status"]
+        if any(message[0] == "execution_interrupted" for message in status["messages"]):
+            return "interrupted"
+        return str(status["status_str"])
+    except (LookupError, TypeError):
+        return "unknown"
+
+
 def send_event(client: str, name: str, data: Mapping[str, Any]) -> None:
     """Send one of our own events to the page `client`; to no page if that is empty. May be called from any thread."""
     instance = server()
@@ -136,6 +153,7 @@ __all__ = [
     "io",
     "is_interrupted",
     "is_multi_user",
+    "prompt_outcome",
     "run_id",
     "schema",
     "send_event",

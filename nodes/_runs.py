@@ -24,7 +24,16 @@ from ..nanobanana.errors import NanoBananaError, merged
 from ..nanobanana.image_request import ImageRequest
 from ..nanobanana.imaging.codec import DecodedImage
 from ._events import RunEvents, progress
-from ._host import client_id, interruption, is_interrupted, run_id, send_event, set_progress, workflow_id
+from ._host import (
+    client_id,
+    interruption,
+    is_interrupted,
+    prompt_outcome,
+    run_id,
+    send_event,
+    set_progress,
+    workflow_id,
+)
 
 if TYPE_CHECKING:
     from ._tensors import Tensor
@@ -33,6 +42,8 @@ _POLL_SECONDS = 0.1
 # How often to read the host's cancel flag: a local node that blocks the loop may clear it before the loop turns.
 _WATCH_SECONDS = 0.025
 _LOOKS_PER_EVENT = 8
+# How long to wait for what the host says about a graph that ended.
+_STATUS_SECONDS = 10.0
 # A list's executions each begin within one turn of the loop; one that failed waits this long for the others to appear.
 _LIST_SETTLES = 0.05
 
@@ -152,9 +163,8 @@ class Execution:
             self._group.events.images(outcome)
 
         for variation in range(job.count):
-            self.calls.append(
-                starting.start(job.order, variation, self._group.token, convert=converted, on_done=self._awake)
-            )
+            token = CancelToken(self._group.token)
+            self.calls.append(starting.start(job.order, variation, token, convert=converted, on_done=self._awake))
 
     def _awake(self) -> None:
         # The loop is closed if the host gave up on this run; the call still finishes in the history.
@@ -186,9 +196,7 @@ class Execution:
                     raise self._group.failure()
             return self._result()
         except asyncio.CancelledError:
-            # The host also stops its tasks after another node's failure: then paid calls go on, into the history.
-            if is_interrupted():
-                self._group.token.cancel()
+            self._group.graph_ended()
             raise
         finally:
             self.ended = True
@@ -225,6 +233,8 @@ class NodeRun:
         self.node_id = node_id
         self.token = CancelToken()
         self.executions: list[Execution] = []
+        # Until when the host may say how the graph ended, in seconds of the monotonic clock; None while it runs.
+        self.ending: float | None = None
         # The page that queued this run, noted now: later the host names the page of the next run.
         send = partial(send_event, client_id())
         self.events = RunEvents(send, node_id=node_id, run=run, workflow=workflow_id(run))
@@ -247,6 +257,29 @@ class NodeRun:
         """Tell the page where the calls stand, if that has changed. Called from the watching thread."""
         if calls := self.calls:
             self.events.running(calls, time.monotonic())
+
+    def graph_ended(self) -> None:
+        """The host gave this run up: another node failed, or took the cancel that was meant for all.
+
+        Which of the two, the host tells when it has put the graph away. Until then nothing more is bought: only calls
+        that were sent already go on, into the history.
+        """
+        if is_interrupted():
+            self.token.cancel()
+        if self.ending is None:
+            self.ending = time.monotonic() + _STATUS_SECONDS
+        for call in self.calls:
+            call.cancel.drop()
+
+    def settle(self, now: float) -> bool:
+        """After the end of the graph: whether it is known how it ended, and told. Called from the watching thread."""
+        outcome = prompt_outcome(self.run)
+        if self.ending is None or not (outcome or now > self.ending):
+            return False
+        if outcome == "interrupted":
+            self.token.cancel()
+        self._tell_end()
+        return True
 
     async def show_progress(self) -> None:
         calls = self.calls
@@ -271,9 +304,14 @@ class NodeRun:
         """An execution ended; the last one tells the page how the run did."""
         if not self.settled:
             return
+        if self.ending is not None and not self.token.cancelled:
+            return  # the watching thread goes on
         self._runs.forget(self)
-        errors = [execution.error for execution in self.executions if execution.error]
         await self.show_progress()
+        self._tell_end()
+
+    def _tell_end(self) -> None:
+        errors = [execution.error for execution in self.executions if execution.error]
         seconds = time.monotonic() - self._began
         self.events.ended(self.calls, errors, seconds, cancelled=self.token.cancelled)
         if errors or any(call.outcome and call.outcome.error for call in self.calls):
@@ -317,12 +355,18 @@ class Runs:
                 if not groups:
                     self._watching = None
                     return
+            now = time.monotonic()
+            for group in groups:
+                if group.ending is not None and group.settle(now):
+                    self.forget(group)
             if is_interrupted():
                 for group in groups:
-                    group.token.cancel()
+                    if group.ending is None:
+                        group.token.cancel()
             elif look % _LOOKS_PER_EVENT == 0:
                 for group in groups:
-                    group.say()
+                    if group.ending is None:
+                        group.say()
             pause.wait(_WATCH_SECONDS)
 
     def forget(self, group: NodeRun) -> None:

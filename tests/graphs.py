@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Any
 
@@ -34,6 +35,31 @@ class Sleep(ComfyNode):
         time.sleep(seconds)
         if fail:
             raise RuntimeError("the local node failed")
+        return NodeOutput(torch.zeros(1, 8, 8, 3))
+
+
+class Sampler(ComfyNode):
+    """A local node that looks at the host's cancel flag `every` so many seconds, and takes it, as samplers do."""
+
+    @classmethod
+    def define_schema(cls) -> Schema:
+        return Schema(
+            node_id="TestSampler",
+            inputs=[
+                FloatInput("seconds", default=1.0, min=0, max=60),
+                FloatInput("every", default=0.0, min=0, max=60),
+                IntInput("tag", default=0, min=0, max=2**60),
+            ],
+            outputs=[IMAGE.Output("image")],
+        )
+
+    @classmethod
+    def execute(cls, seconds: float, every: float, tag: int) -> NodeOutput:  # noqa: ARG003
+        look = sys.modules["comfy.model_management"].throw_exception_if_processing_interrupted
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            look()
+            time.sleep(every)
         return NodeOutput(torch.zeros(1, 8, 8, 3))
 
 

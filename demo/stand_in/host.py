@@ -93,7 +93,14 @@ class StandIn:
         """
         own = copy.deepcopy(prompt)
         outputs = check(own, self.nodes)
-        return self._executor.run(own, outputs, uuid.uuid4().hex)
+        prompt_id = uuid.uuid4().hex
+        done = self._executor.run(own, outputs, prompt_id)
+        if self.server is not None:
+            # An interrupt is an error to the host, and only a message tells them apart.
+            messages = [("execution_interrupted", {})] if done.status == "interrupted" else []
+            status = {"status_str": "success" if done.status == "success" else "error", "messages": messages}
+            self.server.prompt_queue.history[prompt_id] = {"outputs": {}, "status": status}
+        return done
 
     def interrupt(self) -> None:
         """What `POST /interrupt` does; from any thread."""

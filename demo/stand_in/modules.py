@@ -103,6 +103,7 @@ class PromptServer:
     def __init__(self, state: HostState) -> None:
         self._state = state
         self.client_id = "stand-in"
+        self.prompt_queue = SimpleNamespace(currently_running={}, history={})
         self.routes = web.RouteTableDef()
 
     def send_sync(self, event: str, data: Any, sid: str | None = None) -> None:

@@ -164,7 +164,7 @@ class Delivery:
         error.answer = answer.received
         note_answer(self._journal, self._call_id, error)
         try:
-            self._journal.failed(self._call_id, error=error.message, billed=error.billed, request_id=error.request_id)
+            self._journal.failed(self._call_id, error=error.with_file, billed=error.billed, request_id=error.request_id)
         except HistoryError:
             _log.warning("A failed call could not be written to the journal", exc_info=True)
         raise error
@@ -212,7 +212,7 @@ class Delivery:
             kept = kept or self._journal.keep(self._call_id, position, data, extension=extension(data), url=url)
         except HistoryError as error:
             _log.warning("An image could not be saved on disk", exc_info=True)
-            self._warnings.append(_NOT_KEPT.format(error=error.message))
+            self._warnings.append(_NOT_KEPT.format(error=error.with_file))
             self._unkept += 1
         self._decode(position, data, kept, url)
 

@@ -200,7 +200,7 @@ class Engine:
         except StatusError as error:
             # The task has failed, so the next run asks anew.
             note_answer(self.journal, call_id, error)
-            self.journal.failed(call_id, error=error.message, billed=error.billed, request_id=error.request_id)
+            self.journal.failed(call_id, error=error.with_file, billed=error.billed, request_id=error.request_id)
             raise
 
     def connected(self, profile: Profile) -> Profile:

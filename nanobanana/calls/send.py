@@ -29,11 +29,9 @@ def note_answer(journal: Journal, call_id: int, error: GatewayError) -> None:
     if not error.answer:
         return
     try:
-        path = journal.keep_answer(call_id, error.answer).path
+        error.saved = str(journal.keep_answer(call_id, error.answer).path)
     except HistoryError:
         _log.warning("An answer could not be saved", exc_info=True)
-        return
-    error.message = f"{error.message} The whole answer is saved in {path}."
 
 
 class Submission:
@@ -49,6 +47,7 @@ class Submission:
         self._order = order
         self._gateway = gateway
         self._backoff = backoff
+        self._cancel = CancelToken()
         self._sent = False
         self._whole = False
         self._urls = 0
@@ -61,6 +60,7 @@ class Submission:
         After anything but a gateway's failure (a cancel, an image that can't be encoded), whoever claimed the call
         must release it.
         """
+        self._cancel = cancel
         try:
             return self._ask(limiter, cancel, report)
         except GatewayError as error:
@@ -120,6 +120,7 @@ class Submission:
         return Callbacks(self._on_sending, self._on_whole, self._on_url, self._on_data, report)
 
     def _on_sending(self) -> None:
+        self._cancel.commit()
         self._journal.sent(self._call_id)
         self._sent = True
         self._whole = False
@@ -148,6 +149,7 @@ class Submission:
         if self._sent:
             self._journal.revert_to_asked(self._call_id)
             self._sent = False
+        self._cancel.revert()
 
     def _pause(
         self, error: GatewayError, attempts: int, limiter: RateLimiter, cancel: CancelToken, report: ReportProgress
@@ -164,7 +166,7 @@ class Submission:
             return
         note_answer(self._journal, self._call_id, error)
         try:
-            self._journal.failed(self._call_id, error=error.message, billed=error.billed, request_id=error.request_id)
+            self._journal.failed(self._call_id, error=error.with_file, billed=error.billed, request_id=error.request_id)
         except HistoryError:
             # The person must read the gateway's error, not the disk's.
             _log.warning("A failed call could not be written to the journal", exc_info=True)

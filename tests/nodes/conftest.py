@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from gateway_faults import FaultyGateway
-from graphs import GivenImage, Sleep
+from graphs import GivenImage, Sampler, Sleep
 from stand_in import StandIn
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,7 +28,7 @@ def open_host(
 ) -> Callable[[], StandIn]:
     """A new host over the same data folder each time, as after a restart."""
     monkeypatch.setenv("NANOBANANA_BASE_URL", gateway.base_url)
-    return lambda: StandIn({"nanobanana-gateway": ROOT}, tmp_path / "host", extra_nodes=[Sleep, GivenImage])
+    return lambda: StandIn({"nanobanana-gateway": ROOT}, tmp_path / "host", extra_nodes=[Sleep, Sampler, GivenImage])
 
 
 @pytest.fixture

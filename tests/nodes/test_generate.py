@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT
+from engines import wait_until
 from gateway_faults import FaultyGateway
 from graphs import generate, images, run, shown
 from PIL import Image
@@ -260,3 +261,49 @@ def test_the_limit_of_parallel_calls_holds_for_the_process(host: StandIn, gatewa
         most = max(most, running)
     assert len(gateway.ledger.posts) == 12
     assert 2 <= most <= 4
+
+
+@pytest.mark.parametrize("every", [0.0, 0.001, 0.02, 0.05, 0.1, 0.2])
+@pytest.mark.parametrize("after", [0.3, 0.45])
+def test_a_cancel_that_a_sampler_takes_stops_the_calls_too(
+    every: float, after: float, host: StandIn, gateway: FaultyGateway
+) -> None:
+    sampler = {"class_type": "TestSampler", "inputs": {"seconds": 3.0, "every": every, "tag": 4}}
+    nodes = {"1": generate("[latency:20] x", count=12), "out": shown("1"), "2": sampler, "out2": shown("2")}
+    pressed = time.monotonic() + after
+    _, status = interrupted(host, after, **nodes)
+    assert status == "interrupted"
+    last = ended(host)
+    assert last["state"] == "cancelled"
+    assert gateway.ledger.wait_for(lambda ledger: all(post.closed_early for post in ledger.posts), 2.0)
+    assert all(post.closed_early - pressed < 1.5 for post in gateway.ledger.posts if post.closed_early)
+    # As many as run beside each other, and none that had not been sent.
+    time.sleep(0.3)
+    assert len(gateway.ledger.posts) <= 4
+    assert len(images(run(host, generate("afterwards")))) == 1
+
+
+def test_nothing_unsent_is_bought_after_another_node_failed(host: StandIn, gateway: FaultyGateway) -> None:
+    sleep = {"class_type": "TestSleep", "inputs": {"seconds": 0.5, "fail": 1, "tag": 5}}
+    failed = run(host, generate("[latency:1] many", count=16), **{"2": sleep, "out2": shown("2")})
+    assert failed.status == "error"
+    assert ended(host)["state"] == "background"
+    sent = len(gateway.ledger.posts)
+    assert 1 <= sent <= 4
+    assert gateway.ledger.wait_for(lambda ledger: all(post.finished for post in ledger.posts), 5.0)
+    time.sleep(0.3)
+    assert len(gateway.ledger.posts) == sent
+    # What was sent has come into the history, and only the rest is bought.
+    result = run(host, generate("[latency:0.1] many", count=16))
+    assert result.status == "success"
+
+
+def ended(host: StandIn) -> dict[str, Any]:
+    """The last event of the last run: after a failure elsewhere it comes when the host has told how the graph ended."""
+
+    def last() -> dict[str, Any]:
+        told = [event.data["data"] for event in host.events if event.kind == "nanobanana.status"]
+        return told[-1] if told else {}
+
+    assert wait_until(lambda: last().get("state") not in (None, "running"), 5.0)
+    return last()
