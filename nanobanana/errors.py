@@ -95,7 +95,7 @@ class GatewayError(NanoBananaError):
 
     @property
     def with_file(self) -> str:
-        """The message, and where the answer was saved. Two errors that differ in that alone are the same to a person."""
+        """The message, and where the answer was saved: errors that differ in that alone count as the same."""
         return f"{self.message} The whole answer is saved in {self.saved}." if self.saved else self.message
 
     def __str__(self) -> str:

@@ -105,7 +105,7 @@ def check(installation: Installation, base: Path, verbose: bool) -> tuple[str, l
                     said.append(f"{type(error).__name__}: {error}")
             if verbose:
                 print(host.log_tail(60), file=sys.stderr)
-            said += [line for line in host.log_text().splitlines() if "NanoBanana:" in line]
+            said += [line for line in host.log_text().splitlines() if line.startswith("NanoBanana")]
             return version, said
     except HostFailed as error:
         return version, [f"did not start: {error}"]

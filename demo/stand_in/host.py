@@ -35,7 +35,7 @@ class StandIn:
     """A host for `packs` (name under `custom_nodes` -> folder), used as a context manager.
 
     While it is open, the host's modules are in `sys.modules`; only one can be open in a process. `folder` holds
-    the host's `input`, `output`, `temp` and `user` folders. `floor`: pretend to be the oldest supported API, 0.8.
+    the host's `input`, `output`, `temp` and `user` folders. `floor`: pretend to be an old host, with the API of 0.11.
     `without`: modules, or `module:member`s, that this host lacks.
     `extra_nodes` join the core nodes. `on_event` is called, in any thread, for everything that a browser would be sent.
     """
@@ -97,7 +97,9 @@ class StandIn:
         done = self._executor.run(own, outputs, prompt_id)
         if self.server is not None:
             # An interrupt is an error to the host, and only a message tells them apart.
-            messages = [("execution_interrupted", {})] if done.status == "interrupted" else []
+            messages: list[tuple[str, dict[str, Any]]] = []
+            if done.status == "interrupted":
+                messages.append(("execution_interrupted", {}))
             status = {"status_str": "success" if done.status == "success" else "error", "messages": messages}
             self.server.prompt_queue.history[prompt_id] = {"outputs": {}, "status": status}
         return done

@@ -1,7 +1,7 @@
 """Sockets of a V3 schema: each class takes the arguments that ComfyUI's own class takes, and no others.
 
 The arguments are tables, in the host's order. An argument that ComfyUI doesn't know is a TypeError, here as there.
-`NEWER_THAN_FLOOR` names what the oldest supported release (0.11) doesn't take yet.
+`NEWER_THAN_FLOOR` names what an old release (0.11) doesn't take yet.
 """
 
 from __future__ import annotations

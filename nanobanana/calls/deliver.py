@@ -212,7 +212,7 @@ class Delivery:
             kept = kept or self._journal.keep(self._call_id, position, data, extension=extension(data), url=url)
         except HistoryError as error:
             _log.warning("An image could not be saved on disk", exc_info=True)
-            self._warnings.append(_NOT_KEPT.format(error=error.with_file))
+            self._warnings.append(_NOT_KEPT.format(error=error.message))
             self._unkept += 1
         self._decode(position, data, kept, url)
 
