@@ -27,7 +27,6 @@ from measuring import LEAST_REPEATS, Row, in_fresh_process, peak_memory, ratio, 
 
 load_pack()
 from pack.nanobanana.calls.engine import Engine  # noqa: E402
-from pack.nanobanana.calls.inputs import InputImages  # noqa: E402
 from pack.nanobanana.calls.models import Order  # noqa: E402
 from pack.nanobanana.cancel import CancelToken  # noqa: E402
 from pack.nanobanana.gateway.answer.reader import AnswerReader  # noqa: E402
@@ -35,6 +34,7 @@ from pack.nanobanana.gateway.answer.sse import SseDecoder  # noqa: E402
 from pack.nanobanana.gateway.client import Callbacks, Gateway  # noqa: E402
 from pack.nanobanana.gateway.request_body import RequestBody  # noqa: E402
 from pack.nanobanana.image_request import EncodedImage, ImageRequest  # noqa: E402
+from pack.nanobanana.imaging.payload import InputImages  # noqa: E402
 from pack.nanobanana.journal import Journal  # noqa: E402
 from pack.nanobanana.settings.profile import Profile  # noqa: E402
 

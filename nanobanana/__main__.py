@@ -25,7 +25,6 @@ if missing := [name for name in ("numpy", "PIL", "requests") if importlib.util.f
     )
 
 from .calls.engine import Call, Engine
-from .calls.inputs import InputImages
 from .calls.models import Order, Outcome, check_choices, check_image_count, checked_prompt
 from .cancel import CancelToken
 from .catalog import ASPECT_RATIOS, DEFAULT_MODEL, OUTPUT_FORMATS, nearest_ratio
@@ -33,6 +32,7 @@ from .errors import InputError, NanoBananaError
 from .image_request import ImageRequest
 from .imaging.codec import decode
 from .imaging.headers import extension
+from .imaging.payload import InputImages
 from .imaging.sources import ArraySource
 from .journal import Journal
 from .progress import Progress

@@ -81,11 +81,11 @@ class NanoBananaGatewayEdit(io.ComfyNode):
         connection: str | None = None,
     ) -> io.NodeOutput:
         # Imported when the node first runs: the host waits for imports when it starts.
-        from ..nanobanana.calls.inputs import InputImages
         from ..nanobanana.calls.models import Order, check_choices, check_image_count, checked_prompt
         from ..nanobanana.catalog import nearest_ratio
         from ..nanobanana.image_request import ImageRequest
         from ..nanobanana.imaging.masking import MaskedEdit
+        from ..nanobanana.imaging.payload import InputImages
         from ._runs import Job
         from ._tensors import image_and_mask, inside_mask, mask_array, sources
 

@@ -12,9 +12,9 @@ from ..catalog import ASPECT_RATIOS, MODEL_NAMES, MOST_COUNT, OUTPUT_FORMATS, in
 from ..errors import Billed, InputError, NanoBananaError
 from ..image_request import ImageRequest
 from ..imaging.codec import DecodedImage
+from ..imaging.payload import InputImages
 from ..settings.profile import Profile
 from ..settings.redaction import looks_like_key
-from .inputs import InputImages
 
 # Raise it when the meaning of a field changes: images with the old meaning are then no longer found.
 _FINGERPRINT_VERSION = "nanobanana-request-1"

@@ -19,6 +19,7 @@ from ..cancel import CancelToken
 from ..errors import InputError
 from ..image_request import EncodedImage
 from . import jpeg
+from .digest import digest
 from .parallel import SingleFlight, core_count, run_all
 from .png import TooManyBytes, encode_png
 from .sources import OpaqueSource, PixelSource, ScaledSource, scaled, strip_rows, to_pillow
@@ -260,3 +261,28 @@ def _without_idle_alpha(source: PixelSource, cancel: CancelToken) -> PixelSource
         if source.rows(start, min(start + rows, source.height))[:, :, 3].min() < 255:
             return source
     return OpaqueSource(source)
+
+
+class InputImages:
+    """The input images of an order, hashed once and encoded once for all of its calls.
+
+    `sources` in the order in which they are sent. May be used from several threads at a time.
+
+    Both methods may raise `InputError` for pixels that aren't numbers, and `Cancelled`.
+    """
+
+    def __init__(self, sources: Sequence[PixelSource]) -> None:
+        self._sources = tuple(sources)
+        self._digests: SingleFlight[tuple[str, ...]] = SingleFlight(1)
+
+    def __len__(self) -> int:
+        """How many images are sent."""
+        return len(self._sources)
+
+    def digests(self, cancel: CancelToken) -> tuple[str, ...]:
+        """One digest an image, mask included: everything about the images that shapes the answer."""
+        return self._digests.get("", lambda: tuple(digest(one, cancel=cancel) for one in self._sources), cancel)
+
+    def fitted(self, limits: PayloadLimits, cancel: CancelToken) -> FittedImages:
+        """The images as files that fit into `limits`."""
+        return fit(self._sources, limits, cancel=cancel, digests=self.digests(cancel))

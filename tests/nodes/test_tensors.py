@@ -10,12 +10,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pack.nanobanana.calls.inputs import InputImages
 from pack.nanobanana.cancel import Cancelled, CancelToken
 from pack.nanobanana.errors import InputError
 from pack.nanobanana.imaging.codec import DecodedImage
 from pack.nanobanana.imaging.digest import digest
 from pack.nanobanana.imaging.parallel import core_count
+from pack.nanobanana.imaging.payload import InputImages
 from pack.nanobanana.imaging.sources import ArraySource
 from tensors_alone import tensors
 

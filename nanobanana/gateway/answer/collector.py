@@ -11,10 +11,10 @@ from ...errors import StatusError
 from ..error_body import read_error_body
 from ..status_errors import error_event
 from ..text import MOST_PROGRESS, ProgressLines, clean, one_line, progress_line, safe_id
-from .links import Link, LinkKind, read_url
+from .links import ImageList, Link, LinkKind, read_url
 from .payload import as_list, as_mapping, as_text, queued_task, read_payload, walk
 from .text_scanner import TextScanner
-from .types import Answer, AnswerEvent, AnswerImage, AnswerLimits, ImageData, ImageList, ImageUrl, Reasoning
+from .types import Answer, AnswerEvent, AnswerImage, AnswerLimits, ImageData, ImageUrl, Reasoning
 
 # Characters of what a model or a relay says that is quoted when no image comes.
 MOST_QUOTED: Final = 2_000

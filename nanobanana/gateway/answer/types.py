@@ -89,36 +89,3 @@ class AnswerLimits:
     json_depth: int = 64
     json_values: int = 1_000_000
     images: int = 64
-
-
-class ImageList:
-    """Images in the order they came, each once, `limit` at most."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._known: dict[str | bytes, int] = {}
-        self._slots: dict[object, tuple[int, int]] = {}
-        self.items: list[AnswerImage] = []
-
-    def add(self, image: AnswerImage, place: tuple[object, int] | None = None) -> bool:
-        """Whether the image is a new one and was taken in. A certain URL takes the place of the uncertain same.
-
-        `place`: (slot, number of the payload). An image of a later payload takes the slot of an earlier one.
-        """
-        key = image.url if isinstance(image, ImageUrl) else image.data
-        known = self._known.get(key)
-        if known is not None:
-            if isinstance(image, ImageUrl) and image.certain:
-                self.items[known] = image
-            return False
-        number = len(self.items)
-        if place is not None:
-            before = self._slots.get(place[0])
-            if before is not None and before[1] != place[1]:
-                number = before[0]
-            self._slots[place[0]] = (number, place[1])
-        if number >= self._limit:
-            return False
-        self._known[key] = number
-        self.items[number : number + 1] = [image]
-        return True
