@@ -38,6 +38,10 @@ _TRANSPOSES = {
 }
 _STRIP_BYTES = 1 << 20
 _THUMBNAIL_QUALITY = 82
+_CONVERTED = "Its colours were converted from {space} to sRGB."
+_PNG = b"\x89PNG"
+# PNG's chunk about colours comes before the palette and the pixels.
+_HEAD_BYTES = 4096
 _NO_END = "The image's file lacks its end marker; all its pixels are there."
 _CUT_SHORT = "The image is incomplete: the {kind} file of {bytes} bytes is cut short."
 _EIGHT_BIT_MODES = frozenset({"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV"})
@@ -51,7 +55,8 @@ _KEYED_MODES = ("1", "L", "P", "RGB")
 class DecodedImage:
     """`rgb`: [H,W,3] uint8. `alpha`: [H,W] uint8, 255 opaque and not multiplied in, or None if the file has none.
 
-    `as_float`: [H,W,3] float32 of `rgb`, see `to_float`: what an IMAGE holds. None unless asked for.
+    `as_float`: [H,W,3] float32 of `rgb`, see `to_float`: what an IMAGE holds. None unless asked for. `warning`: a
+    sentence about what is not as one would expect, or empty.
     """
 
     rgb: NDArray[np.uint8]
@@ -73,8 +78,9 @@ def decode(
 ) -> DecodedImage:
     """The image in `data`, turned upright by its EXIF orientation, as 8-bit RGB and alpha; as float32 too if asked.
 
-    16-bit levels are cut to their upper byte, animations to their first frame. Raises `ImageError` for bytes that
-    aren't an image, for a broken or truncated one, and, before decoding, for one over `max_bytes` or `max_pixels`.
+    Colours become sRGB. 16-bit levels are cut to their upper byte, animations to their first frame. Raises `ImageError`
+    for bytes that aren't an image, for a broken or truncated one, and, before decoding, for one over `max_bytes` or
+    `max_pixels`.
     A JPEG that lacks nothing but its end marker is decoded.
     """
     data = without_lead(data)
@@ -82,7 +88,7 @@ def decode(
         return _without_end(data, want_float=want_float, max_pixels=max_pixels, max_bytes=max_bytes)
     image = _open(data, max_pixels, max_bytes)
     try:
-        upright = _upright(_load(image))
+        upright, space = _in_srgb(_upright(_load(image)), data)
     except Exception as error:
         raise ImageError(f"The image can't be decoded: it is broken or incomplete ({_reason(error)}).") from error
     shape = (upright.height, upright.width, 3)
@@ -90,6 +96,7 @@ def decode(
         np.empty(shape, np.uint8),
         np.empty(shape[:2], np.uint8) if _has_alpha(upright) else None,
         np.empty(shape, np.float32) if want_float else None,
+        _CONVERTED.format(space=space) if space else "",
     )
     try:
         _unpack(upright, decoded)
@@ -109,7 +116,7 @@ def _without_end(data: bytes, *, want_float: bool, max_pixels: int, max_bytes: i
     )
     if not np.array_equal(first.rgb, second.rgb):
         raise ImageError(_CUT_SHORT.format(kind="JPEG", bytes=len(data)))
-    return replace(first, warning=_NO_END)
+    return replace(first, warning=f"{first.warning} {_NO_END}".strip())
 
 
 def _load(image: ImageFile) -> Image.Image:
@@ -130,6 +137,16 @@ def _load(image: ImageFile) -> Image.Image:
     if image.mode not in _EIGHT_BIT_MODES:
         raise ValueError(f"pixels of the kind {image.mode} are not supported")
     return image
+
+
+def _in_srgb(image: Image.Image, data: bytes) -> tuple[Image.Image, str]:
+    """The image in sRGB, and the name of the colour space that it was in, empty if it was sRGB. Most are."""
+    said = image.info.keys() & {"icc_profile", "gamma"}
+    if not said and not (data.startswith(_PNG) and b"cICP" in data[:_HEAD_BYTES]):
+        return image, ""
+    from .colour import in_srgb
+
+    return in_srgb(image, data)
 
 
 def _upright(image: Image.Image) -> Image.Image:
