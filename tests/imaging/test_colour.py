@@ -129,6 +129,7 @@ def test_grey_profiles_and_cmyk_become_colours() -> None:
         SPACES["Display P3"][:200],
         SPACES["Display P3"][:140] + bytes(300),
     ],
+    ids=["LittleCMS's sRGB", "our sRGB", "words", "cut", "emptied"],
 )
 def test_srgb_and_broken_profiles_change_nothing(profile: bytes) -> None:
     pixels = colours()
