@@ -7,6 +7,7 @@ import logging
 from dataclasses import dataclass, replace
 from functools import partial
 from io import BytesIO
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -123,7 +124,7 @@ def _load(image: ImageFile) -> Image.Image:
     """`image` decoded to 8 bits a channel; 16-bit levels keep the upper byte, as Pillow itself does for colour."""
     # By index: before Pillow 11 tiles were plain tuples.
     layout: object = image.tile[0][3] if image.format == "PNG" and image.tile else ""
-    image.load()
+    _load_strictly(image)
     key: Any = image.info.get("transparency")
     if (scale := _KEY_SCALES.get(str(layout))) and key is not None:
         # The file gives the transparent colour in its own levels; the pixels are decoded to 8 bits.
@@ -137,6 +138,21 @@ def _load(image: ImageFile) -> Image.Image:
     if image.mode not in _EIGHT_BIT_MODES:
         raise ValueError(f"pixels of the kind {image.mode} are not supported")
     return image
+
+
+def _load_strictly(image: ImageFile) -> None:
+    """Decode the pixels; raises if some are missing.
+
+    Packs and the host itself set Pillow's LOAD_TRUNCATED_IMAGES, and others' images may depend on it: the flag stays,
+    and this image alone is loaded by the same code as if it were not set.
+    """
+    import PIL.ImageFile as module
+
+    if module.LOAD_TRUNCATED_IMAGES and type(image).load is module.ImageFile.load:
+        strict = {**vars(module), "LOAD_TRUNCATED_IMAGES": False}
+        FunctionType(module.ImageFile.load.__code__, strict)(image)
+    else:
+        image.load()
 
 
 def _in_srgb(image: Image.Image, data: bytes) -> tuple[Image.Image, str]:

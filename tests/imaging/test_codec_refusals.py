@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import struct
 import warnings
+import zlib
 
 import numpy as np
 import pytest
@@ -34,6 +35,42 @@ def test_truncated_even_while_another_part_of_the_process_allows_it(kind: str, m
     data = saved(Image.fromarray(photo(64, 64)), kind)
     with pytest.raises(ImageError, match="cut short"):
         decode(data[: len(data) // 2])
+
+
+def with_half_its_pixels(kind: str) -> bytes:
+    """A file whose end is there, while pixels in the middle are not."""
+    data = saved(Image.fromarray(photo(64, 64)), kind)
+    if kind == "PNG":
+        at = data.index(b"IDAT") - 4
+        length = int.from_bytes(data[at : at + 4], "big")
+        half = data[at + 8 : at + 8 + length // 2]
+        chunk = len(half).to_bytes(4, "big") + b"IDAT" + half
+        return data[:at] + chunk + zlib.crc32(chunk[4:]).to_bytes(4, "big") + data[at + 12 + length :]
+    # GIF: the sub-blocks of the pixels, without the later ones.
+    at = data.index(b"\x2c", 13 + 768) + 11
+    end = at + 1 + data[at]
+    return data[:end] + b"\x00;"
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+@pytest.mark.parametrize("kind", ["PNG", "GIF"])
+def test_missing_pixels_are_damage_whatever_others_allow(
+    kind: str, allowed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", allowed)
+    with pytest.raises(ImageError, match="broken or incomplete"):
+        decode(with_half_its_pixels(kind))
+    assert ImageFile.LOAD_TRUNCATED_IMAGES is allowed
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
+def test_whole_files_are_read_as_ever_while_others_allow_truncated_ones(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = saved(Image.fromarray(photo(64, 64)), kind)
+    before = decode(data).rgb
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    np.testing.assert_array_equal(decode(data).rgb, before)
 
 
 @pytest.mark.parametrize(
