@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from dataclasses import dataclass, replace
 from functools import partial
 from io import BytesIO
@@ -146,8 +147,7 @@ def _load_strictly(image: ImageFile) -> None:
     Packs and the host itself set Pillow's LOAD_TRUNCATED_IMAGES, and others' images may depend on it: the flag stays,
     and this image alone is loaded by the same code as if it were not set.
     """
-    import PIL.ImageFile as module
-
+    module = sys.modules["PIL.ImageFile"]
     if module.LOAD_TRUNCATED_IMAGES and type(image).load is module.ImageFile.load:
         strict = {**vars(module), "LOAD_TRUNCATED_IMAGES": False}
         FunctionType(module.ImageFile.load.__code__, strict)(image)
