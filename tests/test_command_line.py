@@ -22,6 +22,11 @@ from servers import Peer, RawServer
 pytestmark = pytest.mark.slow
 
 
+def take_interrupts() -> None:
+    # What runs in the background of a shell has SIGINT ignored, and so would its children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 class Shell:
     """Runs commands with settings of its own."""
 
@@ -37,6 +42,7 @@ class Shell:
             env={**self.environment, **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            preexec_fn=None if os.name == "nt" else take_interrupts,
         )
 
     def run(self, *arguments: str, **environment: str) -> tuple[int, str, str]:
