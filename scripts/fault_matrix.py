@@ -1,4 +1,4 @@
-"""Measure every row of the fault matrix and write docs/reliability.md.
+"""Measure every row of the fault matrix and write docs/dev/fault-matrix.md.
 
 `python scripts/fault_matrix.py [part of a name]`: with a part of a name only those rows are measured and shown, and
 nothing is written.
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "docs" / "reliability.md"
+PAGE = ROOT / "docs" / "dev" / "fault-matrix.md"
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""The fault matrix: what goes wrong, and what must come of it. docs/reliability.md is made from this table."""
+"""The fault matrix: what goes wrong, and what must come of it. docs/dev/fault-matrix.md is made from this table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/reliability.md says what the table says."""
+"""docs/dev/fault-matrix.md says what the table says."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from matrix.document import render, without_seconds
 from matrix.row import Measured
 from matrix.table import ROWS
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "dev" / "fault-matrix.md"
 
 
 def test_the_page_is_that_of_this_table() -> None:
