@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 # LiteLLM refuses to start with a key that anyone could guess.
 KEY = f"sk-{secrets.token_hex(24)}"
 

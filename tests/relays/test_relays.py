@@ -17,7 +17,11 @@ from .upstream import BILLED, ENDINGS, PNG, Upstream
 pytestmark = [pytest.mark.relays, pytest.mark.slow]
 
 
-@pytest.fixture(scope="module", params=PROGRAMS, ids=lambda program: program.name)
+# One worker starts a program once, for all of its tests.
+_STARTED_ONCE = [pytest.param(one, marks=pytest.mark.xdist_group(one.name), id=one.name) for one in PROGRAMS]
+
+
+@pytest.fixture(scope="module", params=_STARTED_ONCE)
 def relay(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Upstream]]:
     """A program in front of an upstream: its address, and the upstream."""
     program: Program = request.param
