@@ -2,12 +2,14 @@
 
 `GET /v1/models` tells whether there is a gateway, and which models it lists; some list them to anyone. So a POST
 without a model and without a message follows: the endpoint refuses it with 400 when path and key are right, and with
-401 when the key is wrong, before any billable work.
+401 when the key is wrong, before any billable work. Only a refusal of its own counts, in JSON and in other words than
+those with which the list was refused: a proxy's page, a missing database or a missing header refuse everything.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -15,7 +17,17 @@ from typing import Any, Literal, cast
 
 from ..cancel import CancelToken, Clock
 from ..catalog import MODEL_NAMES
-from ..errors import AuthFailed, BadRequest, GatewayError, NotFound, OutOfCredit, RateLimited, StatusError, TimedOut
+from ..errors import (
+    AuthFailed,
+    BadRequest,
+    ConfigError,
+    GatewayError,
+    NotFound,
+    OutOfCredit,
+    RateLimited,
+    StatusError,
+    TimedOut,
+)
 from ..gateway.client import Gateway
 from ..gateway.status_errors import error_event, status_error
 from ..settings.profile import Profile
@@ -25,6 +37,15 @@ Verdict = Literal[
 ]
 _Answer = tuple[int, Mapping[str, str], bytes]
 
+# What tells a relay by its headers' names or its answers, and the dialects with which the ratio gets through it
+# (docs/nodes.md, "Which dialect for which relay").
+_RELAYS: tuple[tuple[str, re.Pattern[str], tuple[str, ...]], ...] = (
+    ("LiteLLM", re.compile("litellm", re.IGNORECASE), ("documented", "openrouter")),
+    ("Portkey", re.compile("portkey", re.IGNORECASE), ("prompt_flags",)),
+    ("OpenRouter", re.compile(r"openrouter\.ai|x-or-", re.IGNORECASE), ("openrouter",)),
+    ("new-api", re.compile("new[-_]api|oneapi", re.IGNORECASE), ("documented", "extra_body", "prompt_flags")),
+)
+_READ = 4096
 _CHECK_PATH = "Check the base URL: it is the address before /v1/chat/completions."
 
 
@@ -33,6 +54,7 @@ class Diagnosis:
     """`message`: what was found. `hint`: the one thing to do, empty when all is well.
 
     `models`: what the gateway lists, empty when it lists none. `missing`: documented models that it doesn't list.
+    `relay`: what kind of relay it is, if that can be told.
     """
 
     verdict: Verdict
@@ -41,6 +63,7 @@ class Diagnosis:
     models: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     seconds: float = 0.0
+    relay: str = ""
 
     @property
     def ok(self) -> bool:
@@ -86,13 +109,35 @@ class _Questions:
             refused = None if models else self._refusal(listing)
             if isinstance(refused, AuthFailed | OutOfCredit):
                 return self._verdict(refused)
-            return self._second(self._gateway.refused_request(cancel=self._cancel), models)
+            answer = self._gateway.refused_request(cancel=self._cancel)
+            return self._with_relay(self._second(answer, models, refused), listing, answer)
         except TimedOut as error:
             return Diagnosis("timed_out", error.message, error.hint)
+        except ConfigError as error:
+            return Diagnosis("failed", error.message, error.hint)
         except GatewayError as error:
             return Diagnosis("unreachable", error.message, error.hint)
 
-    def _second(self, answer: _Answer, models: tuple[str, ...]) -> Diagnosis:
+    def _with_relay(self, found: Diagnosis, *answers: _Answer) -> Diagnosis:
+        """`found`, with the relay's name, and the dialects that get through it if another one is chosen."""
+        profile = self._gateway.profile
+        texts = [profile.base_url]
+        for _, headers, body in answers:
+            texts += [*headers, headers.get("server", ""), body[:_READ].decode("utf-8", "replace")]
+        text = "\n".join(texts)
+        for name, sign, dialects in _RELAYS:
+            if not sign.search(text):
+                continue
+            message = f"{found.message} It is {name}." if found.ok else found.message
+            hint = found.hint
+            if found.ok and profile.dialect not in dialects:
+                advice = f"Choose the dialect {' or '.join(dialects)}: with {profile.dialect} the aspect ratio is lost."
+                hint = f"{advice} {hint}".strip()
+            return replace(found, message=message, hint=hint, relay=name)
+        return found
+
+    def _second(self, answer: _Answer, models: tuple[str, ...], before: StatusError | None) -> Diagnosis:
+        """What the refused POST means. `before`: with what the list of models was refused."""
         refused = self._refusal(answer)
         if refused is None:
             return Diagnosis(
@@ -102,7 +147,11 @@ class _Questions:
                 models,
             )
         if isinstance(refused, BadRequest) or "model" in refused.code:
-            return self._well(models)
+            if before is not None and before.message == refused.message:
+                # Whatever is asked: no call can work either.
+                return Diagnosis("failed", refused.message, "The gateway refuses everything in these words.", models)
+            if _json(answer[2]) is not None:
+                return self._well(models)
         return replace(self._verdict(refused), models=models)
 
     def _well(self, models: tuple[str, ...]) -> Diagnosis:
@@ -124,7 +173,8 @@ class _Questions:
         if isinstance(error, RateLimited):
             return Diagnosis("busy", error.message, "The gateway is there. Test again in a minute.")
         if isinstance(error, NotFound) or error.status == 405 or 300 <= error.status < 400:
-            return Diagnosis("wrong_path", error.message, _CHECK_PATH)
+            # A plain request to a TLS port has a better advice of its own.
+            return Diagnosis("wrong_path", error.message, error.hint if "https://" in error.hint else _CHECK_PATH)
         return Diagnosis("failed", error.message, error.hint)
 
     def _refusal(self, answer: _Answer) -> StatusError | None:

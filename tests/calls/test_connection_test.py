@@ -235,3 +235,57 @@ def self_signed(folder: Path) -> Path:
     subprocess.run([*command, "-keyout", str(key), "-out", str(path)], check=True, capture_output=True)
     path.write_text(path.read_text() + key.read_text())
     return path
+
+
+def api(message: str, **more: object) -> str:
+    return json.dumps({"error": {"message": message, **more}})
+
+
+NO_DATABASE = api("No connected db.", type="no_db_connection", code="400")
+NO_HEADERS = json.dumps({"status": "failure", "message": "Either x-portkey-config or x-portkey-provider is required"})
+TO_TLS = "<html><h1>400 Bad Request</h1>The plain HTTP request was sent to HTTPS port</html>"
+LIST = json.dumps({"data": [{"id": "NanoBanana2-1K"}]})
+
+
+@pytest.mark.parametrize(
+    ("models", "post", "verdict", "words"),
+    [
+        ((200, LIST), (422, api("Budget has been exceeded", code="budget_exceeded")), "no_credit", "balance"),
+        ((400, NO_DATABASE), (400, NO_DATABASE), "failed", "No connected db"),
+        ((400, NO_HEADERS), (400, NO_HEADERS), "failed", "x-portkey-provider"),
+        ((407, "<html>proxy</html>"), (407, "<html>proxy</html>"), "bad_key", "proxy"),
+        ((400, TO_TLS), (400, TO_TLS), "wrong_path", "https://"),
+        ((404, "nothing here"), (400, "<html>Bad Request</html>"), "failed", "400"),
+        # And what is well stays well: other words for the list, or none.
+        ((404, api("no route")), (400, api("model is required")), "ok", "takes the key"),
+        ((200, LIST), (422, json.dumps({"detail": [{"msg": "field required"}]})), "ok", "lists 1"),
+        ((401, api("admins only")), (400, api("model is required")), "bad_key", "key"),
+    ],
+)
+def test_well_means_that_a_call_can_work(
+    models: tuple[int, str], post: tuple[int, str], verdict: str, words: str
+) -> None:
+    with scripted(models, post) as url:
+        found = diagnose(Profile(base_url=url, api_key=KEY), cancel=CancelToken())
+    assert found.verdict == verdict, found
+    assert words in f"{found.message} {found.hint}"
+
+
+@pytest.mark.parametrize(
+    ("post", "dialect", "relay", "advice"),
+    [
+        (api("portkey: model missing"), "documented", "Portkey", "prompt_flags"),
+        (api("portkey: model missing"), "prompt_flags", "Portkey", ""),
+        (api("litellm.BadRequestError: model missing"), "prompt_flags", "LiteLLM", "documented or openrouter"),
+        (api("litellm.BadRequestError: model missing"), "openrouter", "LiteLLM", ""),
+        (api("model missing", type="new_api_error"), "openrouter", "new-api", "documented"),
+        (api("model missing"), "openrouter", "", ""),
+    ],
+)
+def test_the_relay_is_named_with_a_dialect_that_fits(post: str, dialect: str, relay: str, advice: str) -> None:
+    with scripted((404, ""), (400, post)) as url:
+        found = diagnose(Profile(base_url=url, api_key=KEY, dialect=dialect), cancel=CancelToken())
+    assert found.ok
+    assert found.relay == relay
+    assert (f"It is {relay}." in found.message) == bool(relay)
+    assert advice in found.hint if advice else "dialect" not in found.hint
