@@ -67,8 +67,13 @@ class InputError(NanoBananaError):
     """What the person gave can't be sent; nothing was sent."""
 
 
+@dataclass(eq=False, repr=False)
 class ImageError(NanoBananaError):
-    """Bytes that aren't an image, or an image over a limit."""
+    """Bytes that aren't an image, or an image over a limit. `damaged`: a part is missing or wrong, so that the same
+    image may be whole when it is fetched once more."""
+
+    _: KW_ONLY
+    damaged: bool = False
 
 
 class HistoryError(NanoBananaError):

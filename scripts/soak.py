@@ -232,7 +232,8 @@ class Soak:
                 broken.append(f"{prompt!r} was asked {count} times in the re-run, by which nothing fails any more")
         for report in second:
             for prompt, ending in report["endings"].items():
-                expected = "ImageError" if "truncated" in prompt and first.get(prompt) == "ImageError" else "picture"
+                damaged = "truncated" in prompt and first.get(prompt) == "DownloadFailed"
+                expected = "DownloadFailed" if damaged else "picture"
                 if ending != expected:
                     broken.append(f"{prompt!r} ended as {ending} in the re-run")
 

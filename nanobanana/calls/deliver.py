@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -33,6 +34,7 @@ _TRUNCATED = "The gateway's answer was cut off after the image had come."
 _NOT_TRIED = "The download from {url} was not tried: the others failed before it."
 # An answer may name many addresses that all lead nowhere.
 _MOST_FAILURES = 3
+_ANOTHER = "Change the seed to ask for another one."
 _EXTRA_SECONDS = 3.0
 # One call makes one image. It may bring more, up to this: as uint8 and float32 they take 6 GB.
 _MOST_PIXELS = 400_000_000
@@ -71,20 +73,20 @@ class Delivery:
     def from_disk(self, record: CallRecord) -> Outcome:
         """What an earlier run saved: no request, no cost."""
         for kept in record.images:
-            self._decode(kept.position, self._journal.read(kept), kept, kept.url)
+            self._keep(kept.position, self._journal.read(kept), kept.url, kept)
         return self._outcome("journal", "no", record.text, record.request_id)
 
     def remaining(self, record: CallRecord, downloader: Downloader) -> Outcome:
         """What an earlier run paid for: saved images from disk, the others downloaded again."""
         for kept in record.images:
-            self._decode(kept.position, self._journal.read(kept), kept, kept.url)
+            self._keep(kept.position, self._journal.read(kept), kept.url, kept)
         here = {kept.url for kept in record.images}
         taken = {kept.position for kept in record.images}
         free = (position for position in itertools.count() if position not in taken)
         for url in record.urls:
             if url not in here and not url.startswith(TASK):
                 try:
-                    self._keep(next(free), self._fetched(url, downloader), url)
+                    self._deliver_url(next(free), url, downloader)
                 except DownloadFailed as error:
                     self._problems.append(_expired(error))
         self._mark_complete()
@@ -122,7 +124,7 @@ class Delivery:
             if isinstance(item, ImageUrl) and item.certain:
                 extra = item.likely and bool(self._images)
                 try:
-                    self._keep(position, self._fetched(item.url, downloader, extra=extra), redact(item.url))
+                    self._deliver_url(position, item.url, downloader, extra=extra)
                 except DownloadFailed as error:
                     error.request_id = answer.request_id
                     if item.likely:
@@ -207,31 +209,63 @@ class Delivery:
             self._failures += 1
             raise
 
+    def _deliver_url(
+        self, position: int, url: str, downloader: Downloader, tries: int = DOWNLOAD_TRIES, *, extra: bool = False
+    ) -> None:
+        """Download, save and decode; an image that came damaged is downloaded again, as a failed download is.
+
+        Raises `DownloadFailed` if none came whole: the call stays answered, and the next run tries once more.
+        """
+        shown = downloader.redact_url(url)
+        for attempt in range(1, tries + 1):
+            data = self._fetched(url, downloader, tries, extra=extra)
+            kept = self._save(position, data, shown)
+            error = self._decode(position, data, kept, shown)
+            if error is None:
+                return
+            if not error.damaged:
+                self._problems.append(_unreadable(error, kept))
+                return
+            if extra or attempt == tries or (self._deadline and self._deadline.passed):
+                self._forget(kept)
+                place = f" What came is saved in {kept.path}." if kept else ""
+                raise DownloadFailed(
+                    f"The image was made, but came damaged each time: {error.message}{place} It is at {shown[:500]}",
+                    "Run again: it is downloaded again, at no cost.",
+                    url=shown,
+                    reason=error.message,
+                )
+            downloader.pause(attempt, error.message, self._cancel, self._report)
+
     def _keep(self, position: int, data: bytes, url: str, kept: ImageRecord | None = None) -> None:
+        kept = kept or self._save(position, data, url)
+        error = self._decode(position, data, kept, url)
+        if error is not None:
+            self._problems.append(_unreadable(error, kept))
+
+    def _save(self, position: int, data: bytes, url: str) -> ImageRecord | None:
         try:
-            kept = kept or self._journal.keep(self._call_id, position, data, extension=extension(data), url=url)
+            return self._journal.keep(self._call_id, position, data, extension=extension(data), url=url)
         except HistoryError as error:
             _log.warning("An image could not be saved on disk", exc_info=True)
             self._warnings.append(_NOT_KEPT.format(error=error.message))
             self._unkept += 1
-        self._decode(position, data, kept, url)
+            return None
 
-    def _decode(self, position: int, data: bytes, kept: ImageRecord | None, url: str) -> None:
+    def _forget(self, kept: ImageRecord | None) -> None:
+        if kept is not None:
+            with contextlib.suppress(HistoryError):
+                self._journal.forget(kept.id)
+
+    def _decode(self, position: int, data: bytes, kept: ImageRecord | None, url: str) -> ImageError | None:
         width, height = header_size(data, sniff(data) or "") or (0, 0)
         if self._images and self._pixels + width * height > _MOST_PIXELS:
             self._warnings.append(_TOO_MANY)
-            return
+            return None
         try:
             image = decode(data, want_float=self._order.want_float)
         except ImageError as error:
-            place = f" Its bytes are saved in {kept.path}." if kept else ""
-            self._problems.append(
-                ImageError(
-                    f"The image came, but can't be read: {error.message}{place}",
-                    "Change the seed to ask for another one.",
-                )
-            )
-            return
+            return error
         if image.warning:
             self._warnings.append(image.warning)
         self._pixels += image.width * image.height
@@ -239,6 +273,7 @@ class Delivery:
         self._images[position] = DeliveredImage(image, kept.id if kept else "", url, len(data), unsaved)
         if kept and kept.width is None:
             self._note_size(kept, image)
+        return None
 
     def _note_size(self, kept: ImageRecord, image: DecodedImage) -> None:
         try:
@@ -257,6 +292,11 @@ class Delivery:
             error = BadAnswer("The gateway's answer held no image.", request_id=request_id, billed=billed)
         warnings = tuple(dict.fromkeys(self._warnings))
         return Outcome(self._variation, images, error, source, billed, text, request_id, warnings=warnings)
+
+
+def _unreadable(error: ImageError, kept: ImageRecord | None) -> ImageError:
+    place = f" Its bytes are saved in {kept.path}." if kept else ""
+    return ImageError(f"The image came, but can't be read: {error.message}{place}", error.hint or _ANOTHER)
 
 
 def _cut_off_error(failure: DownloadFailed, request_id: str) -> StreamBroken:

@@ -110,15 +110,18 @@ class Downloader:
                     reason, hint = str(failure), failure.hint
                 if not failure.again or attempt == tries:
                     break
-                seconds = self._backoff.before_download(attempt)
-                report(Progress("pausing", attempt, DOWNLOAD_TRIES, text=f"the download failed: {reason}"))
-                cancel.wait(seconds)
+                self.pause(attempt, reason, cancel, report)
         raise DownloadFailed(
             f"The image was made, but could not be downloaded: {reason}. It is at {self.redact_url(url)[:500]}",
             hint,
             url=self.redact_url(url),
             reason=reason,
         )
+
+    def pause(self, attempt: int, reason: str, cancel: CancelToken, report: ReportProgress) -> None:
+        """Wait before download number `attempt` + 1, and say why. Raises `Cancelled`."""
+        report(Progress("pausing", attempt, DOWNLOAD_TRIES, text=f"the download failed: {reason}"))
+        cancel.wait(self._backoff.before_download(attempt))
 
     def _try(self, url: str, cancel: CancelToken, report: ReportProgress, seconds: float) -> bytes:
         here = url

@@ -7,11 +7,19 @@ import re
 from collections.abc import Mapping
 from datetime import timezone
 from email.utils import parsedate_to_datetime
+from typing import Final
 
-from ..errors import RateLimited, StatusError
+from ..errors import BadRequest, RateLimited, StatusError
 from .error_body import is_error, read_body, read_error_body
 from .error_table import ROWS, TIMED_OUT, ErrorReply, ErrorRow
 from .text import header_request_id, lowered
+
+_FIELDS: Final = re.compile(
+    r"\bgoogle\b|extra_body|image_config|modalities|aspect_ratio|output_format|image_size", re.IGNORECASE
+)
+_OTHER_DIALECT: Final = (
+    "Choose another dialect in Settings > NanoBanana: this gateway may want the aspect ratio told otherwise."
+)
 
 
 def status_error(
@@ -76,9 +84,11 @@ def _error(reply: ErrorReply, *, request_id: str, retry_after: float | None) -> 
             request_id=request_id,
             billed=row.billed,
         )
+    # The field names of the dialects: this gateway may know others.
+    hint = _OTHER_DIALECT if row.error is BadRequest and _FIELDS.search(reply.body.message) else row.hint
     return row.error(
         message,
-        row.hint,
+        hint,
         status=reply.http_status,
         code=code,
         request_id=request_id,

@@ -92,7 +92,9 @@ def decode(
     try:
         upright, space = _in_srgb(_upright(_load(image)), data)
     except Exception as error:
-        raise ImageError(f"The image can't be decoded: it is broken or incomplete ({_reason(error)}).") from error
+        raise ImageError(
+            f"The image can't be decoded: it is broken or incomplete ({_reason(error)}).", damaged=True
+        ) from error
     shape = (upright.height, upright.width, 3)
     decoded = DecodedImage(
         np.empty(shape, np.uint8),
@@ -111,13 +113,13 @@ def _without_end(data: bytes, *, want_float: bool, max_pixels: int, max_bytes: i
     """A JPEG without its end marker: if pixels are missing too, they come from what is put in their place."""
     _check_size(header_size(data, "jpeg"), max_pixels)
     if is_cut_short(data + b"\xff\xd9", "jpeg"):
-        raise ImageError(_CUT_SHORT.format(kind="JPEG", bytes=len(data)))
+        raise ImageError(_CUT_SHORT.format(kind="JPEG", bytes=len(data)), damaged=True)
     first, second = (
         decode(data + filling + b"\xff\xd9", want_float=want_float, max_pixels=max_pixels, max_bytes=max_bytes + 65536)
         for filling in (bytes(4096), b"\x55" * 4096)
     )
     if not np.array_equal(first.rgb, second.rgb):
-        raise ImageError(_CUT_SHORT.format(kind="JPEG", bytes=len(data)))
+        raise ImageError(_CUT_SHORT.format(kind="JPEG", bytes=len(data)), damaged=True)
     return replace(first, warning=f"{first.warning} {_NO_END}".strip())
 
 
@@ -210,12 +212,14 @@ def _open(data: bytes, max_pixels: int, max_bytes: int) -> ImageFile:
         raise ImageError(f"What came is not an image: it begins with {data[:24]!r}." if data else "The file is empty.")
     _check_size(header_size(data, kind), max_pixels)
     if is_cut_short(data, kind):
-        raise ImageError(_CUT_SHORT.format(kind=kind.upper(), bytes=len(data)))
+        raise ImageError(_CUT_SHORT.format(kind=kind.upper(), bytes=len(data)), damaged=True)
     reader = _reader(kind)
     try:
         image = reader(BytesIO(data))
     except Exception as error:
-        raise ImageError(f"The image can't be read: its {kind.upper()} header is broken ({_reason(error)}).") from error
+        raise ImageError(
+            f"The image can't be read: its {kind.upper()} header is broken ({_reason(error)}).", damaged=True
+        ) from error
     _check_size(image.size, max_pixels)
     return image
 

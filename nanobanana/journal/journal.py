@@ -302,6 +302,11 @@ class Journal:
         with self._writing() as connection:
             connection.execute("UPDATE pictures SET width = ?, height = ? WHERE id = ?", (width, height, image_id))
 
+    def forget(self, image_id: str) -> None:
+        """Take a damaged image out of its call: the next claim fetches it again. Its file stays."""
+        with self._writing() as connection:
+            connection.execute("DELETE FROM pictures WHERE id = ?", (image_id,))
+
     def history(self, *, before: int | None = None, limit: int = 50, search: str = "") -> HistoryPage:
         """Calls, newest first. `before`: the last page's cursor. `limit`: 1 to 500. `search`: see `history.page`."""
         self._prepare()

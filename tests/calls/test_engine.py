@@ -349,16 +349,51 @@ def test_an_inline_image_beside_an_address_that_fails_is_kept_and_the_rest_fetch
         assert bench.states() == [("kept", "yes")]
 
 
-def test_a_image_that_cannot_be_read_is_kept_and_its_file_named(gateway: FaultyGateway, bench: Bench) -> None:
-    gateway.set_faults("picture_truncated_png")
-    outcome = bench.make()
-    assert isinstance(outcome.error, ImageError)
-    kept = bench.journal.history().calls[0].images[0]
-    assert str(kept.path) in outcome.error.message
-    assert kept.path.read_bytes() == bench.journal.read(kept)
-    again = bench.make(run="run 2")
-    assert str(kept.path) in str(again.error)
-    assert len(gateway.ledger.posts) == 1
+@pytest.mark.parametrize("whole_at", [3, 6])
+def test_an_image_that_came_damaged_is_downloaded_again_and_never_bought(whole_at: int, tmp_path: Path) -> None:
+    image = png_of(30_000)
+    seen: list[str] = []
+
+    def serve(peer: Peer) -> None:
+        line, _, _ = peer.request()
+        seen.append(line.split(" ")[0])
+        if line.startswith("POST"):
+            body = {"choices": [{"message": {"content": f"![a]({server.url}/1.png)"}}]}
+            peer.answer("200 OK", json.dumps(body).encode(), content_type="application/json")
+        else:
+            # Two thirds of the file, with a length that says that this is all.
+            peer.answer("200 OK", image if seen.count("GET") >= whole_at else image[: len(image) * 2 // 3])
+
+    with RawServer(serve) as server, Bench(tmp_path / "data", server.url) as bench:
+        first = bench.make()
+        if whole_at > 5:
+            assert isinstance(first.error, DownloadFailed)
+            assert "damaged" in first.error.message
+            assert f"{server.url}/1.png" in first.error.message
+            assert "seed" not in str(first.error)
+            assert bench.states() == [("answered", "yes")]
+            first = bench.make(run="run 2")
+        assert [one.bytes for one in first.images] == [len(image)]
+        assert first.error is None
+        assert bench.states() == [("kept", "yes")]
+        assert seen == ["POST", *["GET"] * whole_at]
+
+
+def test_an_inline_image_that_cannot_be_read_is_kept_and_its_file_named(tmp_path: Path) -> None:
+    half = base64.b64encode(png_of(3_000)[:2_000]).decode("ascii")
+
+    def serve(peer: Peer) -> None:
+        peer.request()
+        peer.answer("200 OK", json.dumps({"data": [{"b64_json": half}]}).encode(), content_type="application/json")
+
+    with RawServer(serve) as server, Bench(tmp_path / "data", server.url) as bench:
+        outcome = bench.make()
+        assert isinstance(outcome.error, ImageError)
+        kept = bench.journal.history().calls[0].images[0]
+        assert str(kept.path) in outcome.error.message
+        assert kept.path.read_bytes() == bench.journal.read(kept)
+        again = bench.make(run="run 2")
+        assert str(kept.path) in str(again.error)
 
 
 def test_the_images_of_an_answer_are_decoded_up_to_a_number_of_pixels(

@@ -499,3 +499,15 @@ def test_errors_inside_an_answer(payload: dict[str, Any], kind: type[StatusError
 )
 def test_what_is_no_error(payload: dict[str, Any]) -> None:
     assert error_event(payload) is None
+
+
+@pytest.mark.parametrize(
+    "field", ["google", "extra_body", "image_config", "modalities", "aspect_ratio", "output_format"]
+)
+def test_words_about_a_dialects_field_lead_to_another_dialect(field: str) -> None:
+    body = json.dumps({"error": {"message": f"Unknown name '{field}': cannot find field"}}).encode()
+    error = status_error(400, {}, body, key_is_set=True, now=0.0)
+    assert isinstance(error, BadRequest)
+    assert "another dialect" in error.hint
+    plain = status_error(400, {}, b'{"error":{"message":"googled it"}}', key_is_set=True, now=0.0)
+    assert "another dialect" not in plain.hint

@@ -28,7 +28,7 @@ def odd(variant: str, says: str = "") -> Row:
 
 
 def unreadable(variant: str, says: str) -> Row:
-    """Bytes that are no whole image: kept, and the error names the file. Paid once, whatever is done with it."""
+    """Bytes that can't be read however often they come: kept, and the error names the file. Paid once in any case."""
     return Row(FILE, (f"picture_{variant}",), 1, 1, 1, 0, "ImageError", "yes", says, "kept", (0, 0), "Change the seed")
 
 
@@ -86,11 +86,11 @@ DOWNLOADS = (
     )),
     odd("smaller", "Asked for about 512 x 512"),
     odd("other_ratio", "Asked for 1:1, got 512 x 384"),
-    unreadable("corrupt_png", "broken or incomplete"),
-    unreadable("truncated_png", "cut short"),
-    unreadable("truncated_jpeg", "cut short"),
-    unreadable("truncated_webp", "cut short"),
-    unreadable("header_only", "cut short"),
+    lost("picture_corrupt_png", "broken or incomplete", section=FILE),
+    lost("picture_truncated_png", "cut short", section=FILE),
+    lost("picture_truncated_jpeg", "cut short", section=FILE),
+    lost("picture_truncated_webp", "cut short", section=FILE),
+    lost("picture_header_only", "cut short", section=FILE),
     unreadable("bomb", "can't be read"),
     lost("picture_html", "something that is no image", section=FILE),
     lost("picture_svg", "something that is no image", section=FILE),
