@@ -28,6 +28,7 @@ from pack.nanobanana.image_request import ImageRequest  # noqa: E402
 from pack.nanobanana.imaging.codec import DecodedImage, decode, jpeg, thumbnail  # noqa: E402
 from pack.nanobanana.imaging.parallel import core_count  # noqa: E402
 from pack.nanobanana.imaging.payload import PayloadLimits, fit  # noqa: E402
+from pack.nanobanana.settings.profile import Profile  # noqa: E402
 
 tensors: Any = load_tensors()
 
@@ -84,7 +85,7 @@ def request_body(images: Sequence[Any], limits: PayloadLimits, workers: int | No
     sources = [source for image in images for source in tensors.sources(image)]
     fitted = fit(sources, limits, cancel=CancelToken(), workers=workers)
     request = ImageRequest("NanoBananaPro-4K", "a cute cat", "1:1", "png")
-    return sum(len(piece) for piece in RequestBody(request, fitted.images, "documented", stream=True))
+    return sum(len(piece) for piece in RequestBody(request, fitted.images, Profile()))
 
 
 def encoded(image: Image.Image, **options: Any) -> bytes:

@@ -133,7 +133,7 @@ def latency_row() -> Row:
         serving.start()
         port = int(listening.getsockname()[1])
         gateway = Gateway(Profile(base_url=f"http://127.0.0.1:{port}"))
-        body = RequestBody(ImageRequest("NanoBananaPro-1K", "x", "1:1", "png"), (), "documented", stream=True)
+        body = RequestBody(ImageRequest("NanoBananaPro-1K", "x", "1:1", "png"), (), Profile())
         callbacks = Callbacks(on_url=lambda _: told.append(time.monotonic()))
         gateway.ask(body, cancel=CancelToken(), callbacks=callbacks)
         serving.join()
@@ -150,7 +150,7 @@ def body_rows(repeats: int) -> list[Row]:
     request = ImageRequest("NanoBananaPro-4K", "a cat", "1:1", "png")
 
     def ours() -> int:
-        return sum(len(piece) for piece in RequestBody(request, (image,), "documented", stream=True))
+        return sum(len(piece) for piece in RequestBody(request, (image,), Profile()))
 
     def as_json() -> int:
         url = "data:image/png;base64," + base64.b64encode(image.data).decode()

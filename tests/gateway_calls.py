@@ -27,7 +27,7 @@ URL = "https://cdn.example/1.png"
 
 def request_body(image_bytes: int = 0) -> RequestBody:
     images = (EncodedImage(os.urandom(image_bytes), "image/png"),) if image_bytes else ()
-    return RequestBody(ImageRequest("NanoBananaPro-1K", "a cat", "1:1", "png"), images, "documented", True)
+    return RequestBody(ImageRequest("NanoBananaPro-1K", "a cat", "1:1", "png"), images, Profile())
 
 
 def event(url: str = URL) -> bytes:

@@ -39,6 +39,8 @@ export class Fields {
         return this.#switch(field.name);
       case "lines":
         return this.#lines(field.name);
+      case "text":
+        return this.#area(field.name);
       case "prices":
         return this.#labelled(field.name, this.prices);
       default:
@@ -147,6 +149,16 @@ export class Fields {
     field.checked = this.form[name];
     field.addEventListener("change", () => {
       this.form[name] = field.checked;
+      this.#changed();
+    });
+    return this.#labelled(name, field);
+  }
+
+  #area(name) {
+    const field = element("textarea", { class: "nanobanana-field", "data-field": name, rows: "2", spellcheck: "false" });
+    field.value = this.form[name];
+    field.addEventListener("input", () => {
+      this.form[name] = field.value;
       this.#changed();
     });
     return this.#labelled(name, field);

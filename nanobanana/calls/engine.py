@@ -122,7 +122,7 @@ class Engine:
     def _produce(self, call: Call) -> Outcome:
         order = call.order
         digests = order.inputs.digests(call.cancel) if order.inputs else ()
-        name = fingerprint(order.request, order.profile.dialect, order.profile.base_url, digests)
+        name = fingerprint(order.request, order.profile, digests)
         began = self._clock()
         with self.journal.claimed(
             CallKey(name, call.variation),

@@ -18,6 +18,7 @@ from ..settings.redaction import looks_like_key
 
 # Raise it when the meaning of a field changes: images with the old meaning are then no longer found.
 _FINGERPRINT_VERSION = "nanobanana-request-1"
+_SHAPING = ("system_message", "prompt_prefix", "body_fields")
 _FIRST_FIELDS = ("model", "aspect_ratio", "output_format", "prompt", "seed")
 
 
@@ -70,10 +71,11 @@ class Outcome:
     warnings: tuple[str, ...] = ()
 
 
-def fingerprint(request: ImageRequest, dialect: str, base_url: str, image_digests: Sequence[str]) -> str:
+def fingerprint(request: ImageRequest, profile: Profile, image_digests: Sequence[str]) -> str:
     """64 hexadecimal digits (SHA-256) over everything that shapes the image: equal requests give the same.
 
-    `base_url`: as `normalise_base_url` gives it. `image_digests`: the digest of each input image's shape and pixels,
+    `profile`: its base URL, its dialect, and what it adds to requests count. `image_digests`: the digest of each input
+    image's shape and pixels,
     in order, the mask included. Neither the key nor the number of the variation is part of it.
 
     The values are encoded as JSON with every non-ASCII character escaped: no two different requests have the same
@@ -82,20 +84,22 @@ def fingerprint(request: ImageRequest, dialect: str, base_url: str, image_digest
     values: list[object] = [
         _FINGERPRINT_VERSION,
         request.model,
-        dialect,
+        profile.dialect,
         request.aspect_ratio,
         request.output_format,
         request.prompt,
         list(image_digests),
         None,
         request.seed,
-        base_url,
+        profile.base_url,
     ]
     later = {
         field.name: value
         for field in fields(request)
         if field.name not in _FIRST_FIELDS and (value := getattr(request, field.name)) != field.default
     }
+    # Only where they are used: calls of profiles without them keep their fingerprint.
+    later |= {name: value for name in _SHAPING if (value := getattr(profile, name))}
     text = json.dumps([*values, later] if later else values, ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 

@@ -114,7 +114,7 @@ class Submission:
             report(Progress("preparing"))
             fitted = order.inputs.fitted(limits, cancel)
         self.notes = fitted.notes
-        return RequestBody(order.request, fitted.images, order.profile.dialect, order.profile.stream)
+        return RequestBody(order.request, fitted.images, order.profile)
 
     def _callbacks(self, report: ReportProgress) -> Callbacks:
         return Callbacks(self._on_sending, self._on_whole, self._on_url, self._on_data, report)

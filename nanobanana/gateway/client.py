@@ -113,7 +113,8 @@ class Gateway:
 
     def _task(self, task: str, cancel: CancelToken, report: ReportProgress) -> Answer:
         deadline = Deadline(self.profile.total_timeout)
-        paths = [path.format(id=quote(task, safe="")) for path in _TASK_PATHS]
+        known = (self.profile.task_path,) if self.profile.task_path else _TASK_PATHS
+        paths = [path.replace("{id}", quote(task, safe="")) for path in known]
         status = ""
         for pause in itertools.chain(_TASK_PAUSES, itertools.repeat(_TASK_PAUSES[-1])):
             report(Progress("streaming", text=f"the gateway's task {task}: {status or 'queued'}"))

@@ -26,7 +26,8 @@ from ..errors import (
 from .error_body import ErrorBody
 
 # Something in between timed out, and the work may have finished: 408, and the 5xx of Cloudflare and proxies.
-TIMED_OUT: Final = frozenset({408, 504, 520, 524})
+# 522 too: Cloudflare also answers so when a server that it reached does not acknowledge the request in time.
+TIMED_OUT: Final = frozenset({408, 504, 520, 522, 524})
 
 _OUT_OF_CREDIT: Final = frozenset(
     {
@@ -79,7 +80,7 @@ _REFUSED_TEXT: Final = re.compile(
 # What proxies and relays say when the connection to the model broke after the request: the model may have finished.
 _BROKE_TEXT: Final = re.compile(
     r"disconnect|connection error|\breset\b|econnreset|\beof\b|broken pipe|epipe|premature|incomplete|\bclosed?\b"
-    r"|h[au]ng up|abort|interrupted|terminated",
+    r"|h[au]ng up|abort|interrupted|terminated|stream error|received from peer|context cancell?ed|too large",
     re.IGNORECASE,
 )
 # And when the model couldn't be reached: nothing was sent.
@@ -93,7 +94,7 @@ _NOT_SENT_TEXT: Final = re.compile(
 # Envoy says this with a 503; the two reasons that are left out come before anything is sent.
 _RESET_TEXT: Final = re.compile("reset before headers(?!.*(?:connection failure|overflow))", re.IGNORECASE | re.DOTALL)
 _PLAIN_TO_TLS: Final = re.compile("plain HTTP request was sent to (?:an )?HTTPS port", re.IGNORECASE)
-_LARGE_TEXT: Final = re.compile("(?:entity|payload|request|body) (?:is )?too large", re.IGNORECASE)
+_LARGE_TEXT: Final = re.compile("(?<!response )(?:entity|payload|request|body) (?:is )?too large", re.IGNORECASE)
 
 _SETTINGS: Final = "Settings > NanoBanana"
 _LOOK_FIRST: Final = "Look at the gateway's own log before you run it again: the image may have been made and billed."
@@ -185,7 +186,14 @@ ROWS: Final = (
     ),
     ErrorRow(
         "too large",
-        lambda reply: reply.status == 413 or reply.named(_TOO_LARGE) or bool(_LARGE_TEXT.search(reply.body.message)),
+        lambda reply: (
+            reply.status == 413
+            or reply.named(_TOO_LARGE)
+            or (
+                # Behind a 5xx, it may be the answer that is too large, and billed.
+                reply.status < 500 and bool(_LARGE_TEXT.search(reply.body.message))
+            )
+        ),
         TooLarge,
         "no",
         "The request is larger than the gateway takes",
@@ -287,7 +295,6 @@ ROWS: Final = (
         lambda reply: (
             reply.status in TIMED_OUT
             or reply.http_status in TIMED_OUT
-            # 522's own page says "Connection timed out" and means that nothing was submitted.
             or (reply.status in (500, 502) and bool(_TIMEOUT_TEXT.search(reply.body.message)))
         ),
         ServerFailed,
@@ -365,7 +372,7 @@ ROWS: Final = (
     ),
     ErrorRow(
         "never arrived",
-        _status(521, 522, 523, 525, 526, 530),
+        _status(521, 523, 525, 526, 530),
         ServerFailed,
         "no",
         "The gateway's own server can't be reached behind its proxy",

@@ -10,6 +10,7 @@ from typing import Final
 from ..catalog import DIALECTS, Dialect, image_size
 from ..errors import ConfigError, InputError
 from ..image_request import EncodedImage, ImageRequest
+from ..settings.profile import Profile, own_fields
 
 PIECE_BYTES: Final = 262_144
 # Multiples of three bytes become base64 without padding, so the pieces join into one text.
@@ -17,21 +18,23 @@ _IMAGE_PIECE_BYTES: Final = PIECE_BYTES // 4 * 3
 
 
 class RequestBody:
-    """The body of `request` with the input `images` in order, in `dialect`: compact UTF-8 JSON.
+    """The body of `request` with the input `images` in order, as `profile` wants it: compact UTF-8 JSON.
 
     `len` gives its exact bytes; iterating gives pieces of at most 256 KiB, anew each time. Raises `InputError` if
-    a text can't be written as UTF-8, `ConfigError` for an unknown dialect.
+    a text can't be written as UTF-8, `ConfigError` for an unknown dialect or body fields that are no JSON object.
     """
 
-    def __init__(self, request: ImageRequest, images: Sequence[EncodedImage], dialect: str, stream: bool) -> None:
+    def __init__(self, request: ImageRequest, images: Sequence[EncodedImage], profile: Profile) -> None:
+        dialect = profile.dialect
         spoken = DIALECTS.get(dialect)
         if spoken is None:
             raise ConfigError(
                 f"The profile's dialect is {dialect!r}, which is none of {', '.join(DIALECTS)}.",
                 "Choose one in Settings > NanoBanana.",
             )
-        self.prompt = request.prompt
-        self._segments = tuple(_segments(request, images, spoken, stream))
+        # What the person says, in which addresses are no results.
+        self.prompt = f"{profile.system_message}\n{profile.prompt_prefix}\n{request.prompt}"
+        self._segments = tuple(_segments(request, images, spoken, profile))
         self._size = sum(_size(segment) for segment in self._segments)
 
     def __len__(self) -> int:
@@ -57,11 +60,14 @@ def _base64(data: bytes) -> Iterator[bytes]:
 
 
 def _segments(
-    request: ImageRequest, images: Sequence[EncodedImage], dialect: Dialect, stream: bool
+    request: ImageRequest, images: Sequence[EncodedImage], dialect: Dialect, profile: Profile
 ) -> Iterator[bytes | EncodedImage]:
     before: dict[str, object] = {"model": request.model}
     after: dict[str, object] = {}
     text = request.prompt
+    if profile.prompt_prefix:
+        prefix = profile.prompt_prefix
+        text = prefix + text if prefix[-1].isspace() else f"{prefix} {text}"
     if dialect.literal_keys:
         before |= {"--aspect_ratio": request.aspect_ratio, "--output_format": request.output_format}
     if dialect.prompt_flags:
@@ -73,9 +79,13 @@ def _segments(
         size = image_size(request.model)
         config = {"aspect_ratio": request.aspect_ratio, **({"image_size": size} if size else {})}
         after |= {"modalities": ["image", "text"], "image_config": config}
-    yield _json(before)[:-1] + b',"messages":[{"role":"user","content":'
+    own = own_fields(profile)
+    before |= {name: value for name, value in own.items() if name not in after}
+    after |= {name: value for name, value in own.items() if name in after}
+    system = _json({"role": "system", "content": profile.system_message}) + b"," if profile.system_message else b""
+    yield _json(before)[:-1] + b',"messages":[' + system + b'{"role":"user","content":'
     yield from _content(text, images)
-    yield b"}]," + _json({**after, "stream": stream})[1:]
+    yield b"}]," + _json({**after, "stream": profile.stream})[1:]
 
 
 def _content(text: str, images: Sequence[EncodedImage]) -> Iterator[bytes | EncodedImage]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -22,9 +23,10 @@ _EXAMPLE = "Write it like https://api.example.com."
 _COMPLETIONS = "/chat/completions"
 _VERSION = "/v1"
 _LONGEST_NAME = 64
+_OUR_FIELDS = frozenset({"model", "messages", "stream"})
 
 
-Kind = Literal["address", "secret", "choice", "switch", "number", "whole", "lines", "prices"]
+Kind = Literal["address", "secret", "text", "choice", "switch", "number", "whole", "lines", "prices"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Setting:
     def converted(self, value: object) -> object:
         """A JSON value as the profile holds it. Raises `ValueError` for one of another kind."""
         match self.kind:
-            case "address" | "secret" | "choice":
+            case "address" | "secret" | "text" | "choice":
                 return _of(value, str)
             case "switch":
                 return _of(value, bool)
@@ -97,6 +99,9 @@ class Profile:
     `base_url`: see `normalise_base_url`; `api_key` may be empty, and is in no `repr`. `dialect`: one of
     `catalog.DIALECTS`. `concurrency`: calls at once. `private_hosts`: hosts on a private network whose images may
     be fetched. `picture_limit`, `body_limit`: the largest image and the largest request that are sent.
+    `system_message`: sent before the prompt, in a message of its own. `prompt_prefix`: put before every prompt.
+    `body_fields`: a JSON object whose fields are sent beside ours. `task_path`: where the gateway tells how far a task
+    is that it queued, such as `/v1/jobs/{id}`.
     """
 
     name: str = DEFAULT_NAME
@@ -112,6 +117,10 @@ class Profile:
     body_limit: int = _setting(20_000_000, "whole", least=20_000, most=1 << 30, unit="MB")
     extra_models: tuple[str, ...] = _setting((), "lines")
     private_hosts: tuple[str, ...] = _setting((), "lines")
+    system_message: str = _setting("", "text")
+    prompt_prefix: str = _setting("", "text")
+    body_fields: str = _setting("", "text")
+    task_path: str = _setting("", "text")
     prices: Mapping[str, float] = field(
         default_factory=dict[str, float], hash=False, metadata={"setting": Setting("prices")}
     )
@@ -202,6 +211,11 @@ def checked(profile: Profile) -> Profile:
                 f"The setting {label(name)!r} is {setting.said(value)}.",
                 f"Set it to between {setting.said(setting.least)} and {setting.said(setting.most)}.",
             )
+    own_fields(profile)
+    if profile.task_path and not (profile.task_path.startswith("/") and "{id}" in profile.task_path):
+        raise ConfigError(
+            "The task path can't be used.", "Write it like /v1/jobs/{id}: a path with {id} where the task's name goes."
+        )
     for model, price in profile.prices.items():
         if not (math.isfinite(price) and price >= 0):
             raise ConfigError(f"The price of {_shown(model)} is {price:g}.", "Set it to 0 or more.")
@@ -210,6 +224,25 @@ def checked(profile: Profile) -> Profile:
         base_url=normalise_base_url(profile.base_url) if profile.base_url.strip() else "",
         api_key=plain_key(profile.api_key),
     )
+
+
+def own_fields(profile: Profile) -> dict[str, object]:
+    """The profile's own fields of a request's body. Raises `ConfigError` unless they are a JSON object of other names
+    than those that the pack fills in."""
+    if not profile.body_fields.strip():
+        return {}
+    hint = 'Write it like {"temperature": 0.7, "safety_settings": []}.'
+    try:
+        value: object = json.loads(profile.body_fields)
+    except (ValueError, RecursionError):
+        raise ConfigError("The body fields are no JSON.", hint) from None
+    if not isinstance(value, dict):
+        raise ConfigError("The body fields are no JSON object.", hint)
+    fields_given = cast("dict[str, object]", value)
+    taken = [name for name in fields_given if name in _OUR_FIELDS]
+    if taken:
+        raise ConfigError(f"The body fields hold {', '.join(taken)}, which the node fills in.", "Take that out.")
+    return fields_given
 
 
 def plain_key(text: str) -> str:

@@ -9,17 +9,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pack.nanobanana.calls.models import fingerprint
 from pack.nanobanana.image_request import ImageRequest
+from pack.nanobanana.settings.profile import Profile
 
 REQUEST = ImageRequest("NanoBananaPro-1K", "a cute cat", "1:1", "png", seed=1)
+PROFILE = Profile(base_url="https://gateway.example", dialect="documented")
 BASE: dict[str, Any] = {
     "request": REQUEST,
-    "dialect": "documented",
-    "base_url": "https://gateway.example",
+    "profile": PROFILE,
     "image_digests": ("aa", "bb"),
 }
 CHANGES: list[dict[str, Any]] = [
     {"request": replace(REQUEST, model="NanoBanana2-1K")},
-    {"dialect": "extra_body"},
+    {"profile": replace(PROFILE, dialect="extra_body")},
+    {"profile": replace(PROFILE, system_message="Draw.")},
+    {"profile": replace(PROFILE, prompt_prefix="Draw.")},
+    {"profile": replace(PROFILE, body_fields='{"temperature": 1}')},
     {"request": replace(REQUEST, aspect_ratio="16:9")},
     {"request": replace(REQUEST, output_format="webp")},
     {"request": replace(REQUEST, prompt="a cute cat ")},
@@ -30,7 +34,7 @@ CHANGES: list[dict[str, Any]] = [
     {"image_digests": ("aabb",)},
     {"image_digests": ("aa", "bb", "cc")},
     {"request": replace(REQUEST, seed=2**64 - 1)},
-    {"base_url": "https://gateway.example:8443"},
+    {"profile": replace(PROFILE, base_url="https://gateway.example:8443")},
     {"request": replace(REQUEST, prompt="\ud800")},
     {"request": replace(REQUEST, prompt="\ud801")},
     {"request": replace(REQUEST, prompt="\\ud800")},
@@ -50,6 +54,11 @@ def test_lists_and_tuples_of_digests_are_the_same() -> None:
 @pytest.mark.parametrize("change", CHANGES)
 def test_whatever_shapes_the_image_changes_it(change: dict[str, Any]) -> None:
     assert fingerprint(**{**BASE, **change}) != fingerprint(**BASE)
+
+
+@pytest.mark.parametrize("change", [{"api_key": "k"}, {"name": "other"}, {"stream": False}, {"concurrency": 1}])
+def test_what_does_not_shape_the_image_does_not(change: dict[str, Any]) -> None:
+    assert fingerprint(**{**BASE, "profile": replace(PROFILE, **change)}) == fingerprint(**BASE)
 
 
 def test_no_two_changes_meet() -> None:
@@ -81,8 +90,13 @@ REQUESTS = st.fixed_dictionaries(
             output_format=st.text(max_size=3),
             seed=st.integers(0, 2**64 - 1),
         ),
-        "dialect": st.text(max_size=3),
-        "base_url": st.text(max_size=3),
+        "profile": st.builds(
+            Profile,
+            base_url=st.text(max_size=3),
+            dialect=st.text(max_size=3),
+            system_message=st.text(max_size=2),
+            prompt_prefix=st.text(max_size=2),
+        ),
         "image_digests": st.lists(st.text(alphabet='ab",[]', max_size=3), max_size=3).map(tuple),
     }
 )

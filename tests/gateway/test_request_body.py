@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from typing import Any
 
 import pytest
 from gateway.samples import png
@@ -13,6 +14,7 @@ from pack.nanobanana.catalog import DIALECTS
 from pack.nanobanana.errors import ConfigError, InputError
 from pack.nanobanana.gateway.request_body import PIECE_BYTES, RequestBody
 from pack.nanobanana.image_request import EncodedImage, ImageRequest
+from pack.nanobanana.settings.profile import Profile
 
 # Both examples, as the endpoint's page prints them.
 TEXT_EXAMPLE = """
@@ -74,9 +76,9 @@ IMAGE = EncodedImage(b"\x89PNG", "image/png")
 
 
 def sent(
-    request: ImageRequest, *images: EncodedImage, dialect: str = "documented", stream: bool = True
-) -> dict[str, object]:
-    body = RequestBody(request, images, dialect, stream)
+    request: ImageRequest, *images: EncodedImage, dialect: str = "documented", stream: bool = True, **profile: str
+) -> dict[str, Any]:
+    body = RequestBody(request, images, Profile(dialect=dialect, stream=stream, **profile))
     pieces = list(body)
     data = b"".join(pieces)
     assert len(body) == len(data)
@@ -172,14 +174,41 @@ def test_any_prompt_arrives_as_it_was_typed(prompt: str, dialect: str) -> None:
 
 
 def test_chinese_is_sent_as_utf8_not_as_escapes() -> None:
-    assert THREE_VIEWS.encode() in b"".join(RequestBody(VIEWS, (), "documented", True))
+    assert THREE_VIEWS.encode() in b"".join(RequestBody(VIEWS, (), Profile()))
 
 
 def test_half_a_character_is_an_input_error() -> None:
     with pytest.raises(InputError, match="half a character"):
-        RequestBody(ImageRequest("NanoBanana", "a\ud83d cat", "1:1", "png"), (), "documented", True)
+        RequestBody(ImageRequest("NanoBanana", "a\ud83d cat", "1:1", "png"), (), Profile())
 
 
 def test_unknown_dialect_is_a_config_error() -> None:
     with pytest.raises(ConfigError, match="dialect is 'klingon'"):
-        RequestBody(CAT, (), "klingon", True)
+        RequestBody(CAT, (), Profile(dialect="klingon"))
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_what_a_profile_adds_goes_out(dialect: str) -> None:
+    body = sent(
+        CAT,
+        IMAGE,
+        dialect=dialect,
+        system_message="You draw.",
+        prompt_prefix="Answer with an image:",
+        body_fields='{"temperature": 0.5, "extra_body": {"google": {"seed": 1}}, "n": 1}',
+    )
+    system, user = body["messages"]
+    assert system == {"role": "system", "content": "You draw."}
+    assert user["content"][0]["text"].startswith("Answer with an image: a cute cat")
+    assert (body["temperature"], body["n"], body["model"], body["stream"]) == (0.5, 1, "NanoBananaPro-1K", True)
+    # What a person writes counts more than what the dialect would send.
+    assert body["extra_body"] == {"google": {"seed": 1}}
+
+
+def test_a_prefix_that_ends_in_white_space_is_put_as_it_is() -> None:
+    (user,) = sent(CAT, prompt_prefix="Draw:\n")["messages"]
+    assert user["content"] == "Draw:\na cute cat"
+
+
+def test_without_additions_the_body_is_as_ever() -> None:
+    assert sent(CAT, system_message="", prompt_prefix="", body_fields=" ") == sent(CAT)

@@ -71,7 +71,7 @@ STATUSES = (
     maybe(CLIENT, "http_504", ending="ServerFailed", says="waited too long"),
     maybe(CLIENT, "http_520", ending="ServerFailed", says="waited too long"),
     unbilled(CLIENT, "http_521", "ServerFailed", "Web server is down", posts=2),
-    unbilled(CLIENT, "http_522", "ServerFailed", "Connection timed out", posts=2),
+    maybe(CLIENT, "http_522", ending="ServerFailed", says="Connection timed out", paid=0),
     unbilled(CLIENT, "http_523", "ServerFailed", "Origin is unreachable", posts=2),
     maybe(CLIENT, "http_524", ending="ServerFailed", says="waited too long"),
     unbilled(CLIENT, "quota_402", "OutOfCredit", "Top up the account"),
