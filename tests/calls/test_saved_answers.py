@@ -307,3 +307,12 @@ def test_addresses_of_many_calls_are_written_together_and_none_is_lost(tmp_path:
         assert len(errors) == 1
         found = {call.key.variation: call.urls for call in journal.history(limit=100).calls}
         assert found == {number: (f"https://a.example/{number}",) for number in range(40)}
+
+
+def test_a_profile_may_say_where_tasks_are_asked_about(tmp_path: Path) -> None:
+    with (
+        gateway(queued([RUNNING, READY], "/v1/jobs/task%2F7/state")) as (url, seen),
+        Bench(tmp_path / "data", url, task_path="/v1/jobs/{id}/state") as bench,
+    ):
+        assert len(bench.make().images) == 1
+        assert seen[1] == "GET /v1/jobs/task%2F7/state"

@@ -76,7 +76,7 @@ IMAGE = EncodedImage(b"\x89PNG", "image/png")
 
 
 def sent(
-    request: ImageRequest, *images: EncodedImage, dialect: str = "documented", stream: bool = True, **profile: str
+    request: ImageRequest, *images: EncodedImage, dialect: str = "documented", stream: bool = True, **profile: Any
 ) -> dict[str, Any]:
     body = RequestBody(request, images, Profile(dialect=dialect, stream=stream, **profile))
     pieces = list(body)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pack.nanobanana.errors import ConfigError
-from pack.nanobanana.settings.profile import Profile, endpoint, normalise_base_url, origin
+from pack.nanobanana.settings.profile import Profile, checked, endpoint, normalise_base_url, origin
 from pack.nanobanana.settings.store import ProfileStore, data_folder
 
 KEY = "sk-planted0123456789abcdefWXYZ"
@@ -149,6 +149,10 @@ FULL = Profile(
     prices={"NanoBananaPro-1K": 0.24},
     picture_limit=1_000_000,
     body_limit=3_000_000,
+    system_message="You draw.\nAlways.",
+    prompt_prefix="Draw: ",
+    body_fields='{"temperature": 0.5}',
+    task_path="/v1/jobs/{id}",
 )
 
 
@@ -445,3 +449,19 @@ def test_a_folder_that_can_not_be_written_is_an_error_in_words(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=r"profiles\.json"):
         ProfileStore(tmp_path / "file", {}).save(FULL)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"body_fields": "temperature: 1"}, "no JSON"),
+        ({"body_fields": "[1]"}, "no JSON object"),
+        ({"body_fields": "[" * 100_000}, "no JSON"),
+        ({"body_fields": '{"messages": [], "stream": true}'}, "messages, stream"),
+        ({"task_path": "v1/jobs/{id}"}, "task path"),
+        ({"task_path": "/v1/jobs"}, "task path"),
+    ],
+)
+def test_additions_that_can_not_be_used_are_refused(fields: dict[str, str], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        checked(replace(FULL, **fields))
