@@ -24,15 +24,12 @@ KEY = f"sk-{secrets.token_hex(24)}"
 class Program:
     """One program: how it is started to listen at a port and pass everything on to an upstream's port.
 
-    `find` names an environment variable with its path. `forward`: it is a proxy that clients are told of, not one that
-    stands in front of a gateway.
+    `find` names an environment variable with its path.
     """
 
     name: str
     find: str
     command: Callable[[str, Path, int, int], Sequence[str]]
-    forward: bool = False
-    ready: str = ""
 
     def path(self) -> str:
         found = os.environ.get(self.find) or shutil.which(self.name, path=f"{os.environ.get('PATH', '')}:/usr/sbin")

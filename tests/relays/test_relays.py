@@ -47,6 +47,7 @@ def test_one_click_is_one_bill_and_the_words_are_right(
     upstream.ending, upstream.posts, upstream.bills = ending, 0, 0
     with bench(tmp_path, address) as opened:
         outcome = opened.make()
+        first = upstream.posts
         # The queue may run the same prompt again within one run of a person's.
         again = opened.make()
         assert upstream.bills <= 1, outcome.error
@@ -61,11 +62,16 @@ def test_one_click_is_one_bill_and_the_words_are_right(
             assert outcome.billed != "no", outcome.error
             assert "not billed" not in str(outcome.error)
             assert upstream.posts == 1
+            assert opened.states() == [("failed", outcome.billed)]
         else:
             assert outcome.billed == "no", outcome.error
-        # A person runs it again, with the gateway well.
-        upstream.ending = "answers"
-        assert len(opened.make(run="run 2").images) == 1
+            assert first == 1 if ending == "refuses" else first <= 40
+        # A person runs it again, with the gateway well, and is told of a call that may have been billed.
+        upstream.ending, before = "answers", upstream.bills
+        second = opened.make(run="run 2")
+        assert len(second.images) == 1
+        assert upstream.bills == before + 1
+        assert any("may have been billed" in one for one in second.warnings) == (ending in BILLED)
 
 
 @pytest.fixture
