@@ -160,8 +160,7 @@ class Journal:
     def url(self, call_id: int, position: int, url: str) -> None:
         """An image's address, the moment it arrives. A later one for the same `position` replaces it.
 
-        Whichever transaction comes next takes it along: of many calls that are answered at once on a busy machine, none
-        waits for the disk longer than for two transactions.
+        The next transaction, whoever's, takes it along: of many calls answered at once none waits for more than two.
         """
         mine = Address(call_id, position, plain(url))
         self._addresses.append(mine)
