@@ -121,6 +121,10 @@ def test_every_other_setting_is_saved(comfy: Comfy) -> None:
     comfy.page.fill("#nanobanana-concurrency", "2")
     comfy.page.fill("#nanobanana-extra_models", "my-model")
     comfy.page.fill("#nanobanana-private_hosts", "10.0.0.7\nnas.lan")
+    comfy.page.fill("#nanobanana-system_message", "You draw.\nAlways.")
+    comfy.page.fill("#nanobanana-prompt_prefix", "Answer with an image: ")
+    comfy.page.fill("#nanobanana-body_fields", '{"temperature": 0.7}')
+    comfy.page.fill("#nanobanana-task_path", "/v1/jobs/{id}")
     comfy.page.get_by_label("Price of an image by my-model").fill("0.5")
     comfy.image("settings-all")
     comfy.page.click(".nanobanana-save")
@@ -135,6 +139,10 @@ def test_every_other_setting_is_saved(comfy: Comfy) -> None:
         "extra_models": ["my-model"],
         "private_hosts": ["10.0.0.7", "nas.lan"],
         "prices": {"my-model": 0.5},
+        "system_message": "You draw.\nAlways.",
+        "prompt_prefix": "Answer with an image: ",
+        "body_fields": '{"temperature": 0.7}',
+        "task_path": "/v1/jobs/{id}",
     }
     assert {name: saved[name] for name in expected} == expected
     comfy.page.keyboard.press("Escape")
