@@ -28,8 +28,9 @@ def relay(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     program.path()
     folder = tmp_path_factory.mktemp(program.name)
     # Some programs give up their rights, and must still reach their folder.
-    for one in (folder, folder.parent, folder.parent.parent):
-        one.chmod(0o755)
+    for one in (folder, *folder.parents):
+        if one.owner() == folder.owner() and one.stat().st_mode & 0o005 != 0o005:
+            one.chmod(one.stat().st_mode | 0o055)
     with Upstream() as upstream, program.running(folder, upstream.port) as address:
         yield address, upstream
     shutil.rmtree(folder, ignore_errors=True)
