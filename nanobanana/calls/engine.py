@@ -32,6 +32,7 @@ from .send import Submission, note_answer
 
 _log = logging.getLogger(__name__)
 
+_OK = 200
 _UNEXPECTED = "Something unexpected went wrong in the NanoBanana pack ({error})."
 
 
@@ -198,6 +199,8 @@ class Engine:
         try:
             return gateway.task(task, cancel=call.cancel, report=call.say)
         except StatusError as error:
+            if error.status != _OK:
+                raise  # only the question was refused: the next run asks about the same task
             # The task has failed, so the next run asks anew.
             note_answer(self.journal, call_id, error)
             self.journal.failed(call_id, error=error.with_file, billed=error.billed, request_id=error.request_id)

@@ -157,7 +157,9 @@ class Gateway:
             try:
                 response = exchange.request("GET", url, headers=headers, auth=authorization(self.profile.api_key))
                 if not 200 <= response.status_code < 300:
-                    raise self._status_error(response, exchange)
+                    error = self._status_error(response, exchange)
+                    error.billed, error.sure = "maybe", True  # the question was refused; the task may go on
+                    raise error
                 stage = "streaming"
                 reader = self._reader(response, "")
                 for piece in exchange.arriving(response):

@@ -200,6 +200,17 @@ def test_a_task_that_failed_says_why_and_is_asked_anew_by_the_next_run(tmp_path:
         assert sum(line.startswith("POST") for line in seen) == 2
 
 
+@pytest.mark.parametrize("status", ["401 Unauthorized", "402 Payment Required", "403 Forbidden", "400 Bad Request"])
+def test_a_refused_question_about_a_task_is_not_the_tasks_failure(status: str, tmp_path: Path) -> None:
+    refused = (status, {"error": {"message": "not now"}})
+    with gateway(queued([refused, READY])) as (url, seen), Bench(tmp_path / "data", url) as bench:
+        first = bench.make()
+        assert isinstance(first.error, StatusError)
+        assert bench.states() == [("sent", "maybe")]
+        assert len(bench.make(run="run 2").images) == 1
+        assert sum(line.startswith("POST") for line in seen) == 1
+
+
 def test_a_task_that_can_not_be_asked_about_is_told_and_never_bought_again(tmp_path: Path) -> None:
     with gateway(queued([RUNNING], path="/elsewhere")) as (url, seen), Bench(tmp_path / "data", url) as bench:
         for run in ("run 1", "run 2"):
