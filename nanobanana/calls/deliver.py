@@ -154,7 +154,11 @@ class Delivery:
             return
         urls[position] = downloader.redact_url(url)
         self._note(answer, urls)
-        self._keep(position, data, urls[position])
+        try:
+            self._deliver_url(position, url, downloader, tries, first=data)
+        except DownloadFailed as failure:
+            failure.request_id = answer.request_id
+            self._problems.append(failure)
 
     def _fail_if_only_partial_urls(self, answer: Answer) -> None:
         """If only partial addresses came and none worked, fail the call, or every later run would only retry them."""
@@ -210,15 +214,23 @@ class Delivery:
             raise
 
     def _deliver_url(
-        self, position: int, url: str, downloader: Downloader, tries: int = DOWNLOAD_TRIES, *, extra: bool = False
+        self,
+        position: int,
+        url: str,
+        downloader: Downloader,
+        tries: int = DOWNLOAD_TRIES,
+        *,
+        extra: bool = False,
+        first: bytes = b"",
     ) -> None:
         """Download, save and decode; an image that came damaged is downloaded again, as a failed download is.
 
-        Raises `DownloadFailed` if none came whole: the call stays answered, and the next run tries once more.
+        `first`: what the first download has brought, if it was made. Raises `DownloadFailed` if none came whole:
+        the call stays answered, and the next run tries once more.
         """
         shown = downloader.redact_url(url)
         for attempt in range(1, tries + 1):
-            data = self._fetched(url, downloader, tries, extra=extra)
+            data = (first if attempt == 1 else b"") or self._fetched(url, downloader, tries, extra=extra)
             kept = self._save(position, data, shown)
             error = self._decode(position, data, kept, shown)
             if error is None:

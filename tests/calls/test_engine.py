@@ -349,8 +349,11 @@ def test_an_inline_image_beside_an_address_that_fails_is_kept_and_the_rest_fetch
         assert bench.states() == [("kept", "yes")]
 
 
+@pytest.mark.parametrize("whole", [True, False], ids=["whole answer", "cut behind the address"])
 @pytest.mark.parametrize("whole_at", [3, 6])
-def test_an_image_that_came_damaged_is_downloaded_again_and_never_bought(whole_at: int, tmp_path: Path) -> None:
+def test_an_image_that_came_damaged_is_downloaded_again_and_never_bought(
+    whole_at: int, whole: bool, tmp_path: Path
+) -> None:
     image = png_of(30_000)
     seen: list[str] = []
 
@@ -358,8 +361,12 @@ def test_an_image_that_came_damaged_is_downloaded_again_and_never_bought(whole_a
         line, _, _ = peer.request()
         seen.append(line.split(" ")[0])
         if line.startswith("POST"):
-            body = {"choices": [{"message": {"content": f"![a]({server.url}/1.png)"}}]}
-            peer.answer("200 OK", json.dumps(body).encode(), content_type="application/json")
+            body = {
+                "choices": [{"message": {"content": f"![a]({server.url}/1.png)" if whole else f"{server.url}/1.png"}}]
+            }
+            text = json.dumps(body)
+            text = text if whole else text[: text.index(".png") + 4]
+            peer.answer("200 OK", text.encode(), content_type="application/json")
         else:
             # Two thirds of the file, with a length that says that this is all.
             peer.answer("200 OK", image if seen.count("GET") >= whole_at else image[: len(image) * 2 // 3])
