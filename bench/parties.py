@@ -42,7 +42,7 @@ def _settings(folder: Path, gateway: RunningGateway) -> dict[str, str]:
     from pack.nanobanana.settings.profile import Profile
     from pack.nanobanana.settings.store import ProfileStore
 
-    ProfileStore(folder, environ={}).save(Profile(base_url=gateway.base_url, concurrency=8))
+    ProfileStore(folder, environ={}).save(Profile(base_url=gateway.base_url, concurrency=8, finish_after_cancel=False))
     return {"NANOBANANA_HOME": str(folder), "NANOBANANA_BASE_URL": "", "NANOBANANA_API_KEY": ""}
 
 

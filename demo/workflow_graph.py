@@ -80,9 +80,11 @@ def to_api_graph(workflow: Mapping[str, Any], object_info: ObjectInfo) -> Graph:
         if info is None:
             raise WorkflowError(f"{where} is not known to the host")
         names, values = widget_names(info), node.get("widgets_values", [])
-        if len(names) != len(values):
+        # A workflow that is older than a node's last inputs leaves them at their defaults.
+        newer = names[len(values) :]
+        if len(names) < len(values) or not set(newer) <= set(info["input"].get("optional", {})):
             raise WorkflowError(f"{where} has {len(values)} widget values for the widgets {', '.join(names) or 'none'}")
-        inputs = {name: value for name, value in zip(names, values, strict=True) if "." not in name}
+        inputs = {name: value for name, value in zip(names, values, strict=False) if "." not in name}
         for socket in node.get("inputs", []):
             if socket.get("link") is None:
                 continue

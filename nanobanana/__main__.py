@@ -27,7 +27,7 @@ if missing := [name for name in ("numpy", "PIL", "requests") if importlib.util.f
 from .calls.engine import Call, Engine
 from .calls.models import Order, Outcome, check_choices, check_image_count, checked_prompt
 from .cancel import CancelToken
-from .catalog import ASPECT_RATIOS, DEFAULT_MODEL, OUTPUT_FORMATS, nearest_ratio
+from .catalog import ASPECT_RATIOS, DEFAULT_MODEL, OUTPUT_FORMATS, SIMULATOR, nearest_ratio
 from .errors import InputError, NanoBananaError
 from .image_request import ImageRequest
 from .imaging.codec import decode
@@ -224,7 +224,8 @@ def _journal_list(arguments: argparse.Namespace) -> int:
         for call in journal.history(limit=arguments.most, search=arguments.search).calls:
             when = time.strftime("%Y-%m-%d %H:%M", time.localtime(call.asked_at))
             prompt = " ".join(call.details.request.prompt.split())[:60]
-            print(f"{when}  {call.state:<8}  {call.billed:<5}  {call.details.request.model:<18}  {prompt}")
+            billed = "no" if call.details.base_url == SIMULATOR else call.billed
+            print(f"{when}  {call.state:<8}  {billed:<5}  {call.details.request.model:<18}  {prompt}")
             for image in call.images:
                 print(f"    {image.id}  {image.path}")
     return 0

@@ -17,8 +17,8 @@ class CancelToken:
     """One flag that many threads watch; `cancel` also runs the callbacks that wake blocked sockets.
 
     `drop` cancels only what hasn't begun to cost money: nothing between `commit` and `revert`. A token with a `parent`
-    is cancelled with it. A callback runs once, in the thread that cancels, or at once if it is too late for that.
-    Callbacks must be quick and must not raise.
+    is cancelled and dropped with it, also if that has happened already. A callback runs once, in the thread that
+    cancels, or at once if it is too late for that. Callbacks must be quick and must not raise.
     """
 
     def __init__(self, parent: CancelToken | None = None) -> None:
@@ -28,12 +28,19 @@ class CancelToken:
         self._next = 0
         self._committed = False
         self._dropped = False
+        self._when_dropped: list[Callable[[], None]] = []
         if parent is not None:
+            parent.on_drop(self.drop)
             parent.on_cancel(self.cancel)
 
     @property
     def cancelled(self) -> bool:
         return self._event.is_set()
+
+    @property
+    def committed(self) -> bool:
+        """Whether something that costs money has begun."""
+        return self._committed
 
     def cancel(self) -> None:
         """Set the flag and run every registered callback once."""
@@ -64,8 +71,19 @@ class CancelToken:
         with self._lock:
             self._dropped = True
             committed = self._committed
+            callbacks, self._when_dropped = self._when_dropped, []
+        for callback in callbacks:
+            callback()
         if not committed:
             self.cancel()
+
+    def on_drop(self, callback: Callable[[], None]) -> None:
+        """Run `callback` once at a `drop`, or at once after one."""
+        with self._lock:
+            if not self._dropped:
+                self._when_dropped.append(callback)
+                return
+        callback()
 
     def on_cancel(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Register `callback`; returns the function that unregisters it."""

@@ -12,6 +12,8 @@ from typing import Final
 
 ASPECT_RATIOS: Final = ("1:1", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4", "9:16", "16:9", "21:9")
 OUTPUT_FORMATS: Final = ("png", "jpeg", "webp")
+# The base URL under which everything is tried out offline, and costs nothing.
+SIMULATOR: Final = "simulator"
 # How many variations one order may ask for.
 MOST_COUNT: Final = 16
 
@@ -105,6 +107,23 @@ DIALECTS: Final = {
         Dialect("openrouter", image_config=True),
     )
 }
+# ISO 4217, and the relays that sell credits.
+CURRENCIES: Final = (
+    "USD",
+    "EUR",
+    "CNY",
+    "GBP",
+    "JPY",
+    "KRW",
+    "INR",
+    "BRL",
+    "CAD",
+    "AUD",
+    "CHF",
+    "TWD",
+    "HKD",
+    "credits",
+)
 MODEL_NAMES: Final = tuple(model.name for model in MODELS)
 MOST_INPUTS: Final = max(model.input_limit for model in MODELS)
 
@@ -119,23 +138,38 @@ def input_limit(model: str) -> int:
     return known.input_limit if known else MOST_INPUTS
 
 
+def name_and_size(model: str) -> tuple[str, str]:
+    """A model added in the settings may carry its size: `google/gemini-3-pro-image 4K` gives its name and `4K`.
+
+    The name is what is sent as `model`; the size is empty where none is given.
+    """
+    name, _, size = model.rpartition(" ")
+    return (name.strip(), size) if name.strip() and size in _TIER_SCALE else (model, "")
+
+
+def _tier(model: str) -> str:
+    """A key of the size table, or an empty text if the model's size isn't known."""
+    known = _BY_NAME.get(model)
+    return known.tier if known else name_and_size(model)[1]
+
+
 def expected_size(model: str, aspect_ratio: str) -> tuple[int, int] | None:
     """(width, height) in pixels that `model` is published to return, or None if it isn't documented."""
-    known = _BY_NAME.get(model)
-    if known is None or aspect_ratio not in ASPECT_RATIOS:
+    tier = _tier(model)
+    if not tier or aspect_ratio not in ASPECT_RATIOS:
         return None
     column = ASPECT_RATIOS.index(aspect_ratio)
-    if known.tier in _SIZES:
-        return _SIZES[known.tier][column]
+    if tier in _SIZES:
+        return _SIZES[tier][column]
     width, height = _SIZES["1K"][column]
-    scale = _TIER_SCALE[known.tier]
+    scale = _TIER_SCALE[tier]
     return width * scale, height * scale
 
 
 def image_size(model: str) -> str | None:
     """The tier as OpenRouter's `image_size` names it (`1K`, `2K`, `4K`), or None if it has none for the model."""
-    known = _BY_NAME.get(model)
-    return known.tier if known and known.tier in _TIER_SCALE else None
+    tier = _tier(model)
+    return tier if tier in _TIER_SCALE else None
 
 
 def ratio_value(aspect_ratio: str) -> float:

@@ -24,7 +24,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable
 from dataclasses import KW_ONLY, dataclass, fields
-from typing import Literal
+from typing import Any, Literal
 
 Billed = Literal["yes", "no", "maybe"]
 
@@ -49,6 +49,9 @@ class NanoBananaError(Exception):
 
     def __str__(self) -> str:
         return " ".join(part for part in (self.message, self.hint) if part)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (type(self).__qualname__, self.args, self.__dict__)
 
     def redact(self, redact: Callable[[str], str]) -> None:
         """Put every text of the error through `redact`."""
@@ -78,6 +81,10 @@ class ImageError(NanoBananaError):
 
 class HistoryError(NanoBananaError):
     """The data folder can't be read or written."""
+
+
+class HistoryLocked(HistoryError):
+    """Another program has the history locked."""
 
 
 @dataclass(eq=False, repr=False)
@@ -210,3 +217,17 @@ def merged(errors: Iterable[NanoBananaError]) -> list[NanoBananaError]:
             first.request_id = ", ".join(part for part in (first.request_id, error.request_id) if part)
             first.billed = max(first.billed, error.billed, key=_by_cost)
     return list(groups.values())
+
+
+def _again(name: str, args: tuple[Any, ...], values: dict[str, Any]) -> NanoBananaError:
+    kind: type[NanoBananaError] = globals()[name]
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(values)
+    error.args = args
+    return error
+
+
+# All kinds of error stand in this module, which `_again` needs. The host's report begins with an error's full name: a
+# custom node's module is a path of folders, which says nothing to a person and hides the words behind it.
+for _kind in [kind for kind in globals().values() if isinstance(kind, type) and issubclass(kind, NanoBananaError)]:
+    _kind.__module__ = "nanobanana"

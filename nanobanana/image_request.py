@@ -1,8 +1,14 @@
-"""What is wanted, and an image as it travels: the values that the node, the wire and the history share."""
+"""What is wanted, and an image as it travels: the values that the node, the wire and the history share.
+
+And the prompts in a text that holds several.
+"""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+_SEPARATOR = re.compile(r"-{3,}\s*")
 
 
 @dataclass(frozen=True)
@@ -29,3 +35,20 @@ class EncodedImage:
 
     def __repr__(self) -> str:
         return f"EncodedImage({len(self.data)} bytes, {self.mime})"
+
+
+def split_prompts(text: str) -> list[str]:
+    """The prompts in `text`: one a line, or, if any line is three or more dashes, the blocks between such lines.
+
+    Lines that begin with `#` are comments and are left out, and so are prompts that are then blank.
+    """
+    lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+    if not any(_SEPARATOR.fullmatch(line) for line in lines):
+        return [line.strip() for line in lines if line.strip()]
+    blocks: list[list[str]] = [[]]
+    for line in lines:
+        if _SEPARATOR.fullmatch(line):
+            blocks.append([])
+        else:
+            blocks[-1].append(line)
+    return [block for block in ("\n".join(block).strip() for block in blocks) if block]

@@ -15,6 +15,7 @@ _NODES = (
     ("connection", "NanoBananaGatewayConnection"),
     ("prompts", "NanoBananaGatewayPrompts"),
     ("recall", "NanoBananaGatewayRecall"),
+    ("pick", "NanoBananaGatewayPick"),
 )
 
 

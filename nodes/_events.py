@@ -1,4 +1,4 @@
-"""What the panel on the node shows while calls run and when they end: events for the page, as JSON values.
+"""What a run tells: events for the panel on the node, while calls run and when they end, and the node's `info`.
 
 The page words them in the person's language; the texts of the gateway and of errors pass through unchanged.
 """
@@ -6,21 +6,28 @@ The page words them in the person's language; the texts of the gateway and of er
 from __future__ import annotations
 
 import base64
-from collections import Counter
+import json
+import threading
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..nanobanana.calls.engine import Call
 from ..nanobanana.calls.models import Outcome
 from ..nanobanana.errors import ConfigError, GatewayError, NanoBananaError, merged
+from ..nanobanana.image_request import ImageRequest
 from ..nanobanana.imaging.codec import jpeg, thumbnail
 from ..nanobanana.progress import Progress
 
-STATUS = "nanobanana.status"
-IMAGE = "nanobanana.picture"
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _SIDE = 192
 _MOST_CALLS = 64
+# A node shows 16 images, some 6 kB each.
+_MOST_TOLD = 18
+_MOST_NODES = 100
 
 # How far along a call is, as a part of the whole, when a phase begins and when it ends.
 _PROGRESS = {
@@ -52,6 +59,49 @@ def _part(report: Progress) -> float:
     return begin + (end - begin) * min(1.0, share)
 
 
+def tile(rgb: NDArray[np.uint8], side: int) -> dict[str, Any]:
+    """[H,W,3] uint8 for the page: `width` and `height` in pixels, and `image`, a data URL of at most `side` a side."""
+    data = base64.b64encode(jpeg(thumbnail(rgb, side))).decode("ascii")
+    return {"width": rgb.shape[1], "height": rgb.shape[0], "image": f"data:image/jpeg;base64,{data}"}
+
+
+class Told:
+    """What was told of each node's last run, for a page that is loaded later. Safe for threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._nodes: OrderedDict[tuple[str, str], list[tuple[str, Mapping[str, Any]]]] = OrderedDict()
+
+    def note(self, kind: str, event: Mapping[str, Any]) -> None:
+        """`kind`: "status", "picture" or "tiles"."""
+        key = (str(event["workflow"]), str(event["node"]))
+        with self._lock:
+            known = [one for one in self._nodes.pop(key, []) if one[1]["run"] == event["run"]]
+            # Of a status only the last one matters.
+            known = [one for one in known if kind != "status" or one[0] != "status"]
+            self._nodes[key] = [*known, (kind, event)][-_MOST_TOLD:]
+            while len(self._nodes) > _MOST_NODES:
+                self._nodes.popitem(last=False)
+
+    def forget(self) -> None:
+        """Show no later page anything of what was cleared."""
+        with self._lock:
+            self._nodes.clear()
+
+    def of(self, workflow: str) -> list[dict[str, object]]:
+        """The events of a workflow's nodes."""
+        with self._lock:
+            return [
+                {"kind": kind, "event": event}
+                for (one, _), events in self._nodes.items()
+                if one == workflow
+                for kind, event in events
+            ]
+
+
+told = Told()
+
+
 class RunEvents:
     """The events of one node in one run. `workflow`: the graph's id, which tells the page whose node it is."""
 
@@ -70,28 +120,59 @@ class RunEvents:
         }
         if state != self._last:
             self._last = state
-            self._send(STATUS, {**self._address, **state})
+            self._tell("status", state)
 
-    def images(self, outcome: Outcome) -> None:
-        """Thumbnails of what just came. Called in the call's thread, while others still run."""
-        for delivered in outcome.images:
-            data = jpeg(thumbnail(delivered.image.rgb, _SIDE))
-            height, width = delivered.image.rgb.shape[:2]
-            image = {"id": delivered.id, "width": width, "height": height, "free": outcome.source == "journal"}
-            address = "data:image/jpeg;base64," + base64.b64encode(data).decode("ascii")
-            self._send(IMAGE, {**self._address, **image, "image": address})
+    def images(
+        self,
+        outcome: Outcome,
+        execution: int,
+        made: Sequence[NDArray[np.uint8]] = (),
+        names: Sequence[str] = (),
+    ) -> None:
+        """Thumbnails of what just came, perhaps after the run's last status. Called in the call's thread.
+
+        `execution`: which one of a list's it was; `place` puts the images in the order of the node's outputs. `made`,
+        `names`: what the node made of the images, [H,W,3] uint8, and under which ids that was saved.
+        """
+        for number, delivered in enumerate(outcome.images):
+            rgb = made[number] if made else delivered.image.rgb
+            name = (names[number] if made else "") or delivered.id
+            image = {"id": name, "free": outcome.source == "journal", "place": [execution, outcome.variation, number]}
+            self._tell("picture", {**image, **tile(rgb, _SIDE)})
 
     def ended(
-        self, calls: Sequence[Call], errors: Sequence[NanoBananaError], seconds: float, *, cancelled: bool
+        self,
+        calls: Sequence[Call],
+        errors: Sequence[NanoBananaError],
+        seconds: float,
+        *,
+        cancelled: bool,
+        given_up: bool,
+        skips: bool,
     ) -> None:
-        """The last event of the run. `errors`: those of executions that never made a call."""
+        """The last event of the run; sent again at the end of calls that go on after it.
+
+        `errors`: those of executions that never made a call. `given_up`: a cancel, or another node's failure, ended
+        the graph. `skips`: whether what lies behind a failure is skipped.
+        """
         results = _results([call.outcome for call in calls if call.outcome], calls)
         results["errors"] = _errors([*errors, *(call.outcome.error for call in calls if call.outcome)])
-        state = "cancelled" if cancelled else "done" if results["delivered"] else "failed"
-        if state == "failed" and any(not call.done for call in calls):
-            # Another node's failure ended the graph; paid calls still finish in the history.
+        results["failed"] += len(errors)
+        going_on = sum(not (call.done or call.cancel.cancelled) for call in calls)
+        if going_on and given_up:
             state = "background"
-        self._send(STATUS, {**self._address, "state": state, "seconds": round(seconds, 2), "calls": [], **results})
+        elif results["delivered"]:
+            state = "stored" if given_up else "done"
+        else:
+            state = "cancelled" if cancelled else "failed"
+        ending = {"state": state, "seconds": round(seconds, 2), "going_on": going_on, "cancelled": cancelled}
+        ending["skipped"] = skips and state == "failed"
+        self._tell("status", {**ending, "calls": [], **results})
+
+    def _tell(self, kind: str, data: Mapping[str, Any]) -> None:
+        event = {**self._address, **data}
+        told.note(kind, event)
+        self._send(f"nanobanana.{kind}", event)
 
 
 def _call(call: Call, now: float) -> dict[str, Any]:
@@ -111,13 +192,18 @@ def _results(outcomes: Sequence[Outcome], calls: Sequence[Call]) -> dict[str, An
     prices = {id(call.outcome): call.order.profile.prices.get(call.order.request.model) for call in calls}
     billed = [outcome for outcome in outcomes if outcome.billed == "yes"]
     maybe = [outcome for outcome in outcomes if outcome.billed == "maybe"]
-    sizes = [one.image.rgb.shape for outcome in outcomes for one in outcome.images]
+    sizes = [size for call in calls for size in call.sizes]
     return {
         "total": len(calls),
         "finished": len(outcomes),
         "delivered": len(sizes),
-        "sizes": list(dict.fromkeys(f"{shape[1]} x {shape[0]}" for shape in sizes)),
-        "free": sum(outcome.source == "journal" and bool(outcome.images) for outcome in outcomes),
+        "failed": sum(outcome.error is not None for outcome in outcomes),
+        # A seed may be larger than JavaScript's numbers can hold exactly.
+        "seed": str(calls[0].order.request.seed) if calls else "",
+        "simulated": bool(calls) and all(call.order.profile.is_simulated for call in calls),
+        "sizes": list(dict.fromkeys(f"{width} x {height}" for width, height in sizes)),
+        "free": sum(bool(call.sizes and call.outcome and call.outcome.source == "journal") for call in calls),
+        "currency": calls[0].order.profile.currency if calls else "",
         "cost": sum(prices.get(id(outcome)) or 0.0 for outcome in billed),
         "maybe_cost": sum(prices.get(id(outcome)) or 0.0 for outcome in maybe),
         "unpriced": sum(prices.get(id(outcome)) is None for outcome in [*billed, *maybe]),
@@ -148,4 +234,65 @@ def _error(error: NanoBananaError, times: int) -> dict[str, Any]:
         "request_id": gateway.request_id if gateway else "",
         "billed": gateway.billed if gateway else "",
         "times": times,
+    }
+
+
+def info(
+    outcomes: Sequence[Outcome], request: ImageRequest | None, *, error: NanoBananaError | None, seconds: float
+) -> str:
+    """JSON: `model`, `ratio`, `format`, then of the first image `pixels` ("1376x768"), `url`, `request_id`, `billed`
+    (yes, no, maybe), `source` (gateway, journal), and of all `seconds`, `bytes`, `warnings`; `pictures` lists each
+    image, `failures` each call that brought none.
+    """
+    images = [entry for outcome in outcomes for entry in _images(outcome)]
+    failures = [_failure(outcome) for outcome in outcomes if outcome.error]
+    if error:
+        failures.append({"variation": None, "error": str(error), "request_id": "", "billed": "no"})
+    first: dict[str, Any] = images[0] if images else failures[0] if failures else {}
+    warnings = dict.fromkeys(warning for outcome in outcomes for warning in outcome.warnings)
+    return json.dumps(
+        {
+            "model": request.model if request else "",
+            "ratio": request.aspect_ratio if request else "",
+            "format": request.output_format if request else "",
+            "pixels": first.get("pixels", ""),
+            "url": first.get("url", ""),
+            "request_id": first.get("request_id", ""),
+            "seconds": round(seconds, 3),
+            "bytes": sum(entry["bytes"] for entry in images),
+            "billed": first.get("billed", "no"),
+            "source": first.get("source", "gateway"),
+            "warnings": list(warnings),
+            "pictures": images,
+            "failures": failures,
+        },
+        ensure_ascii=False,
+        indent=1,
+    )
+
+
+def _images(outcome: Outcome) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": one.id,
+            "variation": outcome.variation,
+            "pixels": f"{one.image.rgb.shape[1]}x{one.image.rgb.shape[0]}",
+            "url": one.url,
+            "request_id": outcome.request_id,
+            "seconds": round(outcome.seconds, 3),
+            "bytes": one.bytes,
+            "billed": outcome.billed,
+            "source": outcome.source,
+            "warnings": list(outcome.warnings),
+        }
+        for one in outcome.images
+    ]
+
+
+def _failure(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "variation": outcome.variation,
+        "error": str(outcome.error),
+        "request_id": outcome.request_id,
+        "billed": outcome.billed,
     }

@@ -8,7 +8,8 @@ from __future__ import annotations
 import contextlib
 import inspect
 import logging
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,6 +29,14 @@ def schema(**fields: Any) -> io.Schema:
     return io.Schema(**{name: value for name, value in fields.items() if name in known})
 
 
+def advanced(kind: Callable[..., Any], name: str, **options: Any) -> Any:
+    """An input of this kind among the node's advanced ones, where the host has such a place."""
+    try:
+        return kind(name, advanced=True, **options)
+    except TypeError:
+        return kind(name, **options)
+
+
 def is_interrupted() -> bool:
     """Whether the person pressed cancel. Reads the host's flag and leaves it for the other nodes to see."""
     from comfy.model_management import processing_interrupted
@@ -40,6 +49,13 @@ def interruption() -> BaseException:
     from comfy.model_management import InterruptProcessingException
 
     return InterruptProcessingException()
+
+
+def blocker() -> object:
+    """As an output of a node: the host skips, without an error, what needs it."""
+    from comfy_execution.graph_utils import ExecutionBlocker
+
+    return ExecutionBlocker(None)
 
 
 def data_folder() -> Path:
@@ -84,19 +100,51 @@ def is_multi_user() -> bool:
     return False
 
 
-def workflow_id(run: str) -> str:
-    """The id of the workflow that the prompt `run` was made from, as its page sent it; empty if it didn't."""
+def _running(run: str, part: int) -> Any:
+    """A part of the prompt `run`, which is being executed; empty if the host doesn't tell."""
     queue = getattr(server(), "prompt_queue", None)
     running: Any = getattr(queue, "currently_running", None)
-    if not isinstance(running, dict):
-        return ""
-    try:
-        for item in list(cast("dict[Any, Any]", running).values()):
+    with contextlib.suppress(LookupError, TypeError, RuntimeError):
+        for item in list(cast("dict[Any, Any]", running if isinstance(running, dict) else {}).values()):
             if str(item[1]) == run:
-                return str(item[3]["extra_pnginfo"]["workflow"]["id"])
-    except (LookupError, TypeError, RuntimeError):
-        return ""
+                return item[part]
+    return {}
+
+
+def _queued_with(run: str) -> Any:
+    """What the page sent with the prompt `run`."""
+    return _running(run, 3)
+
+
+def graph_of(run: str) -> object:
+    """The graph of the prompt `run`, as the host's API has it."""
+    return _running(run, 2)
+
+
+def input_file(name: str) -> tuple[int, int] | None:
+    """(time of the last change, bytes) of a file of the host's input folder; None if there is no such file."""
+    if name.startswith(("/", "~")) or "\\" in name or ":" in name or ".." in name:
+        return None  # no place outside the folder is looked at, least of all one in the network
+    with contextlib.suppress(ImportError, AttributeError, OSError, ValueError, TypeError):
+        import folder_paths
+
+        found = Path(cast("Any", folder_paths).get_annotated_filepath(name)).stat()
+        return found.st_mtime_ns, found.st_size
+    return None
+
+
+def workflow_id(run: str) -> str:
+    """The id of the workflow that the prompt `run` was made from, as its page sent it; empty if it didn't."""
+    with contextlib.suppress(LookupError, TypeError):
+        return str(_queued_with(run)["extra_pnginfo"]["workflow"]["id"])
     return ""
+
+
+def queued_at(run: str) -> float:
+    """When a person queued the prompt `run`, in Unix seconds; infinity where the host doesn't tell (before 0.3.69)."""
+    with contextlib.suppress(LookupError, TypeError, ValueError):
+        return float(_queued_with(run)["create_time"]) / 1000
+    return math.inf
 
 
 def prompt_outcome(run: str) -> str:
@@ -146,14 +194,19 @@ async def set_progress(node_id: str, value: float, most: float) -> None:
 
 __all__ = [
     "ComfyExtension",
+    "advanced",
+    "blocker",
     "broadcast",
     "client_id",
     "data_folder",
+    "graph_of",
+    "input_file",
     "interruption",
     "io",
     "is_interrupted",
     "is_multi_user",
     "prompt_outcome",
+    "queued_at",
     "run_id",
     "schema",
     "send_event",

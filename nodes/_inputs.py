@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import json
 import logging
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
 
 from ..nanobanana.catalog import ASPECT_RATIOS, DEFAULT_MODEL, MODEL_NAMES, MOST_COUNT, MOST_INPUTS, OUTPUT_FORMATS
-from ..nanobanana.errors import ConfigError
+from ..nanobanana.errors import ConfigError, NanoBananaError
 from ..nanobanana.settings.profile import Profile
-from ._host import io
+from ._host import advanced, blocker, input_file, io
 from ._services import profiles, runs
 
 if TYPE_CHECKING:
+    from ..nanobanana.calls.engine import Call
+    from ..nanobanana.image_request import ImageRequest
     from ._runs import Job
 
 _log = logging.getLogger(__name__)
 
 CATEGORY = "NanoBanana"
 MOST_SEED = 2**64 - 1
+STOP, SKIP = "stop the run", "skip what lies behind"
+_IN_REQUEST = ("model", "output_format", "count", "seed", "connection", "on_failure")
+_DEEPEST = 100
+_LONGEST_FILE = 256
+_MOST_SEEN = 500
 IMAGE_NAMES = tuple(f"image_{number}" for number in range(1, MOST_INPUTS + 1))
 Connection: Any = io.Custom("NANOBANANA_CONNECTION")
 
@@ -100,6 +112,18 @@ def connection_input() -> Any:
     )
 
 
+def on_failure_input() -> Any:
+    return advanced(
+        io.Combo.Input,
+        "on_failure",
+        options=[STOP, SKIP],
+        default=STOP,
+        optional=True,
+        tooltip="When no image comes: stop the run with the reason, or say it on the node and skip only the nodes that "
+        "need the image, so that one refused image doesn't end a long queue.",
+    )
+
+
 def image_outputs() -> list[Any]:
     return [
         io.Image.Output(
@@ -120,17 +144,102 @@ def image_outputs() -> list[Any]:
     ]
 
 
+@dataclass(frozen=True)
+class GraphNode:
+    """A node as the host's API has it. A link in `inputs` is a list: the node's id and its output's number."""
+
+    kind: str
+    inputs: Mapping[str, Any]
+
+    @property
+    def sources(self) -> list[str]:
+        """The ids of the nodes that it gets something from."""
+        return [link[0] for link in map(link_of, self.inputs.values()) if link]
+
+
+Graph = Mapping[str, GraphNode]
+
+
+def link_of(value: object) -> tuple[str, object] | None:
+    """(id of a node, number of its output) of an input that is wired, else None."""
+    parts = cast("list[object]", value) if isinstance(value, list) else []
+    return (str(parts[0]), parts[1]) if len(parts) == 2 else None
+
+
+def graph_nodes(value: object) -> Graph:
+    """A graph in the host's API format, without what isn't a node."""
+    found: dict[str, GraphNode] = {}
+    for name, node in cast("dict[str, Any]", value).items() if isinstance(value, dict) else ():
+        parts = cast("dict[str, Any]", node) if isinstance(node, dict) else {}
+        inputs = parts.get("inputs")
+        if isinstance(inputs, dict):
+            found[name] = GraphNode(str(parts.get("class_type")), cast("dict[str, Any]", inputs))
+    return found
+
+
+def signature(graph: Graph, node_id: str) -> str:
+    """A digest of what shapes the images of a node and isn't in a request: its inputs, and all nodes behind them.
+
+    What the request says by itself is left out, so that it may change. Empty for a node that isn't in the graph.
+    """
+
+    def described(name: str, depth: int) -> object:
+        node = graph.get(name)
+        if node is None or depth > _DEEPEST:
+            return None
+        left_out = _IN_REQUEST if depth == 0 else ()
+        return [node.kind, {key: value_of(value, depth) for key, value in node.inputs.items() if key not in left_out}]
+
+    @functools.cache
+    def below(name: str, depth: int) -> str:
+        return hashlib.sha256(json.dumps(described(name, depth), sort_keys=True, default=str).encode()).hexdigest()
+
+    def value_of(value: object, depth: int) -> object:
+        if link := link_of(value):
+            return [below(link[0], depth + 1), link[1]]
+        # A file may be another one under the same name.
+        return [value, input_file(value)] if isinstance(value, str) and 0 < len(value) < _LONGEST_FILE else value
+
+    return below(node_id, 0) if node_id in graph else ""
+
+
+class Seen:
+    """What nodes asked for in this process, by `signature`: the requests of their lists' items, with image digests."""
+
+    def __init__(self) -> None:
+        self._wanted: OrderedDict[str, list[tuple[ImageRequest, tuple[str, ...]]]] = OrderedDict()
+
+    def note(self, name: str, calls: Sequence[Call]) -> None:
+        """`calls`: one for each item of the node's list."""
+        wanted = [(call.order.request, call.digests) for call in calls if call.digests is not None]
+        if name and wanted:
+            self._wanted[name] = wanted
+            self._wanted.move_to_end(name)
+            while len(self._wanted) > _MOST_SEEN:
+                self._wanted.popitem(last=False)
+
+    def find(self, name: str) -> list[tuple[ImageRequest, tuple[str, ...]]] | None:
+        return self._wanted.get(name)
+
+
 def chosen_profile(connection: str | None) -> Profile:
     """The profile that the connection names, else the default one. Raises `ConfigError`."""
     return profiles().get(connection or "default")
 
 
-async def outputs(node_id: str, prepare: Callable[[str], Job]) -> io.NodeOutput:
+async def outputs(node_id: str, prepare: Callable[[str], Job], on_failure: str) -> io.NodeOutput:
     """One execution of the node `node_id`: image, mask, text, info. Its calls run before the first await.
 
     `prepare` gets the run's id and returns what is wanted; an error that it raises becomes the execution's.
+    With `on_failure` as `SKIP` the node doesn't fail; whatever needs its outputs is skipped by the host.
     """
     # Begun at once: the host may hand the loop to a blocking node right after.
-    execution = runs().begin(node_id, prepare)
-    result = await execution.result()
+    execution = runs().begin(node_id, prepare, skips=on_failure == SKIP)
+    try:
+        result = await execution.result()
+    except NanoBananaError as error:
+        if on_failure != SKIP:
+            raise
+        _log.warning("What lies behind node %s is skipped: %s", node_id, error)
+        return io.NodeOutput(*[blocker()] * len(image_outputs()))
     return io.NodeOutput(result.images, result.masks, result.text, result.info(execution.request))

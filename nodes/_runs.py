@@ -9,23 +9,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import json
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..nanobanana.calls.engine import Call, Engine
+from ..nanobanana.calls.engine import Call, Engine, Sizes
 from ..nanobanana.calls.models import Order, Outcome
 from ..nanobanana.cancel import CancelToken
 from ..nanobanana.errors import NanoBananaError, merged
 from ..nanobanana.image_request import ImageRequest
 from ..nanobanana.imaging.codec import DecodedImage
-from ._events import RunEvents, progress
+from ._events import RunEvents, info, progress
 from ._host import (
     client_id,
+    graph_of,
     interruption,
     is_interrupted,
     prompt_outcome,
@@ -34,8 +34,12 @@ from ._host import (
     set_progress,
     workflow_id,
 )
+from ._inputs import Seen, graph_nodes, signature
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from ._tensors import Tensor
 
 _POLL_SECONDS = 0.1
@@ -44,6 +48,8 @@ _WATCH_SECONDS = 0.025
 _LOOKS_PER_EVENT = 8
 # How long to wait for what the host says about a graph that ended.
 _STATUS_SECONDS = 10.0
+# How long the calls of a cancelled run may take to end before the page is told all the same.
+_CANCEL_SECONDS = 1.0
 # A list's executions each begin within one turn of the loop; one that failed waits this long for the others to appear.
 _LIST_SETTLES = 0.05
 
@@ -52,16 +58,20 @@ Convert = Callable[[DecodedImage], "tuple[Tensor, Tensor]"]
 
 @dataclass(frozen=True)
 class Job:
-    """What an execution wants: `count` variations of `order`; `convert` makes IMAGE and MASK, in the call's thread."""
+    """What an execution wants: `count` variations of `order`; `convert` makes IMAGE and MASK, in the call's thread.
+
+    `levels`: gives an IMAGE as [H,W,3] uint8, where that isn't what came: then it is shown and kept, too.
+    """
 
     order: Order
     count: int
     convert: Convert
+    levels: Callable[[Tensor], NDArray[np.uint8]] | None = None
 
 
 @dataclass
 class Result:
-    """What an execution got: `images` and `masks` hold one tensor an image, in the order of the variations."""
+    """What an execution got: `images` and `masks` hold a tensor an image, in the order of the variations."""
 
     images: list[Tensor] = field(default_factory=list["Tensor"])
     masks: list[Tensor] = field(default_factory=list["Tensor"])
@@ -75,69 +85,16 @@ class Result:
         return "\n".join(dict.fromkeys(outcome.text for outcome in self.outcomes if outcome.text))
 
     def info(self, request: ImageRequest | None) -> str:
-        """JSON: `model`, `ratio`, `format`, then of the first image `pixels` ("1376x768"), `url`, `request_id`,
-        `billed` (yes, no, maybe), `source` (gateway, journal), and of all `seconds`, `bytes`, `warnings`; `pictures`
-        lists each image, `failures` each call that brought none.
-        """
-        images = [entry for outcome in self.outcomes for entry in _images(outcome)]
-        failures = [_failure(outcome) for outcome in self.outcomes if outcome.error]
-        if self.error:
-            failures.append({"variation": None, "error": str(self.error), "request_id": "", "billed": "no"})
-        first: dict[str, Any] = images[0] if images else failures[0] if failures else {}
-        warnings = dict.fromkeys(warning for outcome in self.outcomes for warning in outcome.warnings)
-        return json.dumps(
-            {
-                "model": request.model if request else "",
-                "ratio": request.aspect_ratio if request else "",
-                "format": request.output_format if request else "",
-                "pixels": first.get("pixels", ""),
-                "url": first.get("url", ""),
-                "request_id": first.get("request_id", ""),
-                "seconds": round(self.seconds, 3),
-                "bytes": sum(entry["bytes"] for entry in images),
-                "billed": first.get("billed", "no"),
-                "source": first.get("source", "gateway"),
-                "warnings": list(warnings),
-                "pictures": images,
-                "failures": failures,
-            },
-            ensure_ascii=False,
-            indent=1,
-        )
-
-
-def _images(outcome: Outcome) -> list[dict[str, Any]]:
-    return [
-        {
-            "id": one.id,
-            "variation": outcome.variation,
-            "pixels": f"{one.image.rgb.shape[1]}x{one.image.rgb.shape[0]}",
-            "url": one.url,
-            "request_id": outcome.request_id,
-            "seconds": round(outcome.seconds, 3),
-            "bytes": one.bytes,
-            "billed": outcome.billed,
-            "source": outcome.source,
-            "warnings": list(outcome.warnings),
-        }
-        for one in outcome.images
-    ]
-
-
-def _failure(outcome: Outcome) -> dict[str, Any]:
-    return {
-        "variation": outcome.variation,
-        "error": str(outcome.error),
-        "request_id": outcome.request_id,
-        "billed": outcome.billed,
-    }
+        """JSON, see `_events.info`."""
+        return info(self.outcomes, request, error=self.error, seconds=self.seconds)
 
 
 class Execution:
-    """One `execute` of a node. Everything in it but `converted` and `_awake` runs on the host's loop."""
+    """One `execute` of a node. Everything in it but `converted` and `finished` runs on the host's loop."""
 
     def __init__(self, group: NodeRun) -> None:
         self._group = group
+        self._number = len(group.executions)
         self._wake = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._began = time.monotonic()
@@ -157,19 +114,32 @@ class Execution:
             self.error = error
             return
 
-        def converted(outcome: Outcome) -> None:
+        def converted(outcome: Outcome) -> Sizes:
             """In the call's thread: the tensors are made there, while other calls still run."""
-            self._tensors[outcome.variation] = [job.convert(one.image) for one in outcome.images]
-            self._group.events.images(outcome)
+            made = [job.convert(one.image) for one in outcome.images]
+            self._tensors[outcome.variation] = made
+            return tuple((int(image.shape[2]), int(image.shape[1])) for image, _ in made)
+
+        def finished(outcome: Outcome) -> None:
+            """In the call's thread. The graph goes on first; what is shown and kept of it follows."""
+            made = self._tensors.get(outcome.variation, []) if job.levels else []
+            # The loop is closed if the host gave up on this run; the call still finishes in the history.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._wake.set)
+            shown = [job.levels(image) for image, _ in made] if job.levels else []
+            names = [starting.keep_composite(one.id, image) for one, image in zip(outcome.images, shown, strict=False)]
+            self._group.events.images(outcome, self._number, shown, names)
 
         for variation in range(job.count):
             token = CancelToken(self._group.token)
-            self.calls.append(starting.start(job.order, variation, token, convert=converted, on_done=self._awake))
+            self.calls.append(starting.start(job.order, variation, token, convert=converted, on_done=finished))
 
-    def _awake(self) -> None:
-        # The loop is closed if the host gave up on this run; the call still finishes in the history.
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._wake.set)
+    def let_go(self) -> None:
+        """Drop the images: calls and this refer to each other, so they would stay until the garbage collector comes."""
+        self._tensors.clear()
+        for call in self.calls:
+            if call.outcome:
+                call.outcome = replace(call.outcome, images=())
 
     @property
     def done(self) -> bool:
@@ -177,7 +147,7 @@ class Execution:
 
     @property
     def delivered(self) -> bool:
-        return self.done and any(call.outcome and call.outcome.images for call in self.calls)
+        return self.done and any(call.sizes for call in self.calls)
 
     async def result(self) -> Result:
         """Follow the calls to their end. Raises the host's interruption, or the error if nothing came at all."""
@@ -203,8 +173,8 @@ class Execution:
             await self._group.leave()
 
     async def _turn(self, seconds: float) -> None:
-        if self._group.token.cancelled or is_interrupted():
-            self._group.token.cancel()
+        if self._group.cancelled or is_interrupted():
+            self._group.cancel()
             raise interruption()
         await self._group.show_progress()
         self._wake.clear()
@@ -231,13 +201,18 @@ class NodeRun:
         self._runs = runs
         self.run = run
         self.node_id = node_id
+        # The parent of the calls' tokens. Committed: a drop reaches each of them, and does not cancel them all.
         self.token = CancelToken()
+        self.token.commit()
+        self.cancelled = self.skips = False
         self.executions: list[Execution] = []
         # Until when the host may say how the graph ended, in seconds of the monotonic clock; None while it runs.
         self.ending: float | None = None
+        self._told = False
         # The page that queued this run, noted now: later the host names the page of the next run.
         send = partial(send_event, client_id())
         self.events = RunEvents(send, node_id=node_id, run=run, workflow=workflow_id(run))
+        self._signature = signature(graph_nodes(graph_of(run)), node_id)
         self._began = time.monotonic()
         self._shown = -1.0
 
@@ -258,6 +233,14 @@ class NodeRun:
         if calls := self.calls:
             self.events.running(calls, time.monotonic())
 
+    def cancel(self) -> None:
+        """The person cancelled the graph. What was sent is paid for, and goes on if the profile says so."""
+        self.cancelled = True
+        self.token.drop()
+        for call in self.calls:
+            if not call.order.profile.finish_after_cancel:
+                call.cancel.cancel()
+
     def graph_ended(self) -> None:
         """The host gave this run up: another node failed, or took the cancel that was meant for all.
 
@@ -265,21 +248,31 @@ class NodeRun:
         that were sent already go on, into the history.
         """
         if is_interrupted():
-            self.token.cancel()
+            self.cancel()
         if self.ending is None:
             self.ending = time.monotonic() + _STATUS_SECONDS
-        for call in self.calls:
-            call.cancel.drop()
+        self.token.drop()
 
     def settle(self, now: float) -> bool:
-        """After the end of the graph: whether it is known how it ended, and told. Called from the watching thread."""
-        outcome = prompt_outcome(self.run)
-        if self.ending is None or not (outcome or now > self.ending):
+        """After the end of the graph: tell how it ended, once that is known, and again when the last call has ended.
+
+        Returns whether it has. Called from the watching thread.
+        """
+        if self.ending is None:
             return False
-        if outcome == "interrupted":
-            self.token.cancel()
-        self._tell_end()
-        return True
+        done = all(call.done for call in self.calls)
+        if not self._told:
+            outcome = "" if self.cancelled else prompt_outcome(self.run)
+            if outcome == "interrupted":
+                self.cancel()
+            # What a cancelled call cost is known once it has ended, which takes a moment.
+            ended = all(call.done or not call.cancel.cancelled for call in self.calls)
+            if not (ended if self.cancelled else outcome) and now <= self.ending:
+                return False
+            self._tell_end()
+        elif done:
+            self._tell_end()
+        return done
 
     async def show_progress(self) -> None:
         calls = self.calls
@@ -301,11 +294,13 @@ class NodeRun:
         return NanoBananaError(f"All {len(errors)} calls failed.\n{text}")
 
     async def leave(self) -> None:
-        """An execution ended; the last one tells the page how the run did."""
+        """An execution ended; the last one tells the page how the run did, or leaves that to the watching thread."""
         if not self.settled:
             return
-        if self.ending is not None and not self.token.cancelled:
-            return  # the watching thread goes on
+        if self.cancelled and self.ending is None:
+            self.ending = time.monotonic() + _CANCEL_SECONDS
+        if self.ending is not None:
+            return
         self._runs.forget(self)
         await self.show_progress()
         self._tell_end()
@@ -313,9 +308,14 @@ class NodeRun:
     def _tell_end(self) -> None:
         errors = [execution.error for execution in self.executions if execution.error]
         seconds = time.monotonic() - self._began
-        self.events.ended(self.calls, errors, seconds, cancelled=self.token.cancelled)
+        flags = {"cancelled": self.cancelled, "given_up": self.ending is not None, "skips": self.skips}
+        self.events.ended(self.calls, errors, seconds, **flags)
+        self._runs.seen.note(self._signature, [call for one in self.executions for call in one.calls[:1]])
         if errors or any(call.outcome and call.outcome.error for call in self.calls):
             self._runs.mark_incomplete(self.node_id)
+        self._told = True
+        for execution in self.executions:
+            execution.let_go()
 
 
 class Runs:
@@ -327,22 +327,27 @@ class Runs:
         self._active: dict[tuple[str, str], NodeRun] = {}
         self._watching: threading.Thread | None = None
         self._incomplete: dict[str, int] = {}
+        self.seen = Seen()
 
-    def begin(self, node_id: str, prepare: Callable[[str], Job]) -> Execution:
+    def begin(self, node_id: str, prepare: Callable[[str], Job], *, skips: bool = False) -> Execution:
         """Start an execution; its calls run when this returns, before the host's loop turns to a blocking neighbour.
 
         `prepare` gets the run's id, must be quick, and may raise `NanoBananaError`, which `Execution.result` raises.
+        `skips`: whether what lies behind a failure is skipped.
         """
         run = run_id() or f"{time.time():.6f}"
         with self._lock:
             group = self._active.get((run, node_id))
             if group is None:
                 group = self._active[run, node_id] = NodeRun(self, run, node_id)
+            group.skips = skips
             execution = Execution(group)
             group.executions.append(execution)
             if self._watching is None:
-                self._watching = threading.Thread(target=self._watch, name="nanobanana-watch", daemon=True)
-                self._watching.start()
+                watching = threading.Thread(target=self._watch, name="nanobanana-watch", daemon=True)
+                with contextlib.suppress(RuntimeError):
+                    watching.start()
+                    self._watching = watching
         execution.start(self._engine, prepare)
         return execution
 
@@ -359,15 +364,25 @@ class Runs:
             for group in groups:
                 if group.ending is not None and group.settle(now):
                     self.forget(group)
-            if is_interrupted():
-                for group in groups:
-                    if group.ending is None:
-                        group.token.cancel()
+            graphs = [group for group in groups if group.ending is None]
+            if graphs and is_interrupted():
+                for group in graphs:
+                    group.cancel()
             elif look % _LOOKS_PER_EVENT == 0:
-                for group in groups:
-                    if group.ending is None:
-                        group.say()
+                for group in graphs:
+                    group.say()
             pause.wait(_WATCH_SECONDS)
+
+    def stop(self) -> tuple[int, int]:
+        """Cancel all that runs, also after its graph; returns how many calls, and how many of them were sent."""
+        with self._lock:
+            groups = list(self._active.values())
+        running = [call for group in groups for call in group.calls if not (call.done or call.cancel.cancelled)]
+        sent = sum(call.cancel.committed for call in running)
+        for group in groups:
+            group.cancelled = True
+            group.token.cancel()
+        return len(running), sent
 
     def forget(self, group: NodeRun) -> None:
         with self._lock:

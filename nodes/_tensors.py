@@ -16,10 +16,10 @@ import torch
 from numpy.typing import NDArray
 
 from ..nanobanana.errors import InputError
-from ..nanobanana.imaging.codec import DecodedImage
+from ..nanobanana.imaging.codec import DecodedImage, to_float
 from ..nanobanana.imaging.masking import MaskedEdit, resize_mask
+from ..nanobanana.imaging.parallel import images as memory
 from ..nanobanana.imaging.parallel import run_all
-from ..nanobanana.imaging.sources import to_float
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -92,7 +92,7 @@ def to_image(image: DecodedImage) -> Tensor:
     """
     pixels = image.as_float
     if pixels is None:
-        pixels = np.empty(image.rgb.shape, np.float32)
+        pixels = memory.empty(image.rgb.shape, np.float32)
         _fill(image.rgb, pixels)
     return torch.from_numpy(pixels[np.newaxis])
 
@@ -121,6 +121,11 @@ def inside_mask(original: Tensor, edit: MaskedEdit) -> Callable[[DecodedImage], 
         return result, to_mask(None, result.shape[1], result.shape[2])
 
     return convert
+
+
+def levels(image: Tensor) -> Pixels:
+    """The first image of an IMAGE [B,H,W,C] as [H,W,3] uint8."""
+    return TensorSource(image[0], "The image").rows(0, int(image.shape[1]))[:, :, :3]
 
 
 def mask_array(mask: Tensor, height: int, width: int) -> Pixels | None:

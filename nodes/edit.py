@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..nanobanana.errors import InputError
 from . import _inputs
-from ._host import io, schema
+from ._host import io, queued_at, schema
 from ._services import runs
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ class NanoBananaGatewayEdit(io.ComfyNode):
                     "exactly as it was. A mask of another size is scaled; an all-zero one counts as none.",
                 ),
                 _inputs.connection_input(),
+                _inputs.on_failure_input(),
             ],
             outputs=_inputs.image_outputs(),
             hidden=[io.Hidden.unique_id],
@@ -79,6 +80,7 @@ class NanoBananaGatewayEdit(io.ComfyNode):
         seed: int,
         mask: Tensor | None = None,
         connection: str | None = None,
+        on_failure: str = _inputs.STOP,
     ) -> io.NodeOutput:
         # Imported when the node first runs: the host waits for imports when it starts.
         from ..nanobanana.calls.models import Order, check_choices, check_image_count, checked_prompt
@@ -87,7 +89,7 @@ class NanoBananaGatewayEdit(io.ComfyNode):
         from ..nanobanana.imaging.masking import MaskedEdit
         from ..nanobanana.imaging.payload import InputImages
         from ._runs import Job
-        from ._tensors import image_and_mask, inside_mask, mask_array, sources
+        from ._tensors import image_and_mask, inside_mask, levels, mask_array, sources
 
         def prepare(run: str) -> Job:
             profile = _inputs.chosen_profile(connection)
@@ -111,7 +113,8 @@ class NanoBananaGatewayEdit(io.ComfyNode):
             check_choices(profile, request, count)
             check_image_count(model, len(inputs))
             # A masked edit is composited from the 8-bit levels.
-            order = Order(profile, request, run, InputImages(inputs), want_float=marked is None)
-            return Job(order, count, convert)
+            want_float = marked is None
+            order = Order(profile, request, run, InputImages(inputs), want_float, queued_at(run))
+            return Job(order, count, convert, None if marked is None else levels)
 
-        return await _inputs.outputs(str(cls.hidden.unique_id), prepare)
+        return await _inputs.outputs(str(cls.hidden.unique_id), prepare, on_failure)

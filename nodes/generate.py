@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import _inputs
-from ._host import io, schema
+from ._host import io, queued_at, schema
 from ._services import runs
 
 
@@ -33,6 +33,7 @@ class NanoBananaGatewayGenerate(io.ComfyNode):
                 _inputs.aspect_ratio_input(auto=False),
                 *_inputs.closing_inputs(),
                 _inputs.connection_input(),
+                _inputs.on_failure_input(),
             ],
             outputs=_inputs.image_outputs(),
             hidden=[io.Hidden.unique_id],
@@ -52,6 +53,7 @@ class NanoBananaGatewayGenerate(io.ComfyNode):
         count: int,
         seed: int,
         connection: str | None = None,
+        on_failure: str = _inputs.STOP,
     ) -> io.NodeOutput:
         # Imported when the node first runs: the host waits for imports when it starts.
         from ..nanobanana.calls.models import Order, check_choices, checked_prompt
@@ -63,6 +65,7 @@ class NanoBananaGatewayGenerate(io.ComfyNode):
             profile = _inputs.chosen_profile(connection)
             request = ImageRequest(model, checked_prompt(prompt, profile), aspect_ratio, output_format, seed)
             check_choices(profile, request, count)
-            return Job(Order(profile, request, run, want_float=True), count, image_and_mask)
+            order = Order(profile, request, run, want_float=True, queued_at=queued_at(run))
+            return Job(order, count, image_and_mask)
 
-        return await _inputs.outputs(str(cls.hidden.unique_id), prepare)
+        return await _inputs.outputs(str(cls.hidden.unique_id), prepare, on_failure)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..nanobanana.errors import InputError
-from ..nanobanana.prompt_list import split_prompts
+from ..nanobanana.image_request import split_prompts
 from ._host import io, schema
 from ._inputs import CATEGORY
 

@@ -38,6 +38,7 @@ class NanoBananaGatewayRecall(io.ComfyNode):
     def execute(cls, picture: str) -> io.NodeOutput:
         # Imported when the node first runs: the host waits for imports when it starts.
         from ..nanobanana.imaging.codec import decode
+        from ..nanobanana.imaging.masking import without_sentence
         from ._tensors import to_image, to_mask
 
         if not picture.strip():
@@ -50,7 +51,7 @@ class NanoBananaGatewayRecall(io.ComfyNode):
         decoded = decode(journal().read(kept), want_float=True)
         info: dict[str, object] = {
             "model": request.model,
-            "prompt": request.prompt,
+            "prompt": without_sentence(request.prompt),
             "ratio": request.aspect_ratio,
             "format": request.output_format,
             "pixels": f"{decoded.width}x{decoded.height}",

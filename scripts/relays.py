@@ -2,7 +2,8 @@
 
     python scripts/relays.py
 
-Programs are found on PATH, or by NGINX, HAPROXY, SQUID, MITMDUMP and LITELLM; those that aren't installed are left out.
+Programs are found on PATH, or by NGINX, HAPROXY, SQUID, MITMDUMP, LITELLM and PORTKEY; those that aren't installed are
+left out.
 """
 
 from __future__ import annotations
@@ -27,10 +28,11 @@ def rows(program: Any, upstream_of: Any, bench_of: Any, key: str, endings: tuple
     with tempfile.TemporaryDirectory() as folder, upstream_of() as upstream:
         Path(folder).chmod(0o755)
         with program.running(Path(folder), upstream.port) as address:
+            profile = program.profile(upstream.port)
             for number, ending in enumerate(endings):
                 upstream.ending, upstream.posts, upstream.bills = ending, 0, 0
                 data = Path(folder) / f"data {number}"
-                with bench_of(data, address, total_timeout=20.0, connect_timeout=5.0, api_key=key) as bench:
+                with bench_of(data, address, total_timeout=20.0, connect_timeout=5.0, api_key=key, **profile) as bench:
                     outcome = bench.make()
                     bench.make()
                 error = outcome.error

@@ -28,6 +28,7 @@ class Comfy:
         self.data = data
         self.images = images
         self.gateway = gateway
+        self.gateway_behind: Any = None
         images.mkdir(parents=True, exist_ok=True)
 
     def open(self) -> None:
@@ -47,14 +48,21 @@ class Comfy:
         self.ready()
         self.page.evaluate("async () => { await app.extensionManager.command.execute('Comfy.NewBlankWorkflow'); }")
 
+    def close_dialogs(self) -> None:
+        """Older frontends show a failed run in a dialog over all the rest."""
+        for _ in range(8):
+            self.page.keyboard.press("Escape")
+            if not self.page.locator("[role=dialog]:visible, .p-dialog-mask:visible").count():
+                break
+            self.page.wait_for_timeout(200)
+
     def begin(self) -> None:
         """A clean start of a test, whatever the last one left."""
         for other in self.page.context.pages:
             if other is not self.page:
                 other.close()
         self.page.bring_to_front()
-        for _ in range(3):
-            self.page.keyboard.press("Escape")
+        self.close_dialogs()
         self.close_history()
         self.set("Comfy.VueNodes.Enabled", False)
         self.set("NanoBanana.Status.Previews", True)
@@ -89,6 +97,10 @@ class Comfy:
     def profile(self, name: str = "default", **fields: object) -> None:
         self.api("PUT", "/profiles", {"name": name, **fields})
 
+    def stored_profile(self, name: str = "default") -> dict[str, Any]:
+        """The profile as its file has it, secrets too."""
+        return json.loads((self.data / "profiles.json").read_text(encoding="utf-8"))["profiles"][name]
+
     def delete_profiles(self) -> None:
         for profile in self.api("GET", "/profiles")["profiles"]:
             self.api("DELETE", "/profiles", {"name": profile["name"]})
@@ -114,14 +126,20 @@ class Comfy:
 
     def add_by_search(self, words: str, position: tuple[int, int] = (620, 160)) -> None:
         """Double-click the canvas, type, Enter, put the node down."""
-        self.page.mouse.dblclick(*position)
-        self.page.wait_for_timeout(300)
-        self.page.keyboard.type(words)
-        self.page.wait_for_timeout(900)
-        self.page.keyboard.press("Enter")
-        self.page.wait_for_timeout(300)
-        self.page.mouse.click(*position)
-        self.page.wait_for_timeout(300)
+        before = len(self.nodes())
+        # On a busy machine the host's dialog may come after the words: then once more, with more time.
+        for patience in (1, 4, 10):
+            self.page.mouse.dblclick(*position)
+            self.page.wait_for_timeout(300 * patience)
+            self.page.keyboard.type(words)
+            self.page.wait_for_timeout(900 * patience)
+            self.page.keyboard.press("Enter")
+            self.page.wait_for_timeout(300 * patience)
+            self.page.mouse.click(*position)
+            self.page.wait_for_timeout(300 * patience)
+            if len(self.nodes()) > before:
+                return
+            self.page.keyboard.press("Escape")
 
     def add(self, node_type: str, position: tuple[int, int] = (420, 130), **values: object) -> int:
         """A node by script, with widget values; gives its id."""
@@ -174,7 +192,7 @@ class Comfy:
 
     @property
     def panel(self) -> Any:
-        return self.page.locator(".nanobanana-panel").first
+        return self.page.locator(".nanobanana-panel-content").first
 
     def headline(self) -> str:
         return str(self.snapshot()["headline"])
@@ -196,6 +214,13 @@ class Comfy:
 
     def wait_for_tone(self, tone: str, timeout: float = 15_000) -> None:
         self.page.wait_for_selector(f".nanobanana-panel[data-tone={tone}]", timeout=timeout)
+
+    def pictures(self, count: int) -> Any:
+        """The images of the first panel, when there are `count`: the last one follows the run's end."""
+        found = self.panel.locator(".nanobanana-picture")
+        found.nth(count - 1).wait_for()
+        assert found.count() == count
+        return found
 
     def panel_is_inside(self, renderer: str) -> bool:
         """Whether the first panel ends within its node."""
@@ -258,6 +283,10 @@ class Comfy:
         self.execute("NanoBanana.OpenSettings")
         self.page.wait_for_selector(".nanobanana-fields")
 
+    def settings_say(self, words: str) -> None:
+        """Wait until the settings say something with `words` in it."""
+        self.page.locator(".nanobanana-says .nanobanana-message", has_text=words).wait_for()
+
     def settings_message(self) -> str:
         self.page.wait_for_selector(".nanobanana-says .nanobanana-message:not(.nanobanana-message-info)")
         return self.page.inner_text(".nanobanana-says")
@@ -282,6 +311,8 @@ class Comfy:
 
     def open_history(self) -> None:
         if not self.page.locator(".nanobanana-history").is_visible():
+            if self.page.locator(".p-dialog-mask:visible").count():
+                self.close_dialogs()
             self.page.click(self.tab_selector)
         self.page.wait_for_selector(".nanobanana-history")
 

@@ -53,3 +53,9 @@ def test_errors_that_say_the_same_are_one_with_all_request_ids_and_the_dearest_b
         "Worse. Request id: c. This call was not billed.",
     ]
     assert first.request_id == "a"
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_the_hosts_report_names_it_without_a_path(error: NanoBananaError) -> None:
+    kind = type(error)
+    assert f"{kind.__module__}.{kind.__qualname__}" == f"nanobanana.{kind.__name__}"

@@ -30,3 +30,18 @@ export function replace(parent, ...children) {
   if (wanted.length === parent.childNodes.length && wanted.every((one, at) => one === parent.childNodes[at])) return;
   parent.replaceChildren(...wanted);
 }
+
+/**
+ * Show `box` above all else until Escape or a click elsewhere, then give the focus back to `anchor`: the browser's own
+ * popover. `place`: an element of ours to put it into.
+ */
+export function popOver(place, anchor, box) {
+  box.setAttribute("popover", "auto");
+  box.addEventListener("toggle", ({ newState }) => {
+    if (newState !== "closed") return;
+    box.remove();
+    anchor.focus();
+  });
+  place.append(box);
+  box.showPopover();
+}

@@ -30,10 +30,13 @@ export function fileSize(bytes) {
   return bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(2)} GB`;
 }
 
-/** A sum of money, in whatever currency the prices were entered: no currency sign, two to four decimals. */
-export function money(sum) {
-  const text = sum.toFixed(4).replace(/0{1,2}$/, "");
-  return text;
+/** A sum of money with two to four decimals; `currency`: as in ISO 4217, or "credits". */
+export function money(sum, currency, locale = "en") {
+  const language = locale.replace("_", "-");
+  const decimals = { minimumFractionDigits: 2, maximumFractionDigits: 4 };
+  if (/^[A-Z]{3}$/.test(currency)) return new Intl.NumberFormat(language, { style: "currency", currency, ...decimals }).format(sum);
+  const unit = currency === "credits" && language.startsWith("zh") ? "\u70b9\u6570" : currency;
+  return `${new Intl.NumberFormat(language, decimals).format(sum)} ${unit}`.trim();
 }
 
 /** Seconds as "0.8", "12", "125". */

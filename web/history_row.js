@@ -2,7 +2,7 @@
 import { element, icon } from "./dom.js";
 import { locale, routeUrl } from "./host.js";
 import { t } from "./i18n.js";
-import { duration, fileSize, moment, money } from "./format.js";
+import { duration, fileSize, moment } from "./format.js";
 
 export const ROW_HEIGHT = 124;
 
@@ -17,7 +17,7 @@ export function makeRow(row, actions) {
       { class: "nanobanana-item-text" },
       element("div", { class: "nanobanana-prompt", text: call.prompt, title: shortened(call.prompt) }),
       element("div", { class: "nanobanana-facts", text: facts(call, picture) }),
-      element("div", { class: `nanobanana-state nanobanana-state-${call.state}`, text: `${moment(call.at, locale())} \u00b7 ${stateText(call)}`, title: call.error }),
+      element("div", { class: `nanobanana-state nanobanana-state-${call.state}`, text: [moment(call.at, locale()), stateText(call), ...call.notes].join(" \u00b7 "), title: [call.error, ...call.notes].join("\n").trim() }),
       element("div", { class: "nanobanana-actions" }, ...buttons(row, actions)),
     ),
   );
@@ -26,25 +26,27 @@ export function makeRow(row, actions) {
 
 function thumbnail(row, actions) {
   const { picture } = row;
-  const image = element("img", { src: routeUrl(`/pictures/${picture.id}/thumbnail`), alt: "", loading: "lazy", draggable: false });
+  const image = element("img", { src: routeUrl(`/pictures/${(picture.composite ?? picture).id}/thumbnail`), alt: "", loading: "lazy", draggable: false });
   const made = element("button", {
     type: "button",
     class: "nanobanana-thumb",
     title: t("history.open"),
-    onclick: () => actions.open(row),
+    onclick: () => actions.open({ call: row.call, picture: picture.composite ?? picture }),
   });
   image.addEventListener("error", () => made.replaceChildren(icon("image")));
   made.append(image);
   return made;
 }
 
-function facts(call, picture) {
+function facts(call, given) {
   const parts = [call.model];
+  const picture = given?.composite ?? given;
   if (picture?.width) parts.push(`${picture.width} x ${picture.height}`);
   else parts.push(call.ratio);
   if (picture) parts.push(fileSize(picture.bytes));
   if (call.seconds !== null) parts.push(t("status.seconds", { seconds: duration(call.seconds) }));
-  if (call.billed !== "no" && call.cost !== null) parts.push(money(call.cost));
+  if (call.simulated) parts.push(t("estimate.simulated"));
+  else if (call.billed !== "no" && call.cost !== null) parts.push(t.money(call.cost, call.currency));
   return parts.join(" \u00b7 ");
 }
 
@@ -64,7 +66,8 @@ const shortened = (text) => (text.length > 1000 ? `${text.slice(0, 1000)}...` : 
 function buttons(row, actions) {
   const { call, picture } = row;
   return [
-    picture && action("load", "arrow-right", row, actions.load),
+    picture && action("load", "arrow-right", { call, picture: picture.composite ?? picture }, actions.load),
+    picture?.composite && action("load_answer", "image", row, actions.load),
     picture && action("open", "external-link", row, actions.open),
     action("copy", "copy", row, actions.copy),
     call.answer && action("answer", "file", row, actions.answer),

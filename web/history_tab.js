@@ -1,13 +1,13 @@
 // The sidebar's history: every image that was paid for, to be found, looked at and used again.
 import { button, element } from "./dom.js";
-import { addNode, api, confirm, copyText, request, routeUrl, toast } from "./host.js";
+import { api, confirm, copyText, request, routeUrl, toast } from "./host.js";
+import { recall, selectedRecall } from "./edit_menu.js";
 import { makeRow, ROW_HEIGHT } from "./history_row.js";
 import { HistoryStore } from "./history_store.js";
 import { t } from "./i18n.js";
 import { totalsLine, totalsTable } from "./history_totals.js";
 import { VirtualList } from "./virtual_list.js";
 
-const RECALL = "NanoBananaGatewayRecall";
 const TYPING = 250;
 
 export class HistoryTab {
@@ -103,12 +103,8 @@ export class HistoryTab {
   }
 
   load({ picture }) {
-    const node = addNode(RECALL);
-    const widget = node?.widgets?.find((one) => one.name === "picture");
-    if (!widget) return toast("error", t("history.no_recall"));
-    widget.value = picture.id;
-    widget.callback?.(picture.id);
-    toast("success", t("history.loaded"));
+    const there = selectedRecall();
+    if (recall(picture.id, null, there)) toast("success", there ? t("history.put") : t("history.loaded"));
   }
 
   async copy({ call }) {
@@ -131,18 +127,29 @@ export class HistoryTab {
   #clearMenu() {
     const choices = element(
       "div",
-      { class: "nanobanana-row nanobanana-clear-choices", hidden: true },
+      { class: "nanobanana-row nanobanana-clear-choices", id: "nanobanana-clear-choices", hidden: true },
       ...[["older_90", { days: 90 }], ["older_30", { days: 30 }], ["all", { all: true }]].map(([name, body]) =>
         button(t(`clear.${name}`), () => this.clear(name, body), { class: `nanobanana-danger nanobanana-clear-${name}` }),
       ),
     );
-    const open = button(t("clear.open"), () => (choices.hidden = !choices.hidden), { class: "nanobanana-clear" });
-    this.clearChoices = choices;
-    return element("div", { class: "nanobanana-clear-menu" }, open, choices);
+    const show = (shown) => {
+      choices.hidden = !shown;
+      open.setAttribute("aria-expanded", String(shown));
+    };
+    const options = { class: "nanobanana-clear", "aria-expanded": "false", "aria-controls": "nanobanana-clear-choices" };
+    const open = button(t("clear.open"), () => show(choices.hidden), options);
+    this.closeClearMenu = () => show(false);
+    const onkeydown = (event) => {
+      if (event.key !== "Escape" || choices.hidden) return;
+      event.stopPropagation();
+      show(false);
+      open.focus();
+    };
+    return element("div", { class: "nanobanana-clear-menu", onkeydown }, open, choices);
   }
 
   async clear(name, body) {
-    this.clearChoices.hidden = true;
+    this.closeClearMenu();
     if (!(await confirm(t(`clear.${name}`), t("clear.message")))) return;
     await this.try(async () => {
       const cleared = await request("/history/clear", { method: "POST", body });

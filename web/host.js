@@ -78,10 +78,10 @@ function addToastButton(summary, action, tries = 20) {
   place.append(button);
 }
 
-/** Ask before something that can't be undone. */
-export async function confirm(title, message) {
+/** Ask before something that can't be undone; `type`: "delete" or "default". */
+export async function confirm(title, message, type = "delete") {
   const dialog = app.extensionManager?.dialog;
-  if (dialog?.confirm) return (await dialog.confirm({ title, message, type: "delete" })) === true;
+  if (dialog?.confirm) return (await dialog.confirm({ title, message, type })) === true;
   return window.confirm(`${title}\n\n${message}`);
 }
 
@@ -101,7 +101,8 @@ export function openSettings() {
 }
 
 function showSettingsPage(tries = 40) {
-  const entry = document.querySelector('[data-nav-id$="NanoBanana"]');
+  // The second is how frontends before 1.40 list the pages.
+  const entry = document.querySelector('[data-nav-id$="NanoBanana"], .settings-sidebar [aria-label="NanoBanana"]');
   if (entry) {
     entry.click();
   } else if (tries > 0) {
@@ -111,6 +112,49 @@ function showSettingsPage(tries = 40) {
 
 /** Reload the nodes' definitions: their menus hold the profiles and the added models. */
 export const refreshDefinitions = () => execute("Comfy.RefreshNodeDefinitions");
+
+export const HISTORY_TAB = "nanobanana-history";
+
+export const openHistory = () => execute(`Workspace.ToggleSidebarTab.${HISTORY_TAB}`);
+
+/** Run the open workflow once. */
+export const queue = () => execute("Comfy.QueuePrompt");
+
+/**
+ * The open graph as the host would queue it, by execution id; null where asking for it would have effects: some nodes
+ * upload what they hold when they are asked.
+ */
+export async function currentPrompt() {
+  const root = rootGraph();
+  if (!root || hasEffects(root)) return null;
+  return (await app.graphToPrompt()).output;
+}
+
+const hasEffects = (graph) =>
+  (graph.nodes ?? graph._nodes ?? []).some(
+    (node) =>
+      (node.widgets ?? []).some((widget) => widget.serializeValue?.constructor?.name === "AsyncFunction") ||
+      (node.subgraph && hasEffects(node.subgraph)),
+  );
+
+/** Whether this node has the same seed in every run. */
+export function keepsSeed(node) {
+  const control = node?.widgets?.find((widget) => widget.name === "control_after_generate");
+  return !control || control.value === "fixed";
+}
+
+/** Whether the host gives this node a new seed just before it is queued. */
+export const controlsBefore = (node) => !keepsSeed(node) && setting("Comfy.WidgetControlMode", "after") === "before";
+
+/** Whether a person sees this node: in the graph that is open, not collapsed, and not off the screen. */
+export function isSeen(node) {
+  const canvas = app.canvas;
+  if (!canvas || node.flags?.collapsed || canvas.graph !== node.graph) return false;
+  const [x, y, width, height] = canvas.ds?.visible_area ?? canvas.visible_area ?? [];
+  if (width === undefined) return true;
+  const [left, top] = node.pos;
+  return left < x + width && left + node.size[0] > x && top < y + height && top + node.size[1] > y;
+}
 
 export const rootGraph = () => app.rootGraph ?? app.graph;
 
@@ -126,15 +170,46 @@ export function findNode(executionId) {
   return node;
 }
 
-/** Put a new node into the open graph at `position`, or in the middle of the visible area. */
-export function addNode(type, position = null) {
+const GAP = 40;
+const TITLE = 34;
+
+/** The first place from `start` on, downwards and then to the right, where a node of this size covers no other. */
+function freePlace(graph, [width, height], [left, top]) {
+  const others = (graph.nodes ?? graph._nodes ?? []).map(({ pos, size }) => [pos[0], pos[1] - TITLE, pos[0] + size[0], pos[1] + size[1]]);
+  const hit = (x, y) =>
+    others.find((other) => x < other[2] + GAP && x + width + GAP > other[0] && y - TITLE < other[3] + GAP && y + height + GAP > other[1]);
+  for (let column = 0, x = left; column < 20; column += 1, x += width + GAP) {
+    for (let y = top, tries = 0; tries < 50; tries += 1) {
+      const other = hit(x, y);
+      if (!other) return [x, y];
+      y = other[3] + GAP + TITLE + 1;
+      if (y > top + 2000) break;
+    }
+  }
+  return [left, top];
+}
+
+/** Put the cursor into a node's text, once the node is drawn. */
+export function focusText(node, name, tries = 20) {
+  const widget = node.widgets?.find((one) => one.name === name);
+  const field = document.querySelector(`[data-node-id="${node.id}"] textarea`) ?? widget?.element ?? widget?.inputEl;
+  if (field?.isConnected && field.offsetParent) field.focus();
+  else if (tries > 0) setTimeout(() => focusText(node, name, tries - 1), 50);
+}
+
+/**
+ * Put a new node into the open graph where it covers no other, at or near `position` or the visible middle. `size`: the
+ * least that it needs once it shows something.
+ */
+export function addNode(type, position = null, size = [0, 0]) {
   const node = window.LiteGraph.createNode(type);
   if (!node) return null;
   const canvas = app.canvas;
   const graph = canvas?.graph ?? app.graph;
   const area = canvas?.visible_area ?? canvas?.ds?.visible_area;
   const middle = area ? [area[0] + area[2] / 2 - node.size[0] / 2, area[1] + area[3] / 2 - node.size[1] / 2] : [0, 0];
-  node.pos = position ?? middle;
+  node.setSize([Math.max(size[0], node.size[0]), Math.max(size[1], node.size[1])]);
+  node.pos = freePlace(graph, node.size, position ?? middle);
   graph.add(node);
   canvas?.selectItems ? canvas.selectItems([node]) : canvas?.selectNode?.(node);
   graph.setDirtyCanvas?.(true, true);
@@ -154,4 +229,23 @@ export async function copyText(text, place) {
   field.select();
   document.execCommand("copy");
   field.remove();
+}
+
+/** Save what an address serves as a file. */
+export function saveAs(address, name) {
+  const link = document.createElement("a");
+  link.href = address;
+  link.download = name;
+  link.click();
+}
+
+/** Copy an image to the clipboard, as PNG, which every browser takes; false where the page may not. */
+export async function copyImage(address) {
+  if (!navigator.clipboard?.write || !window.isSecureContext) return false;
+  const bitmap = await createImageBitmap(await (await fetch(address)).blob());
+  const canvas = Object.assign(document.createElement("canvas"), { width: bitmap.width, height: bitmap.height });
+  canvas.getContext("2d").drawImage(bitmap, 0, 0);
+  const png = await new Promise((done) => canvas.toBlob(done, "image/png"));
+  await navigator.clipboard.write([new ClipboardItem({ "image/png": png })]);
+  return true;
 }

@@ -1,7 +1,7 @@
 // The pack's own words, in the host's language. They are in locales/<language>/main.json under "nanobanana", which the
 // host serves at /i18n with everything else in `locales`.
 import { api, locale } from "./host.js";
-import { choose, fill } from "./format.js";
+import { choose, fill, money } from "./format.js";
 
 let languages = {};
 
@@ -21,3 +21,6 @@ export function t(key, values = {}) {
   const words = choose(languages, locale(), key);
   return words === null ? key : fill(words, values, locale());
 }
+
+/** A sum of money as the reader writes it. */
+t.money = (sum, currency) => money(sum, currency, locale());

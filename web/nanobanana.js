@@ -1,12 +1,14 @@
 // NanoBanana in ComfyUI's frontend: settings, status on the nodes, history, commands.
 import { editSelected, editWith, imageOutput } from "./edit_menu.js";
 import { HistoryTab } from "./history_tab.js";
-import { app, execute, openSettings, toast } from "./host.js";
+import { app, HISTORY_TAB, openHistory, openSettings, toast } from "./host.js";
 import { loadWords, t } from "./i18n.js";
-import { attach, listen, refreshAll, refreshCatalog, restore } from "./nodes.js";
+import { tellTotal } from "./next_run.js";
+import { attach, listen, refreshAll, refreshCatalog, restore, stopAll } from "./nodes.js";
+import { attachPick, listenPick } from "./pick.js";
+import { attachRecall } from "./recall.js";
 import { SettingsPanel } from "./settings_panel.js";
 
-const HISTORY = "nanobanana-history";
 const badge = { label: "NanoBanana", url: "", icon: "pi pi-image" };
 
 let settingsPanel = null;
@@ -31,7 +33,8 @@ app.registerExtension({
     {
       id: "NanoBanana.Connection",
       category: ["NanoBanana", "NanoBananaGateway", "Connection"],
-      name: "Gateway",
+      // The words that people search the settings for; the page itself has no room for them.
+      name: "NanoBanana gateway: base URL, API key, model, price, limit",
       // Its own page, not a value of the frontend's: those are kept in plain text and sent to telemetry.
       type: () => (settingsPanel ??= new SettingsPanel(refreshCatalog)).render(),
       defaultValue: "",
@@ -55,7 +58,7 @@ app.registerExtension({
       id: "NanoBanana.OpenHistory",
       label: "NanoBanana: open the history",
       icon: "pi pi-history",
-      function: () => execute(`Workspace.ToggleSidebarTab.${HISTORY}`),
+      function: openHistory,
     },
     {
       id: "NanoBanana.EditSelected",
@@ -63,6 +66,8 @@ app.registerExtension({
       icon: "pi pi-pencil",
       function: () => editSelected() ?? toast("info", t("edit.select_first")),
     },
+    { id: "NanoBanana.Total", label: "NanoBanana: what the next run costs", icon: "pi pi-wallet", function: tellTotal },
+    { id: "NanoBanana.Stop", label: "NanoBanana: stop all calls", icon: "pi pi-stop-circle", function: stopAll },
   ],
 
   aboutPageBadges: [badge],
@@ -73,7 +78,7 @@ app.registerExtension({
 
   async setup() {
     app.extensionManager.registerSidebarTab({
-      id: HISTORY,
+      id: HISTORY_TAB,
       icon: "pi pi-images",
       title: t("history.tab"),
       tooltip: t("history.title"),
@@ -81,11 +86,16 @@ app.registerExtension({
       render: (container) => (historyTab ??= new HistoryTab()).render(container),
     });
     listen();
+    listenPick();
     const catalog = await refreshCatalog();
     if (catalog) Object.assign(badge, { label: `NanoBanana ${catalog.version}`, url: catalog.documentation });
   },
 
-  nodeCreated: attach,
+  nodeCreated(node) {
+    attach(node);
+    attachPick(node);
+    attachRecall(node);
+  },
   afterConfigureGraph: restore,
 
   getNodeMenuItems(node) {

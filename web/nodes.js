@@ -1,25 +1,29 @@
 // Panels on the nodes that call the gateway: made with the node, fed by the server's events, alike in both renderers.
-import { api, findNode, openSettings, request, rootGraph, routeUrl, setting, toast } from "./host.js";
+import { api, findNode, isSeen, openHistory, openSettings, queue, request, rootGraph, setting, toast } from "./host.js";
+import { addPreview, imageActions, imageOutput } from "./edit_menu.js";
 import { estimate, readiness } from "./estimate.js";
 import { t } from "./i18n.js";
+import { chain, fit, mount } from "./mount.js";
+import { askNextRun, guardQueue } from "./next_run.js";
 import { Panel } from "./panel.js";
-import { RunStore, viewOf } from "./runs.js";
+import { restoreTiles, showTiles } from "./pick.js";
+import { RunStore, seedFor, viewOf } from "./runs.js";
 import { estimateText } from "./status_text.js";
 
 const CALLING = new Set(["NanoBananaGatewayGenerate", "NanoBananaGatewayEdit"]);
+const ENDED = new Set(["done", "failed", "stored"]);
 const CONNECTION = "NanoBananaGatewayConnection";
 const WIDGET = "nanobanana_status";
 const WIDTH = 400;
 // The height that a prompt of several lines needs beyond the host's minimum.
 const ROOM = 70;
-const MOST_HEIGHT = 340;
-// The panel's height while it shows the estimate alone: the one that saved workflows are written with.
-const REST = 34;
-const WATCHED = new Set(["model", "aspect_ratio", "count", "profile"]);
+const WATCHED = new Set(["model", "aspect_ratio", "output_format", "count", "seed", "profile", "prompt"]);
+const ASK_MS = 400;
 
 const store = new RunStore();
 const attached = new Map();
 let catalog = null;
+let asking = 0;
 let saidSetup = "";
 
 /** Fetch the catalog again, and update every panel. */
@@ -29,7 +33,8 @@ export async function refreshCatalog() {
   } catch (error) {
     console.warn("NanoBanana: the catalog could not be loaded", error);
   }
-  refreshAll();
+  refreshAll(true);
+  askLater();
   return catalog;
 }
 
@@ -41,16 +46,48 @@ export function listen() {
     api.addEventListener(name, ({ detail }) => setTimeout(() => store.end(detail?.prompt_id, state).forEach(show), 2000));
   }
   api.addEventListener("nanobanana.settings", refreshCatalog);
+  api.addEventListener("graphChanged", askLater);
+  guardQueue(() => catalog?.profiles.some((profile) => profile.limited) === true);
+}
+
+/** Ask the history what the next run will buy, once nothing has changed for a moment. */
+function askLater() {
+  clearTimeout(asking);
+  asking = setTimeout(ask, ASK_MS);
+}
+
+async function ask() {
+  if (!attached.size || catalog?.multi_user) return;
+  const asked = asking;
+  const found = await askNextRun().catch(() => null);
+  if (asked !== asking) return;
+  const byNode = new Map(Object.entries(found?.nodes ?? {}).map(([id, next]) => [findNode(id), next]));
+  for (const [node, entry] of attached) {
+    entry.next = byNode.get(node) ?? null;
+    entry.usual = entry.next?.usual_seconds ?? 0;
+  }
+  refreshAll();
 }
 
 function took(kind, event) {
-  show(store.take(kind, event));
-  const setup = kind === "status" && event.state === "failed" && event.errors.find((error) => error.kind === "config");
-  // Once a run, however many nodes say so.
-  if (setup && saidSetup !== event.run) {
-    saidSetup = event.run;
-    toast("error", setup.message, setup.hint, { label: t("setup.open"), run: openSettings });
-  }
+  const run = store.take(kind, event);
+  show(run);
+  if (kind === "status" && event.state !== "running") askLater();
+  if (kind === "status" && ENDED.has(event.state) && event.failed) tellUnseen(run);
+}
+
+/** A failure on a node that can't be seen is told in the corner. */
+function tellUnseen(run) {
+  const here = String(rootGraph()?.id ?? "");
+  const node = findNode(run.node);
+  if (!node || (run.workflow && here && run.workflow !== here) || isSeen(node)) return;
+  const [error] = run.status.errors;
+  // Once a run, however many nodes lack the settings.
+  if (error?.kind === "config" && saidSetup === run.run) return;
+  const openIt = error?.kind === "config" ? { label: t("setup.open"), run: openSettings } : null;
+  if (openIt) saidSetup = run.run;
+  const view = viewOf(run, { estimate: "", setup: "", previews: false }, t);
+  toast(view.tone === "warning" ? "warn" : "error", `${node.title}: ${view.headline}`, error?.message ?? "", openIt);
 }
 
 function show(run) {
@@ -60,107 +97,114 @@ function show(run) {
   const found = node && attached.get(node);
   if (!found) return;
   found.run = run;
+  found.ready = false;
   refresh(node);
 }
 
 /** Another graph was loaded or opened: show what is known of its nodes' last runs. */
-export function restore() {
-  for (const run of store.of(String(rootGraph()?.id ?? ""))) show(run);
+export async function restore() {
+  const workflow = String(rootGraph()?.id ?? "");
+  for (const run of store.of(workflow)) show(run);
+  restoreTiles();
   refreshAll();
+  askLater();
+  // A page that was loaded again knows of no run: the server does.
+  if (store.of(workflow).length || !attached.size || catalog?.multi_user) return;
+  const { events } = await request(`/runs?workflow=${encodeURIComponent(workflow)}`).catch(() => ({ events: [] }));
+  if (store.of(workflow).length) return;
+  for (const { kind, event } of events) if (kind !== "tiles") show(store.take(kind, event));
+  for (const { kind, event } of events) if (kind === "tiles") showTiles(event);
 }
 
-export function refreshAll() {
-  for (const node of attached.keys()) refresh(node);
+export function refreshAll(settingsChanged = false) {
+  for (const node of attached.keys()) refresh(node, settingsChanged);
 }
 
 /** Give a node of ours its panel. Called by the host for every node it makes. */
 export function attach(node) {
   if (node.comfyClass === CONNECTION) watch(node);
   if (!CALLING.has(node.comfyClass) || attached.has(node)) return;
-  const panel = new Panel(t, { openSettings, openPicture });
-  const entry = { panel, run: null, height: REST, frame: 0 };
-  const widget = node.addDOMWidget(WIDGET, "NANOBANANA_STATUS", panel.root, {
-    serialize: false,
-    hideOnZoom: false,
-    hideInPanel: true,
-    margin: 6,
-    getMinHeight: () => entry.height,
-    getMaxHeight: () => entry.height,
-    getValue: () => "",
-    setValue: () => {},
-  });
-  widget.serialize = false;
-  entry.widget = widget;
+  fixSeed(node);
+  const panel = new Panel(t, { openSettings, tryWithout, imageActions: (picture) => imageActions(node, picture), run: (name) => runAgain(node, name) });
+  const entry = mount(node, panel, WIDGET);
+  Object.assign(entry, { run: null, next: null, usual: 0, ready: false, lacked: false });
   attached.set(node, entry);
-  chain(node, "onRemoved", () => forget(node));
-  chain(node, "onConfigure", () => {
-    entry.height = REST;
-    refresh(node);
-  });
-  // A run changes the node's height for as long as it is shown, not in the workflow.
-  chain(node, "onSerialize", (saved) => {
-    if (saved?.size) saved.size = [saved.size[0], saved.size[1] - (entry.height - REST)];
-  });
-  chain(node, "onConnectionsChange", () => setTimeout(() => refresh(node)));
+  chain(node, "onRemoved", () => attached.delete(node));
+  chain(node, "onConfigure", () => refresh(node));
+  chain(node, "onConnectionsChange", () => setTimeout(changed));
   watch(node);
   node.setSize([Math.max(WIDTH, node.size[0]), node.computeSize()[1] + ROOM]);
-  entry.observer = new ResizeObserver(() => fit(node));
-  entry.observer.observe(panel.content);
   refresh(node);
 }
 
-function forget(node) {
-  attached.get(node)?.observer.disconnect();
-  attached.delete(node);
+// The host lets a new node's seed change after each run, so that the same run again would be paid for again. A saved
+// workflow brings its own choice, which is set after this.
+function fixSeed(node) {
+  const control = node.widgets?.find((widget) => widget.name === "control_after_generate");
+  if (control) control.value = "fixed";
 }
 
-function openPicture(picture) {
-  if (picture.id) window.open(routeUrl(`/pictures/${picture.id}/original`), "_blank", "noopener");
+function runAgain(node, name) {
+  if (name === "history") return openHistory();
+  if (name === "stop") return stopAll();
+  if (name === "preview") return addPreview(node);
+  const widget = node.widgets?.find((one) => one.name === "seed");
+  const seed = seedFor(name, attached.get(node)?.run?.status);
+  if (widget && seed !== null) widget.value = seed;
+  queue();
+}
+
+/** Everything works at once, with drawn images, until a gateway is set up. */
+async function tryWithout() {
+  try {
+    await request("/profiles", { method: "PUT", body: { name: "default", base_url: "simulator" } });
+    await refreshCatalog();
+  } catch (error) {
+    toast("error", error.message, error.hint);
+  }
+}
+
+/** Stop every call that still runs, also those of a graph that has ended. */
+export async function stopAll() {
+  try {
+    const { stopped, sent } = await request("/stop", { method: "POST", body: {} });
+    const summary = stopped ? t("stop.stopped", { count: stopped }) : t("stop.nothing");
+    toast(sent ? "warn" : "info", summary, sent ? t("cost.maybe_unpriced", { count: sent }) : "");
+  } catch (error) {
+    toast("error", error.message, error.hint);
+  }
 }
 
 function watch(node) {
   for (const widget of node.widgets ?? []) {
     // The value is set once the widget's own callback has run.
-    if (WATCHED.has(widget.name)) chain(widget, "callback", () => setTimeout(refreshAll));
+    if (WATCHED.has(widget.name)) chain(widget, "callback", () => setTimeout(changed));
   }
 }
 
-function chain(object, name, after) {
-  const before = object[name];
-  object[name] = function (...given) {
-    const result = before?.apply(this, given);
-    after(...given);
-    return result;
-  };
+// What was found in the history is about the graph as it was.
+function changed() {
+  for (const entry of attached.values()) entry.next = null;
+  refreshAll();
+  askLater();
 }
 
-function refresh(node) {
+function refresh(node, settingsChanged = false) {
   const entry = attached.get(node);
   if (!entry) return;
   const profile = profileOf(node);
-  const found = catalog && { ...estimate(catalog, valuesOf(node), profile), each: getsList(node) };
+  const found = catalog && { ...estimate(catalog, valuesOf(node), profile), each: getsList(node), next: entry.next };
   const { ready } = catalog ? readiness(catalog, profile) : { ready: true };
   const previews = setting("NanoBanana.Status.Previews", true) !== false;
-  entry.panel.show(viewOf(entry.run, { estimate: found ? estimateText(found, t) : "", setup: !ready, previews }, t));
-  fit(node);
-}
-
-// Vue nodes lay the panel out by themselves; on the canvas a node must be told to grow.
-function fit(node) {
-  const entry = attached.get(node);
-  if (!entry) return;
-  cancelAnimationFrame(entry.frame);
-  entry.frame = requestAnimationFrame(() => {
-    const height = entry.panel.height;
-    if (height === null) return;
-    const wanted = Math.max(REST, Math.min(MOST_HEIGHT, height) + 12);
-    if (Math.abs(wanted - entry.height) < 2) return;
-    // The prompt keeps its height: what the panel needs is added, and taken away again when no longer needed.
-    const grown = node.size[1] + wanted - entry.height;
-    entry.height = wanted;
-    node.setSize([node.size[0], Math.max(node.computeSize()[1], grown)]);
-    node.graph?.setDirtyCanvas?.(true, true);
-  });
+  const lacks = entry.run?.status?.errors.some((error) => error.kind === "config") ?? false;
+  // An error about settings that have changed since is no longer true.
+  if (ready && (entry.lacked || (lacks && settingsChanged))) Object.assign(entry, { run: null, ready: true });
+  entry.lacked = !ready;
+  const setup = ready ? "" : catalog.may_set ? "needed" : "remote";
+  const wired = node.isOutputConnected?.(imageOutput(node)) ?? true;
+  const shown = { wired, usual: entry.usual, estimate: found ? estimateText(found, t) : "", setup, ready: entry.ready, previews };
+  entry.panel.show(viewOf(entry.run, shown, t));
+  fit(node, entry);
 }
 
 function valuesOf(node) {

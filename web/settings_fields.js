@@ -1,7 +1,7 @@
 // The fields of one profile, as elements.
 import { button, element } from "./dom.js";
 import { t } from "./i18n.js";
-import { readList, toChanges, toForm } from "./settings_form.js";
+import { NOTHING, readList, toChanges, toForm } from "./settings_form.js";
 
 export class Fields {
   /** `table`: the server's settings, see settings_form.js. `options`: {models, onChange()}; `models` are the documented names. */
@@ -11,7 +11,7 @@ export class Fields {
     this.models = models;
     this.onChange = onChange;
     this.form = toForm(profile, table);
-    this.removeKey = false;
+    this.removed = new Set();
     this.prices = element("div", { class: "nanobanana-prices" });
     this.root = element(
       "div",
@@ -32,14 +32,17 @@ export class Fields {
       case "address":
         return this.#text(field.name, { placeholder: t("settings.base_url_example"), type: "url", spellcheck: "false" });
       case "secret":
-        return this.#key();
+        return this.#secret(field, this.#keySet());
+      case "secrets":
+        return this.#secret(field, this.#keysSet());
       case "choice":
         return this.#choice(field.name, field.choices);
       case "switch":
         return this.#switch(field.name);
       case "lines":
-        return this.#lines(field.name);
       case "text":
+      case "headers":
+      case "fields":
         return this.#area(field.name);
       case "prices":
         return this.#labelled(field.name, this.prices);
@@ -56,9 +59,20 @@ export class Fields {
     this.root.querySelector("details").open = open;
   }
 
+  get extraModels() {
+    return readList(this.form.extra_models);
+  }
+
+  /** Put a model on the list of extra ones, as if it had been typed. */
+  addModel(name) {
+    const field = this.root.querySelector("#nanobanana-extra_models");
+    field.value = [...this.extraModels, name].join("\n");
+    field.dispatchEvent(new Event("input"));
+  }
+
   get isDirty() {
     const { changes, wrong } = toChanges(this.form, this.profile, this.table);
-    return this.removeKey || wrong.length > 0 || Object.keys(changes).length > 0;
+    return this.removed.size > 0 || wrong.length > 0 || Object.keys(changes).length > 0;
   }
 
   /** What is to be saved, or null if a number field holds no number. */
@@ -67,7 +81,7 @@ export class Fields {
     for (const field of this.root.querySelectorAll("[data-field]")) {
       field.classList.toggle("nanobanana-wrong", wrong.includes(field.dataset.field));
     }
-    if (this.removeKey && !changes.api_key) changes.api_key = "";
+    for (const { name, kind } of this.table) if (this.removed.has(name)) changes[name] ??= NOTHING[kind];
     return wrong.length ? null : changes;
   }
 
@@ -86,11 +100,11 @@ export class Fields {
     );
   }
 
-  #input(name, options) {
+  #input(name, options, tag = "input") {
     const { class: extra = "", ...rest } = options;
     const fixed = this.profile.from_environment.includes(name);
-    const field = element("input", {
-      type: "text",
+    const field = element(tag, {
+      ...(tag === "input" ? { type: "text" } : {}),
       class: `nanobanana-field ${extra}`.trim(),
       "data-field": name,
       disabled: fixed,
@@ -109,25 +123,41 @@ export class Fields {
     return this.#labelled(name, field, fixed ? t("settings.from_environment") : "");
   }
 
-  #key() {
-    const { has_key: hasKey, key_tail: tail, from_environment: given } = this.profile;
-    const set = tail ? t("settings.key_set", { tail }) : t("settings.key_set_short");
-    const { field, fixed } = this.#input("api_key", {
-      type: "password",
+  /** What the server tells of the key: nothing if there is none. */
+  #keySet() {
+    const { has_key: hasKey, key_tail: tail } = this.profile;
+    if (!hasKey) return "";
+    return tail ? t("settings.key_set", { tail }) : t("settings.key_set_short");
+  }
+
+  #keysSet() {
+    const tails = this.profile.spare_key_tails;
+    return tails.length ? t("settings.keys_set", { count: tails.length, tails: tails.map((tail) => `...${tail}`).join(", ") }) : "";
+  }
+
+  #secret({ name, kind }, set) {
+    const { field, fixed } = this.#input(name, {
       // A browser that offers to save the key would keep it in a second place.
-      autocomplete: "new-password",
+      ...(kind === "secret" ? { type: "password", autocomplete: "new-password" } : { rows: "2", class: "nanobanana-secrets" }),
       spellcheck: "false",
-      placeholder: hasKey ? set : t("settings.key_none"),
-    });
+      placeholder: set || t("settings.key_none"),
+    }, kind === "secret" ? "input" : "textarea");
     const remove = button(t("settings.remove_key"), () => {
-      this.removeKey = !this.removeKey;
-      field.placeholder = this.removeKey ? t("settings.key_removed") : set;
+      if (!this.removed.delete(name)) this.removed.add(name);
+      field.placeholder = this.removed.has(name) ? t("settings.key_removed") : set;
       this.#changed();
-    }, { class: "nanobanana-remove-key", disabled: !hasKey || fixed });
-    const note = given.includes("api_key") ? t("settings.from_environment") : t("hint.api_key");
-    const row = element("div", { class: "nanobanana-row" }, field, remove);
-    const labelled = this.#labelled("api_key", row, note);
-    field.id = "nanobanana-api_key";
+    }, { class: "nanobanana-remove-key", disabled: !set || fixed });
+    const show = button(t("settings.show_key"), () => {
+      const shown = field.type === "password";
+      field.type = shown ? "text" : "password";
+      show.setAttribute("aria-pressed", String(shown));
+      show.textContent = shown ? t("settings.hide_key") : t("settings.show_key");
+    }, { class: "nanobanana-show-key", "aria-pressed": "false", disabled: true });
+    // What is stored can't be shown: it never comes here.
+    field.addEventListener("input", () => (show.disabled = !field.value));
+    const row = element("div", { class: "nanobanana-row" }, field, kind === "secret" ? show : null, remove);
+    const labelled = this.#labelled(name, row, fixed ? t("settings.from_environment") : "");
+    field.id = `nanobanana-${name}`;
     return labelled;
   }
 
@@ -155,28 +185,13 @@ export class Fields {
   }
 
   #area(name) {
-    const field = element("textarea", { class: "nanobanana-field", "data-field": name, rows: "2", spellcheck: "false" });
-    field.value = this.form[name];
-    field.addEventListener("input", () => {
-      this.form[name] = field.value;
-      this.#changed();
-    });
-    return this.#labelled(name, field);
-  }
-
-  #lines(name) {
-    const field = element("textarea", { class: "nanobanana-field", "data-field": name, rows: "2", spellcheck: "false" });
-    field.value = this.form[name];
-    field.addEventListener("input", () => {
-      this.form[name] = field.value;
-      if (name === "extra_models") this.#showPrices();
-      this.#changed();
-    });
+    const { field } = this.#input(name, { rows: "2", spellcheck: "false" }, "textarea");
+    if (name === "extra_models") field.addEventListener("input", () => this.#showPrices());
     return this.#labelled(name, field);
   }
 
   #showPrices() {
-    const models = new Set([...this.models, ...readList(this.form.extra_models), ...Object.keys(this.form.prices)]);
+    const models = new Set([...this.models, ...this.extraModels, ...Object.keys(this.form.prices)]);
     this.prices.replaceChildren(...[...models].map((model) => this.#price(model)));
   }
 

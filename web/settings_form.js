@@ -8,11 +8,15 @@ export function toForm(profile, fields) {
 
 const FORMS = {
   secret: () => "",
+  secrets: () => "",
   number: (value, field) => String(value / factor(field)),
   whole: (value, field) => String(value / factor(field)),
   lines: (value) => value.join("\n"),
   prices: (value) => Object.fromEntries(Object.entries(value).map(([model, price]) => [model, String(price)])),
 };
+
+/** What removes a secret, by kind of field; the server never tells its value. */
+export const NOTHING = { secret: "", secrets: [] };
 
 const factor = (field) => (field.unit === "MB" ? 1e6 : 1);
 
@@ -36,7 +40,7 @@ export function toChanges(form, profile, fields) {
   const wrong = [];
   for (const field of fields) {
     const value = readField(field, form[field.name], wrong);
-    const before = field.kind === "secret" ? "" : profile[field.name];
+    const before = NOTHING[field.kind] ?? profile[field.name];
     if (value !== null && !same(value, before)) changes[field.name] = value;
   }
   return { changes, wrong };
@@ -55,6 +59,7 @@ function readField(field, value, wrong) {
       return number;
     }
     case "lines":
+    case "secrets":
       return readList(value);
     case "prices":
       return readPrices(field.name, value, wrong);

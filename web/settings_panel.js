@@ -5,6 +5,10 @@ import { t } from "./i18n.js";
 import { Fields } from "./settings_fields.js";
 
 const DEFAULT = "default";
+const MOST_OFFERS = 40;
+
+/** A gateway may list hundreds of models, most of which make words. */
+const looksLikeImages = (name) => Number(/image|banana|picture|draw|flux|dall|diffusion/i.test(name));
 
 export class SettingsPanel {
   /** `onSaved()` is called after something was saved: nodes then update prices and sizes. */
@@ -13,12 +17,34 @@ export class SettingsPanel {
     this.models = [];
     this.profiles = [];
     this.name = DEFAULT;
-    this.root = element("div", { class: "nanobanana-settings" });
+    this.root = element("div", { class: "nanobanana-settings", onkeydown: (event) => this.typed(event) });
+    this.watcher = new MutationObserver(() => this.left());
+  }
+
+  /** Enter in a line of text saves. */
+  typed(event) {
+    if (event.key !== "Enter" || event.isComposing || !event.target.matches?.("input.nanobanana-field")) return;
+    event.preventDefault();
+    event.stopPropagation();
+    if (!this.saveButton.disabled) this.save();
+  }
+
+  /** The page was closed: what is not saved is asked about. Whoever says no finds it there the next time. */
+  async left() {
+    if (this.root.isConnected) return;
+    this.watcher.disconnect();
+    if (!this.fields?.isDirty) return;
+    if (await confirm(t("settings.unsaved_title"), t("settings.unsaved", { name: this.name }), "default")) await this.save();
   }
 
   /** The panel's element, filled again unless it has changes; the host calls this whenever it shows the page. */
   render() {
-    if (!this.fields?.isDirty) this.load();
+    if (!this.fields?.isDirty) {
+      // What was shown before may have changed, and must not be typed into.
+      this.root.replaceChildren();
+      this.load();
+    }
+    this.watcher.observe(document.body, { childList: true, subtree: true });
     return this.root;
   }
 
@@ -127,10 +153,30 @@ export class SettingsPanel {
       const found = await request("/profiles/test", { method: "POST", body: { name: this.name, ...changes } });
       const title = t(`verdict.${found.verdict}`);
       this.say(found.ok ? "success" : "error", `${title} ${found.message}`, found.hint);
+      if (found.ok && this.fields.isDirty) {
+        this.says.append(button(t("settings.save_and_use"), () => this.save(), { class: "nanobanana-primary nanobanana-save-and-use" }));
+      }
+      this.says.append(...this.#offer(found.models ?? []));
     } catch (error) {
       this.say("error", error.message, error.hint);
     }
     this.testButton.disabled = false;
+  }
+
+  /** The models that the gateway lists and the menu lacks, each to be added with a click. */
+  #offer(listed) {
+    const known = new Set([...this.models, ...this.fields.extraModels]);
+    const others = listed.filter((name) => !known.has(name)).sort((one, other) => looksLikeImages(other) - looksLikeImages(one));
+    if (!others.length) return [];
+    const add = (name) => {
+      const made = button(name, () => {
+        this.fields.addModel(name);
+        made.remove();
+      }, { class: "nanobanana-offer", title: t("settings.add_model", { model: name }) });
+      return made;
+    };
+    const row = element("div", { class: "nanobanana-offers" }, ...others.slice(0, MOST_OFFERS).map(add));
+    return [element("div", { class: "nanobanana-hint", text: t("settings.other_models", { count: others.length }) }), row];
   }
 
   async add() {

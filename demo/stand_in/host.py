@@ -94,7 +94,12 @@ class StandIn:
         own = copy.deepcopy(prompt)
         outputs = check(own, self.nodes)
         prompt_id = uuid.uuid4().hex
-        done = self._executor.run(own, outputs, prompt_id)
+        running: dict[int, Any] = {} if self.server is None else self.server.prompt_queue.currently_running
+        running[0] = (0, prompt_id, own, {}, outputs)
+        try:
+            done = self._executor.run(own, outputs, prompt_id)
+        finally:
+            running.clear()
         if self.server is not None:
             # An interrupt is an error to the host, and only a message tells them apart.
             messages: list[tuple[str, dict[str, Any]]] = []

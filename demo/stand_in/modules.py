@@ -160,7 +160,12 @@ def _host_modules(state: HostState) -> dict[str, ModuleType]:
         ),
         "folder_paths": _module(
             "folder_paths",
-            folders | {"base_path": str(state.folder), "get_system_user_directory": get_system_user_directory},
+            {
+                **folders,
+                "base_path": str(state.folder),
+                "get_system_user_directory": get_system_user_directory,
+                "get_annotated_filepath": lambda name: str(state.directory("input") / name),  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
+            },
         ),
         "server": _module("server", {"PromptServer": server_class}),
     }

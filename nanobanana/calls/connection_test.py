@@ -31,6 +31,7 @@ from ..errors import (
 from ..gateway.client import Gateway
 from ..gateway.status_errors import error_event, status_error
 from ..settings.profile import Profile
+from ..settings.redaction import masked
 
 Verdict = Literal[
     "ok", "not_set", "unreachable", "timed_out", "wrong_path", "bad_key", "no_credit", "not_allowed", "busy", "failed"
@@ -86,6 +87,8 @@ def diagnose(
         return Diagnosis("not_set", "No base URL is set.", "Fill in the gateway's base URL, then test again.")
     gateway = Gateway(replace(profile, base_url=resolve_base_url(profile.base_url)))
     found = _Questions(gateway, cancel).diagnosis()
+    if found.ok and profile.spare_keys:
+        found = _with_spare_keys(found, gateway.profile, cancel)
     redact = profile.redact
     return replace(
         found,
@@ -94,6 +97,16 @@ def diagnose(
         models=tuple(map(redact, found.models)),
         seconds=clock() - began,
     )
+
+
+def _with_spare_keys(found: Diagnosis, profile: Profile, cancel: CancelToken) -> Diagnosis:
+    """`found` for the first key, or what is wrong with one of the others."""
+    for number, key in enumerate(profile.spare_keys, 2):
+        other = _Questions(Gateway(profile.with_key(key)), cancel).diagnosis()
+        if not other.ok:
+            message = f"The first key works, and key {number} ({masked(key)}) does not. {other.message}"
+            return replace(other, message=message, models=found.models, relay=found.relay)
+    return replace(found, message=f"{found.message} All {len(profile.spare_keys) + 1} keys are taken.")
 
 
 class _Questions:

@@ -5,23 +5,37 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from ..cancel import CancelToken, Deadline
-from ..catalog import size_warning
-from ..errors import BadAnswer, Billed, DownloadFailed, HistoryError, ImageError, NanoBananaError, StreamBroken
+from ..catalog import expected_size, size_warning
+from ..errors import (
+    BadAnswer,
+    Billed,
+    DownloadFailed,
+    HistoryError,
+    HistoryLocked,
+    ImageError,
+    NanoBananaError,
+    StreamBroken,
+)
 from ..gateway.answer.no_image import without_image
 from ..gateway.answer.types import Answer, ImageData, ImageUrl
 from ..gateway.download import Downloader
 from ..gateway.retry import DOWNLOAD_TRIES
 from ..imaging.codec import DecodedImage, decode
 from ..imaging.headers import extension, header_size, sniff
+from ..imaging.parallel import Background, core_count, unasked
 from ..journal import TASK, CallRecord, ImageRecord, Journal
-from ..progress import ReportProgress
+from ..progress import Progress, ReportProgress
 from .models import DeliveredImage, Order, Outcome, Source
 from .send import note_answer
 
 _log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _NOT_KEPT = "An image could not be saved on disk ({error}): save it yourself now, the history can't give it again."
 _CUT_OFF = (
@@ -30,14 +44,23 @@ _CUT_OFF = (
 )
 _CUT_OFF_TOO = "The answer broke off inside the address of one more image: {url}"
 _TOO_MANY = "The answer holds more images than fit into memory at once; the others are on disk, see the history."
+_TOO_LARGE = "It has {width} x {height} pixels, many more than were asked for, and others as large are in memory."
+_WHEN_GONE = "Run again when the other images are no longer needed: it costs nothing."
 _TRUNCATED = "The gateway's answer was cut off after the image had come."
+_DAMAGED = "A part of the gateway's answer could not be read while the image came: the image may be damaged."
 _NOT_TRIED = "The download from {url} was not tried: the others failed before it."
 # An answer may name many addresses that all lead nowhere.
 _MOST_FAILURES = 3
 _ANOTHER = "Change the seed to ask for another one."
 _EXTRA_SECONDS = 3.0
-# One call makes one image. It may bring more, up to this: as uint8 and float32 they take 6 GB.
-_MOST_PIXELS = 400_000_000
+# For how long a locked history is waited for, beyond SQLite's own 15 seconds.
+_LOCKED_SECONDS = 120.0
+_POLL_SECONDS = 0.2
+# An image may be twice as large as its model's are. Of a model that isn't documented, as large as the largest is.
+_MOST_TIMES_LARGER = 2
+_LARGEST_PIXELS = 18_000_000
+# More at once would not be faster, and would keep the threads that read other answers from their turn.
+_decoding = threading.BoundedSemaphore(core_count())
 
 
 class Delivery:
@@ -66,8 +89,8 @@ class Delivery:
         self._unkept = 0
         self._noted = False
         self._cut_off: list[DownloadFailed] = []
-        self._pixels = 0
         self._deadline: Deadline | None = None
+        self._locked: Deadline | None = None
         self._failures = 0
 
     def from_disk(self, record: CallRecord) -> Outcome:
@@ -77,11 +100,11 @@ class Delivery:
         return self._outcome("journal", "no", record.text, record.request_id)
 
     def remaining(self, record: CallRecord, downloader: Downloader) -> Outcome:
-        """What an earlier run paid for: saved images from disk, the others downloaded again."""
-        for kept in record.images:
-            self._keep(kept.position, self._journal.read(kept), kept.url, kept)
-        here = {kept.url for kept in record.images}
-        taken = {kept.position for kept in record.images}
+        """What an earlier run paid for: saved images from disk, the others, and damaged ones, downloaded again."""
+        read = self._journal.read
+        images = [one for one in record.images if self._keep(one.position, read(one), one.url, one, again=True)]
+        here = {kept.url for kept in images}
+        taken = {kept.position for kept in images}
         free = (position for position in itertools.count() if position not in taken)
         for url in record.urls:
             if url not in here and not url.startswith(TASK):
@@ -109,6 +132,8 @@ class Delivery:
         self._warnings.extend(warnings)
         if answer.truncated:
             self._warnings.append(_TRUNCATED)
+        if answer.damaged:
+            self._warnings.append(_DAMAGED)
         items = list(enumerate(answer.images))
         for position, item in items:
             if isinstance(item, ImageData):
@@ -178,8 +203,10 @@ class Delivery:
     def _note(self, answer: Answer, urls: Mapping[int, str]) -> None:
         self._noted = True
         try:
-            self._journal.answered(
-                self._call_id, request_id=answer.request_id, text=answer.text, urls=urls, images=len(answer.images)
+            self._insist(
+                lambda: self._journal.answered(
+                    self._call_id, request_id=answer.request_id, text=answer.text, urls=urls, images=len(answer.images)
+                )
             )
         except HistoryError as error:
             _log.warning("An answer could not be written to the journal", exc_info=True)
@@ -190,7 +217,7 @@ class Delivery:
         if self._unkept or any(isinstance(problem, DownloadFailed) for problem in self._problems):
             return
         try:
-            self._journal.kept(self._call_id, seconds=self._seconds())
+            self._insist(lambda: self._journal.kept(self._call_id, seconds=self._seconds()))
         except HistoryError:
             _log.warning("A finished call could not be written to the journal", exc_info=True)
 
@@ -231,15 +258,18 @@ class Delivery:
         shown = downloader.redact_url(url)
         for attempt in range(1, tries + 1):
             data = (first if attempt == 1 else b"") or self._fetched(url, downloader, tries, extra=extra)
-            kept = self._save(position, data, shown)
-            error = self._decode(position, data, kept, shown)
+            # Its address is in the history, so nothing is lost if the decode takes the process down.
+            saving = Background(lambda data=data: self._save(position, data, shown))
+            error = self._decode(position, data, saving.result, shown)
+            kept = saving.result()
             if error is None:
                 return
             if not error.damaged:
                 self._problems.append(_unreadable(error, kept))
                 return
+            # At once: after a crash it would pass for the image.
+            self._forget(kept)
             if extra or attempt == tries or (self._deadline and self._deadline.passed):
-                self._forget(kept)
                 place = f" What came is saved in {kept.path}." if kept else ""
                 raise DownloadFailed(
                     f"The image was made, but came damaged each time: {error.message}{place} It is at {shown[:500]}",
@@ -249,43 +279,82 @@ class Delivery:
                 )
             downloader.pause(attempt, error.message, self._cancel, self._report)
 
-    def _keep(self, position: int, data: bytes, url: str, kept: ImageRecord | None = None) -> None:
+    def _keep(
+        self, position: int, data: bytes, url: str, kept: ImageRecord | None = None, *, again: bool = False
+    ) -> bool:
+        """Save and decode. False for a damaged one that was forgotten, to be fetched `again` from its address."""
         kept = kept or self._save(position, data, url)
-        error = self._decode(position, data, kept, url)
+        error = self._decode(position, data, lambda: kept, url)
+        if error is not None and error.damaged and again and url:
+            self._forget(kept)
+            return False
         if error is not None:
             self._problems.append(_unreadable(error, kept))
+        return True
 
     def _save(self, position: int, data: bytes, url: str) -> ImageRecord | None:
+        kind = extension(data)
         try:
-            return self._journal.keep(self._call_id, position, data, extension=extension(data), url=url)
+            return self._insist(lambda: self._journal.keep(self._call_id, position, data, extension=kind, url=url))
         except HistoryError as error:
             _log.warning("An image could not be saved on disk", exc_info=True)
             self._warnings.append(_NOT_KEPT.format(error=error.message))
             self._unkept += 1
             return None
 
+    def _insist(self, write: Callable[[], T]) -> T:
+        """Write to the history, also when another program has it locked for a while: this was paid for."""
+        while True:
+            try:
+                return write()
+            except HistoryLocked as error:
+                self._locked = self._locked or Deadline(_LOCKED_SECONDS)
+                if self._locked.passed:
+                    raise
+                self._report(Progress("pausing", text=error.message))
+                self._cancel.wait(_POLL_SECONDS)
+
     def _forget(self, kept: ImageRecord | None) -> None:
         if kept is not None:
             with contextlib.suppress(HistoryError):
                 self._journal.forget(kept.id)
 
-    def _decode(self, position: int, data: bytes, kept: ImageRecord | None, url: str) -> ImageError | None:
+    def _decode(
+        self, position: int, data: bytes, saved: Callable[[], ImageRecord | None], url: str
+    ) -> ImageError | None:
         width, height = header_size(data, sniff(data) or "") or (0, 0)
-        if self._images and self._pixels + width * height > _MOST_PIXELS:
+        pixels = width * height
+        # One call makes one image. What comes beside it, or is larger than it can be, was not asked for.
+        counts = bool(self._images) or pixels > self._expected_pixels()
+        if counts and not unasked.admits(pixels):
+            if not self._images:
+                return ImageError(_TOO_LARGE.format(width=width, height=height), _WHEN_GONE)
             self._warnings.append(_TOO_MANY)
             return None
         try:
-            image = decode(data, want_float=self._order.want_float)
-        except ImageError as error:
-            return error
+            with _decoding:
+                image = decode(data, want_float=self._order.want_float)
+        except BaseException as error:
+            if counts:
+                unasked.release(pixels)
+            if isinstance(error, ImageError):
+                return error
+            raise
+        if counts:
+            unasked.release_with(image.rgb if image.as_float is None else image.as_float, pixels)
         if image.warning:
             self._warnings.append(image.warning)
-        self._pixels += image.width * image.height
+        kept = saved()
         unsaved = b"" if kept else data
         self._images[position] = DeliveredImage(image, kept.id if kept else "", url, len(data), unsaved)
         if kept and kept.width is None:
             self._note_size(kept, image)
         return None
+
+    def _expected_pixels(self) -> int:
+        request = self._order.request
+        size = expected_size(request.model, request.aspect_ratio)
+        return size[0] * size[1] * _MOST_TIMES_LARGER if size else _LARGEST_PIXELS
 
     def _note_size(self, kept: ImageRecord, image: DecodedImage) -> None:
         try:

@@ -12,25 +12,35 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from ..cancel import Cancelled, CancelToken, Clock
-from ..errors import ConfigError, GatewayError, InputError, NanoBananaError, StatusError
+from ..catalog import SIMULATOR
+from ..errors import Billed, ConfigError, GatewayError, HistoryError, InputError, NanoBananaError, StatusError
 from ..gateway.answer.reader import AnswerReader
 from ..gateway.answer.types import Answer
 from ..gateway.client import Gateway
 from ..gateway.download import Downloader
+from ..gateway.http.exchange import authorization
 from ..gateway.http.url_policy import DownloadPolicy
 from ..gateway.retry import Backoff
+from ..imaging.codec import NO_MEMORY, png
 from ..imaging.headers import is_cut_short, sniff
-from ..journal import TASK, CallDetails, CallKey, CallRecord, Claim, Journal
+from ..journal import TASK, CallDetails, CallKey, CallRecord, Claim, Journal, composite_of
 from ..progress import Progress
 from ..settings.profile import Profile
 from .deliver import Delivery
 from .limiter import RateLimiter, RateLimiters
 from .models import Order, Outcome, fingerprint
-from .send import Submission, note_answer
+from .send import Keys, Submission, note_answer
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _log = logging.getLogger(__name__)
+
+Sizes = tuple[tuple[int, int], ...]
 
 _OK = 200
 _UNEXPECTED = "Something unexpected went wrong in the NanoBanana pack ({error})."
@@ -39,11 +49,13 @@ _UNEXPECTED = "Something unexpected went wrong in the NanoBanana pack ({error}).
 class Call:
     """One running call. `outcome` is there once `done` is true.
 
-    `report`: its latest progress. `since`: when its phase began, in seconds of the monotonic clock.
+    `report`: its latest progress. `since`: when its phase began, in seconds of the monotonic clock. `sizes`: width and
+    height of the images as the node gives them out, in pixels. `asked`: its number in the history if this run asks
+    for it, else 0. `digests`: those of the input images, once they are known.
     """
 
     def __init__(
-        self, order: Order, variation: int, cancel: CancelToken, on_done: Callable[[], None], clock: Clock
+        self, order: Order, variation: int, cancel: CancelToken, on_done: Callable[[Outcome], None], clock: Clock
     ) -> None:
         self.order = order
         self.variation = variation
@@ -51,6 +63,9 @@ class Call:
         self.report = Progress("preparing")
         self.since = clock()
         self.outcome: Outcome | None = None
+        self.sizes: tuple[tuple[int, int], ...] = ()
+        self.asked = 0
+        self.digests: tuple[str, ...] | None = None
         self._on_done = on_done
         self._clock = clock
 
@@ -63,10 +78,11 @@ class Call:
             self.since = self._clock()
         self.report = report
 
-    def finish(self, outcome: Outcome) -> None:
+    def finish(self, outcome: Outcome, sizes: Sizes | None = None) -> None:
+        self.sizes = sizes or tuple((one.image.rgb.shape[1], one.image.rgb.shape[0]) for one in outcome.images)
         self.outcome = outcome
         self.say(Progress("failed" if outcome.error and not outcome.images else "done"))
-        self._on_done()
+        self._on_done(outcome)
 
 
 class Engine:
@@ -85,6 +101,7 @@ class Engine:
         self._backoff = backoff or Backoff()
         self._limiters = RateLimiters(lambda limit: RateLimiter(limit, clock))
         self._resolve_base_url = resolve_base_url or reachable
+        self._preferred_keys: dict[tuple[str, ...], str] = {}
 
     def start(
         self,
@@ -92,37 +109,64 @@ class Engine:
         variation: int,
         cancel: CancelToken,
         *,
-        convert: Callable[[Outcome], None] = lambda _: None,
-        on_done: Callable[[], None] = lambda: None,
+        convert: Callable[[Outcome], Sizes | None] = lambda _: None,
+        on_done: Callable[[Outcome], None] = lambda _: None,
     ) -> Call:
         """Begin one call in a thread of its own and return at once.
 
-        `convert` gets the outcome in that thread, while other calls still run; a `NanoBananaError` that it raises
-        becomes the outcome's error. `on_done` runs there last, when `Call.outcome` is set.
+        `convert` gets the outcome in that thread, while other calls still run, and may return the images' sizes; a
+        `NanoBananaError` that it raises becomes the outcome's error. `on_done` gets it there last, when `Call.outcome`
+        is set.
         """
         call = Call(order, variation, cancel, on_done, self._clock)
         name = f"nanobanana-call-{variation}"
-        threading.Thread(target=self._run, args=(call, convert), name=name, daemon=True).start()
+        try:
+            threading.Thread(target=self._run, args=(call, convert), name=name, daemon=True).start()
+        except RuntimeError as error:
+            call.finish(self._unforeseen(call, error))
         return call
 
-    def _run(self, call: Call, convert: Callable[[Outcome], None]) -> None:
-        began = self._clock()
+    def _run(self, call: Call, convert: Callable[[Outcome], Sizes | None]) -> None:
+        began, sizes = self._clock(), None
         try:
             outcome = self._produce(call)
-            convert(outcome)
+            sizes = convert(outcome)
         except Cancelled:
-            outcome = Outcome(call.variation)
+            outcome = Outcome(call.variation, billed=self._billed(call))
         except NanoBananaError as error:
-            outcome = _failed(call.variation, error)
+            outcome = self._failed(call, error)
         except Exception as error:  # noqa: BLE001
             # The thread's last line of defence: without it the node would wait forever for an outcome.
-            _log.exception("A call failed in a way nobody foresaw")
-            outcome = _failed(call.variation, NanoBananaError(_UNEXPECTED.format(error=type(error).__name__)))
-        call.finish(replace(outcome, seconds=self._clock() - began))
+            outcome = self._unforeseen(call, error)
+        if call.order.profile.is_simulated:
+            outcome = _unbilled(outcome)
+        call.finish(replace(outcome, seconds=self._clock() - began), sizes)
+
+    def _failed(self, call: Call, error: NanoBananaError) -> Outcome:
+        if isinstance(error, GatewayError):
+            return Outcome(call.variation, error=error, billed=error.billed, request_id=error.request_id)
+        return Outcome(call.variation, error=error, billed=self._billed(call))
+
+    def _unforeseen(self, call: Call, error: Exception) -> Outcome:
+        _log.error("A call failed in a way nobody foresaw", exc_info=error)
+        billed = self._billed(call)
+        message, hint = _words(error)
+        if billed == "no":
+            return self._failed(call, NanoBananaError(message, hint))
+        return self._failed(call, GatewayError(message, hint, billed=billed))
+
+    def _billed(self, call: Call) -> Billed:
+        """Whether a call that ended early was billed: what is unsent has left the history, or was never in it."""
+        try:
+            record = self.journal.call(call.asked) if call.asked else None
+        except HistoryError:
+            return "maybe"
+        return record.billed if record else "no"
 
     def _produce(self, call: Call) -> Outcome:
         order = call.order
         digests = order.inputs.digests(call.cancel) if order.inputs else ()
+        call.digests = digests
         name = fingerprint(order.request, order.profile, digests)
         began = self._clock()
         with self.journal.claimed(
@@ -136,6 +180,7 @@ class Engine:
             if claim.what == "failed":
                 record = claim.record
                 raise GatewayError(record.error, request_id=record.request_id, billed=record.billed)
+            call.asked = claim.record.id if claim.what == "ask" else 0
             delivery = self._delivery(claim, order, call, began)
             if claim.what == "kept":
                 return delivery.from_disk(claim.record)
@@ -145,6 +190,20 @@ class Engine:
         return Delivery(
             self.journal, claim.record.id, order, call.variation, call.cancel, call.say, lambda: self._clock() - began
         )
+
+    def keep_composite(self, image_id: str, rgb: NDArray[np.uint8]) -> str:
+        """Save what a node made of an image in the history, [H,W,3] uint8; returns its id, empty if that failed."""
+        try:
+            image = self.journal.image(image_id)
+            call = self.journal.call(image.call_id)
+            there = call.composites.get(image.position) if call else None
+            if there is None or not there.path.exists():
+                there = self.journal.keep(image.call_id, composite_of(image.position), png(rgb), extension="png")
+                self.journal.set_size(there.id, rgb.shape[1], rgb.shape[0])
+        except HistoryError:
+            _log.warning("A composite could not be saved", exc_info=True)
+            return ""
+        return there.id
 
     def redownload(self, call_id: int, profile: Profile, cancel: CancelToken) -> Outcome:
         """Download the missing images of a call, at no cost. `profile`: the one that the call was made with.
@@ -160,7 +219,7 @@ class Engine:
                 "There is nothing to download for this call.", "Run the node again to ask for a new image."
             )
         order = Order(profile, record.details.request, "")
-        call = Call(order, record.key.variation, cancel, lambda: None, self._clock)
+        call = Call(order, record.key.variation, cancel, lambda _: None, self._clock)
         with self.journal.claimed(record.key, record.details, cancel=cancel, on_wait=lambda _: None, run="") as claim:
             # Only a download was wanted: if the claim says to ask, leaving the block releases it unsent.
             if claim.what != "answered":
@@ -173,12 +232,16 @@ class Engine:
         profile = self.connected(order.profile)
         if claim.what == "answered":
             return self._answered_before(call, claim.record, delivery, profile)
-        gateway = Gateway(profile, self._backoff)
-        submission = Submission(self.journal, claim.record.id, order, gateway, self._backoff)
+        keys = Keys(profile, self._backoff, self._preferred_keys)
+        submission = Submission(self.journal, claim.record.id, order, keys, self._backoff)
         limiter = self._limiters.of(profile.base_url, profile.concurrency)
-        answer = submission.ask(limiter, call.cancel, call.say)
+        try:
+            answer = submission.ask(limiter, call.cancel, call.say)
+        except GatewayError as error:
+            error.message = " ".join([error.message, *_about_earlier(claim.earlier)])
+            raise
         if answer.task and not answer.images:
-            answer = self._of_task(answer.task, claim.record.id, gateway, call)
+            answer = self._of_task(answer.task, claim.record.id, keys.gateway, call)
         notes = (*_about_earlier(claim.earlier), *submission.notes)
         return delivery.answered(answer, self.downloader(profile), notes, saved=submission.saved)
 
@@ -187,7 +250,8 @@ class Engine:
         downloader = self.downloader(profile)
         task = next((url.removeprefix(TASK) for url in record.urls if url.startswith(TASK)), "")
         if task and not record.images:
-            answer = self._of_task(task, record.id, Gateway(profile, self._backoff), call)
+            keys = Keys(profile, self._backoff, self._preferred_keys)
+            answer = self._of_task(task, record.id, keys.gateway, call)
             return delivery.answered(answer, downloader, ())
         if record.answer and not record.urls and not record.images:
             answer = read_saved(record, self.journal.read(record.answer))
@@ -222,6 +286,7 @@ class Engine:
             seconds=profile.total_timeout,
             backoff=self._backoff,
             redact_url=profile.redact_url,
+            at_home=authorization(profile.api_key, profile.own_headers) if profile.download_with_key else None,
         )
 
 
@@ -244,7 +309,7 @@ def holds_image(record: CallRecord, data: bytes) -> bool:
 
 def reachable(base_url: str) -> str:
     """`base_url` as an address: `simulator` starts the built-in one, in this process."""
-    if base_url != "simulator":
+    if base_url != SIMULATOR:
         return base_url
     from ..simulator import in_process
 
@@ -264,19 +329,36 @@ def _details(order: Order) -> CallDetails:
         base_url=order.profile.base_url,
         inputs=len(order.inputs) if order.inputs else 0,
         cost=order.profile.prices.get(order.request.model),
+        queued_at=order.queued_at,
     )
 
 
-def _failed(variation: int, error: NanoBananaError) -> Outcome:
-    if isinstance(error, GatewayError):
-        return Outcome(variation, error=error, billed=error.billed, request_id=error.request_id)
-    return Outcome(variation, error=error)
+def _unbilled(outcome: Outcome) -> Outcome:
+    """What the simulator did, which never asks for money."""
+    if isinstance(outcome.error, GatewayError):
+        outcome.error.billed, outcome.error.sure = "no", True
+    return replace(outcome, billed="no")
+
+
+def _words(error: Exception) -> tuple[str, str]:
+    """(message, hint) of an error that is none of the pack's own."""
+    said = str(error)
+    if isinstance(error, MemoryError) or "allocate memory" in said or "not enough memory" in said:
+        return NO_MEMORY
+    if isinstance(error, RuntimeError) and "thread" in said:
+        return (
+            "This computer can't start any more threads: too many programs, or too many calls, run at once.",
+            "Close some of them, or ask for fewer images at once, then run again.",
+        )
+    return _UNEXPECTED.format(error=type(error).__name__), ""
 
 
 def _about_earlier(earlier: CallRecord | None) -> tuple[str, ...]:
-    if earlier is None:
+    if earlier is None or earlier.details.base_url == SIMULATOR:
         return ()
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(earlier.sent_at or earlier.asked_at))
     which = f" (request id {earlier.request_id})" if earlier.request_id else ""
+    if earlier.state == "kept":
+        return (f"The image that was made for this on {when}{which} is no longer on disk: it was trimmed or deleted.",)
     billed = "was billed" if earlier.billed == "yes" else "may have been billed"
     return (f"An earlier call for this image, on {when}{which}, brought no image and {billed}.",)

@@ -51,14 +51,25 @@ class RateLimiter:
 
     @contextlib.contextmanager
     def entered(self, ticket: int, cancel: CancelToken, report: ReportProgress) -> Generator[None]:
-        """Wait for `ticket`'s turn, then hold one place. Raises `Cancelled` while waiting."""
+        """Wait for `ticket`'s turn, then hold one place. Raises `Cancelled` while waiting.
+
+        A call that goes on after its graph has ended gives its place to the next graph's.
+        """
         self._enter(ticket, cancel, report)
+        left = False
+
+        def leave() -> None:
+            nonlocal left
+            with self._changed:
+                self._inside -= not left
+                left = True
+                self._changed.notify_all()
+
+        cancel.on_drop(leave)
         try:
             yield
         finally:
-            with self._changed:
-                self._inside -= 1
-                self._changed.notify_all()
+            leave()
 
     def _enter(self, ticket: int, cancel: CancelToken, report: ReportProgress) -> None:
         said: tuple[int, int, bool] | None = None

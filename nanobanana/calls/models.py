@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Literal
@@ -26,7 +27,8 @@ _FIRST_FIELDS = ("model", "aspect_ratio", "output_format", "prompt", "seed")
 class Order:
     """One image a variation. `run` names one execution of a graph by a person: within it nothing is sent twice.
 
-    `want_float`: whether `DecodedImage.as_float` is wanted too.
+    `want_float`: whether `DecodedImage.as_float` is wanted too. `queued_at`: when the person decided, in Unix seconds:
+    what failed after that, and may have been billed, isn't sent again either, since they couldn't know of it.
     """
 
     profile: Profile
@@ -34,6 +36,7 @@ class Order:
     run: str
     inputs: InputImages | None = None
     want_float: bool = False
+    queued_at: float = math.inf
 
 
 Source = Literal["gateway", "journal"]
@@ -108,7 +111,7 @@ def checked_prompt(prompt: str, profile: Profile) -> str:
     """`prompt`, unless it is blank or holds a key. Raises `InputError`."""
     if not prompt.strip():
         raise InputError("The prompt is empty.", "Describe the image in the prompt, then run again.")
-    shown = looks_like_key(prompt, [profile.api_key] if profile.api_key else [])
+    shown = looks_like_key(prompt, profile.secrets)
     if shown:
         raise InputError(
             f"The prompt holds something that looks like a secret key ({shown}); nothing was sent.",

@@ -86,13 +86,14 @@ class _Upload:
 
 
 class Gateway:
-    """The endpoint of one profile. Holds no connection and no state between calls."""
+    """The endpoint of one profile. Holds no connection and no state between calls. Raises `ConfigError`."""
 
     def __init__(self, profile: Profile, backoff: Backoff | None = None) -> None:
         self.profile = profile
         self._backoff = backoff or Backoff()
         self._url = endpoint(profile)
         self._host = urlsplit(self._url).netloc
+        self._auth = authorization(profile.api_key, profile.own_headers)
 
     def ask(self, body: RequestBody, *, cancel: CancelToken, callbacks: Callbacks) -> Answer:
         """Send `body` once and read the answer. Raises `GatewayError` or `Cancelled`.
@@ -155,7 +156,7 @@ class Gateway:
         with Exchange(cancel, Deadline(seconds), self.profile.connect_timeout) as exchange:
             stage = "waiting"
             try:
-                response = exchange.request("GET", url, headers=headers, auth=authorization(self.profile.api_key))
+                response = exchange.request("GET", url, headers=headers, auth=self._auth)
                 if not 200 <= response.status_code < 300:
                     error = self._status_error(response, exchange)
                     error.billed, error.sure = "maybe", True  # the question was refused; the task may go on
@@ -189,7 +190,7 @@ class Gateway:
                     self._url,
                     data=upload,
                     headers=self._headers(),
-                    auth=authorization(self.profile.api_key),
+                    auth=self._auth,
                 )
                 # 201 and 202 are successes too: the body shows whether there is an image.
                 if not 200 <= response.status_code < 300:
@@ -226,7 +227,7 @@ class Gateway:
                     url,
                     data=body,
                     headers=headers if body is None else {**headers, "Content-Type": "application/json"},
-                    auth=authorization(self.profile.api_key),
+                    auth=self._auth,
                 )
                 stage = "streaming"
                 return response.status_code, plain_headers(response), _bounded(response, exchange)
@@ -249,7 +250,10 @@ class Gateway:
         reader = self._reader(response, upload.prompt)
         try:
             for piece in exchange.arriving(response):
-                for event in reader.feed(piece):
+                events = reader.feed(piece)
+                if not reader.idle:
+                    exchange.heard()
+                for event in events:
                     self._deliver(event, callbacks)
                     if isinstance(event, ImageData) or (isinstance(event, ImageUrl) and event.certain):
                         # We have the image: don't wait forever for an end marker that some relays never send.
@@ -317,7 +321,7 @@ def redacted(answer: Answer, profile: Profile) -> Answer:
 
 
 def _redacted(data: bytes, profile: Profile) -> bytes:
-    return redact_bytes(data, [profile.api_key]) if data else b""
+    return redact_bytes(data, profile.secrets) if data else b""
 
 
 def _bounded(response: Any, exchange: Exchange) -> bytes:

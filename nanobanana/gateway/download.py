@@ -1,4 +1,4 @@
-"""Fetching a result: five tries, every redirect checked, no credentials, bytes counted as they arrive."""
+"""Fetching a result: five tries, every redirect checked, bytes counted as they arrive, no credentials by default."""
 
 from __future__ import annotations
 
@@ -57,8 +57,9 @@ def _redirected(url: str, location: str) -> str:
 class Downloader:
     """Downloads one gateway's results. `seconds` bounds a whole try; `most_bytes` is the largest image accepted.
 
-    `redact_url` takes the key out of a URL that is to be shown. `is_image` sniffs bytes. `is_whole` tells whether an
-    image's own end is there; it is called if the server gave no length, because a connection cut early then looks
+    `redact_url` takes the key out of a URL that is to be shown. `at_home`: the `auth` of requests to the gateway's own
+    origin, and to no other, whatever redirects say; None sends none. `is_image` sniffs bytes. `is_whole` tells whether
+    an image's own end is there; it is called if the server gave no length, because a connection cut early then looks
     like the end of the image.
     """
 
@@ -74,6 +75,7 @@ class Downloader:
         most_bytes: int = MOST_BYTES,
         look_up: LookUp = system_look_up,
         redact_url: Callable[[str], str] = str,
+        at_home: Callable[[Any], Any] | None = None,
     ) -> None:
         self._policy = policy
         self._is_image = is_image
@@ -84,6 +86,7 @@ class Downloader:
         self._most_bytes = most_bytes
         self._look_up = look_up
         self.redact_url = redact_url
+        self._at_home = at_home
 
     def fetch(
         self,
@@ -159,7 +162,7 @@ class Downloader:
                     url,
                     idle_seconds=self._backoff.idle_seconds,
                     headers={"Accept": "image/*,*/*;q=0.5", "Accept-Encoding": "identity"},
-                    auth=authorization(""),
+                    auth=self._at_home if self._at_home and target == self._policy.home else authorization(""),
                 )
                 if response.status_code in _REDIRECTS and response.headers.get("Location"):
                     return response.headers["Location"]

@@ -31,7 +31,9 @@ _MESSAGE_KEYS: Final = (
 )
 _CODE_KEYS: Final = ("code", "error_code", "errcode", "status_code", "status", "http_status")
 _ID_KEYS: Final = ("request_id", "requestId", "req_id", "trace_id", "task_id", "taskId")
-_FAILED: Final = frozenset({"failed", "failure", "fail", "error", "cancelled", "canceled", "expired"})
+# Words that say no more than that something failed: they name nothing.
+_NAMELESS: Final = frozenset({"failed", "failure", "fail", "error"})
+_FAILED: Final = _NAMELESS | {"cancelled", "canceled", "expired"}
 _MOST_BRACES: Final = 8
 # Fields that only an answer has, besides `choices` and `media`. A payload that also has an `error` is still an error.
 _ANSWER_KEYS: Final = ("data", "images", "usage", "object", "output", "candidates")
@@ -213,7 +215,7 @@ def _code(place: Mapping[str, object]) -> tuple[str, int]:
         if isinstance(value, bool) or value is None:
             continue
         text = str(value).strip().lower() if isinstance(value, (str, int)) else ""
-        if not text or len(text) > 200:
+        if not text or len(text) > 200 or text in _NAMELESS:
             continue
         if text.isascii() and text.isdigit():
             number = int(text)

@@ -7,10 +7,10 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from ..catalog import DIALECTS, Dialect, image_size
+from ..catalog import DIALECTS, Dialect, image_size, name_and_size
 from ..errors import ConfigError, InputError
 from ..image_request import EncodedImage, ImageRequest
-from ..settings.profile import Profile, own_fields
+from ..settings.profile import Profile
 
 PIECE_BYTES: Final = 262_144
 # Multiples of three bytes become base64 without padding, so the pieces join into one text.
@@ -62,7 +62,8 @@ def _base64(data: bytes) -> Iterator[bytes]:
 def _segments(
     request: ImageRequest, images: Sequence[EncodedImage], dialect: Dialect, profile: Profile
 ) -> Iterator[bytes | EncodedImage]:
-    before: dict[str, object] = {"model": request.model}
+    model, own_size = name_and_size(request.model)
+    before: dict[str, object] = {"model": model}
     after: dict[str, object] = {}
     text = request.prompt
     if profile.prompt_prefix:
@@ -74,12 +75,14 @@ def _segments(
         text += f" --aspect_ratio {request.aspect_ratio} --output_format {request.output_format}"
     if dialect.extra_body:
         # A literal key, as in both examples of the page. Relays take only snake_case inside image_config.
-        after["extra_body"] = {"google": {"image_config": {"aspect_ratio": request.aspect_ratio}}}
+        # The documented models say their size by their name.
+        sized = {"image_size": own_size} if own_size else {}
+        after["extra_body"] = {"google": {"image_config": {"aspect_ratio": request.aspect_ratio, **sized}}}
     if dialect.image_config:
         size = image_size(request.model)
         config = {"aspect_ratio": request.aspect_ratio, **({"image_size": size} if size else {})}
         after |= {"modalities": ["image", "text"], "image_config": config}
-    own = own_fields(profile)
+    own = profile.own_fields
     before |= {name: value for name, value in own.items() if name not in after}
     after |= {name: value for name, value in own.items() if name in after}
     system = _json({"role": "system", "content": profile.system_message}) + b"," if profile.system_message else b""

@@ -12,7 +12,7 @@ from typing import Final
 from ..errors import BadRequest, RateLimited, StatusError
 from .error_body import is_error, read_body, read_error_body
 from .error_table import ROWS, TIMED_OUT, ErrorReply, ErrorRow
-from .text import header_request_id, lowered
+from .text import beginning, header_request_id, lowered
 
 _FIELDS: Final = re.compile(
     r"\bgoogle\b|extra_body|image_config|modalities|aspect_ratio|output_format|image_size", re.IGNORECASE
@@ -38,7 +38,7 @@ def status_error(
     error = read_body(body)
     # A timeout stays a timeout, whatever number the body holds: only a named code can say that nothing was done.
     counts = status if status in TIMED_OUT else error.number or status
-    reply = ErrorReply(error, counts, status, key_is_set, known.get("location", "")[:200])
+    reply = ErrorReply(error, counts, status, key_is_set, beginning(known.get("location", ""), 200))
     return _error(
         reply,
         request_id=header_request_id(headers) or error.request_id,

@@ -24,6 +24,9 @@ _ENTITY: Final = {"&amp;": "&", "&lt;": "<", "&gt;": ">", "&quot;": '"', "&#39;"
 _REQUEST_ID: Final = re.compile(
     r"[\s,;.]{0,4}[(\[]?\brequest[ _-]?id\s{0,4}[:=]\s{0,4}([\w.:-]{4,128})[)\]]?", re.IGNORECASE | re.ASCII
 )
+# A word that was cut in two is left out: a small part of a key is not known for one. A longer word is none.
+_CUT_END: Final = re.compile(r"(?<![\w-])[\w-]{1,120}\Z", re.ASCII)
+_CUT_BEGINNING: Final = re.compile(r"\A[\w-]{1,120}(?![\w-])", re.ASCII)
 _ID: Final = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
 
 _ID_HEADERS: Final = (
@@ -39,7 +42,22 @@ _ID_HEADERS: Final = (
 def clean(text: str, limit: int = MOST_CHARACTERS) -> str:
     """`text` as one line of at most `limit` characters, with `...` at the end if it was cut."""
     line = one_line(text[:_MOST_READ])
-    return line if len(line) <= limit else line[: limit - 3].rstrip() + "..."
+    return line if len(line) <= limit else beginning(line, limit - 3) + "..."
+
+
+def beginning(text: str, limit: int) -> str:
+    """`text`, or whole words from its beginning, of at most `limit` characters."""
+    if len(text) <= limit:
+        return text
+    # One character more tells whether the last word ends there.
+    return _CUT_END.sub("", text[: limit + 1])[:limit].rstrip()
+
+
+def ending(text: str, limit: int) -> str:
+    """`text`, or whole words from its end, of at most `limit` characters."""
+    if len(text) <= limit:
+        return text
+    return _CUT_BEGINNING.sub("", text[-limit - 1 :])[-limit:].lstrip()
 
 
 def one_line(text: str) -> str:
@@ -124,11 +142,11 @@ def _plain(markup: str) -> str:
 
 def progress_line(text: str) -> str:
     """`text` as one line of at most 200 characters, without links and control characters."""
-    text = text[: MOST_PROGRESS * 2]
+    text = beginning(text, MOST_PROGRESS * 2)
     link = _LINK.search(text)
     if link:
         text = text[: link.start()]
-    return one_line(text)[:MOST_PROGRESS]
+    return beginning(one_line(text), MOST_PROGRESS)
 
 
 class ProgressLines:

@@ -17,8 +17,7 @@ from PIL import Image
 
 from ..errors import ImageError
 from .headers import header_size, is_cut_short, is_heic, sniff, without_lead
-from .parallel import run_all
-from .sources import strip_rows, to_float
+from .parallel import images, run_all, strip_rows
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
@@ -27,6 +26,10 @@ log = logging.getLogger(__name__)
 
 MAX_PIXELS = 200_000_000
 MAX_BYTES = 128 * 1024 * 1024
+NO_MEMORY = (
+    "This computer has too little memory left for the image.",
+    "Close other programs, or choose a model that makes smaller images, then run again.",
+)
 
 _ORIENTATION_TAG = 0x0112
 _TRANSPOSES = {
@@ -39,6 +42,8 @@ _TRANSPOSES = {
     8: Image.Transpose.ROTATE_90,
 }
 _STRIP_BYTES = 1 << 20
+# Numpy works through a block while it is in the processor's cache.
+_BLOCK_VALUES = 1 << 16
 _THUMBNAIL_QUALITY = 82
 _CONVERTED = "Its colours were converted from {space} to sRGB."
 _PNG = b"\x89PNG"
@@ -85,21 +90,30 @@ def decode(
     `max_pixels`.
     A JPEG that lacks nothing but its end marker is decoded.
     """
+    try:
+        return _decode(data, want_float=want_float, max_pixels=max_pixels, max_bytes=max_bytes)
+    except MemoryError as error:
+        raise ImageError(*NO_MEMORY) from error
+
+
+def _decode(data: bytes, *, want_float: bool, max_pixels: int, max_bytes: int) -> DecodedImage:
     data = without_lead(data)
-    if sniff(data) == "jpeg" and len(data) <= max_bytes and is_cut_short(data, "jpeg"):
+    if sniff(data) == "jpeg" and len(data) <= max_bytes and is_cut_short(data, "jpeg", strict=True):
         return _without_end(data, want_float=want_float, max_pixels=max_pixels, max_bytes=max_bytes)
     image = _open(data, max_pixels, max_bytes)
     try:
         upright, space = _in_srgb(_upright(_load(image)), data)
+    except MemoryError:
+        raise
     except Exception as error:
         raise ImageError(
             f"The image can't be decoded: it is broken or incomplete ({_reason(error)}).", damaged=True
         ) from error
     shape = (upright.height, upright.width, 3)
     decoded = DecodedImage(
-        np.empty(shape, np.uint8),
+        images.empty(shape, np.uint8),
         np.empty(shape[:2], np.uint8) if _has_alpha(upright) else None,
-        np.empty(shape, np.float32) if want_float else None,
+        images.empty(shape, np.float32) if want_float else None,
         _CONVERTED.format(space=space) if space else "",
     )
     try:
@@ -198,6 +212,14 @@ def _unpack(image: Image.Image, decoded: DecodedImage) -> None:
     run_all([partial(strip, start) for start in range(0, height, rows)])
 
 
+def to_float(levels: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
+    """Fill `out` with the float32 nearest to v / 255 of every level v; both [H,W] or [H,W,C] of the same shape."""
+    rows = max(1, _BLOCK_VALUES // max(1, levels[0].size))
+    for start in range(0, len(levels), rows):
+        # A true division: multiplying by 1 / 255 would miss by one bit for some levels.
+        np.divide(levels[start : start + rows], np.float32(255), out=out[start : start + rows])
+
+
 def _open(data: bytes, max_pixels: int, max_bytes: int) -> ImageFile:
     """Read the header only. Calls the sniffed kind's reader directly.
 
@@ -211,11 +233,13 @@ def _open(data: bytes, max_pixels: int, max_bytes: int) -> ImageFile:
     if kind is None:
         raise ImageError(f"What came is not an image: it begins with {data[:24]!r}." if data else "The file is empty.")
     _check_size(header_size(data, kind), max_pixels)
-    if is_cut_short(data, kind):
+    if is_cut_short(data, kind, strict=True):
         raise ImageError(_CUT_SHORT.format(kind=kind.upper(), bytes=len(data)), damaged=True)
     reader = _reader(kind)
     try:
         image = reader(BytesIO(data))
+    except MemoryError:
+        raise
     except Exception as error:
         raise ImageError(
             f"The image can't be read: its {kind.upper()} header is broken ({_reason(error)}).", damaged=True
@@ -289,6 +313,13 @@ def on_gray(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint
     """`rgb` [H,W,3] laid over middle gray by its `alpha` [H,W] (255 opaque); both uint8."""
     weight = alpha[..., None].astype(np.uint16)
     return ((rgb * weight + 128 * (255 - weight)) // 255).astype(np.uint8)
+
+
+def png(rgb: NDArray[np.uint8]) -> bytes:
+    """[H,W,3] uint8 as a file, quickly rather than small."""
+    file = BytesIO()
+    Image.fromarray(np.ascontiguousarray(rgb)).save(file, "PNG", compress_level=1)
+    return file.getvalue()
 
 
 def jpeg(small: Image.Image) -> bytes:

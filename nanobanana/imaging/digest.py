@@ -6,8 +6,8 @@ import hashlib
 from functools import partial
 
 from ..cancel import CancelToken
-from .parallel import run_all
-from .sources import PaddedSource, PixelSource, strip_rows
+from .parallel import run_all, strip_rows
+from .sources import PaddedSource, PixelSource
 
 # Fixed: the strips are part of the name.
 _STRIP_BYTES = 1 << 20

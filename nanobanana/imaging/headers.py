@@ -5,10 +5,16 @@ No name or header that a server sent is believed, and no decoder has allocated a
 
 from __future__ import annotations
 
+import itertools
 import re
 import struct
 from collections.abc import Callable, Iterator
 from typing import Final
+
+from ..errors import ImageError
+
+# A GIF of 128 MiB has 526,000 parts of 255 bytes, a PNG or a JPEG far fewer. Pillow reads as many in three seconds.
+MOST_PARTS: Final = 600_000
 
 # (offset, bytes) pairs that must all match, then the kind.
 _MAGIC: Final[tuple[tuple[tuple[tuple[int, bytes], ...], str], ...]] = (
@@ -88,7 +94,7 @@ def header_size(data: bytes, kind: str) -> tuple[int, int] | None:
             return _webp_size(data)
         if kind == "jpeg":
             return _jpeg_size(data)
-    except struct.error:
+    except (struct.error, _TooManyParts):
         return None
     return None
 
@@ -108,7 +114,9 @@ def _webp_size(data: bytes) -> tuple[int, int] | None:
 
 def _jpeg_size(data: bytes) -> tuple[int, int] | None:
     at = 2
-    while at + 4 <= len(data):
+    for _ in _parts():
+        if at + 4 > len(data):
+            break
         if data[at] != 0xFF:
             return None
         marker = data[at + 1]
@@ -125,8 +133,10 @@ def _jpeg_size(data: bytes) -> tuple[int, int] | None:
     return None
 
 
-def is_cut_short(data: bytes, kind: str) -> bool:
+def is_cut_short(data: bytes, kind: str, *, strict: bool = False) -> bool:
     """Whether the bytes end before the file does. Only what is certain: False if the format doesn't tell.
+
+    `strict`: raises `ImageError` for a file in so many parts that a decoder would read them for minutes.
 
     Checked before decoding, since others in the process may have told Pillow to fill in what is missing.
     """
@@ -135,12 +145,30 @@ def is_cut_short(data: bytes, kind: str) -> bool:
         return kind in _ENDS and not _ENDS[kind](data)
     except (IndexError, struct.error):
         return True
+    except _TooManyParts:
+        if not strict:
+            return False
+        raise ImageError(
+            f"The image's {kind.upper()} file is in more than {MOST_PARTS:,} parts: no program writes such a file."
+        ) from None
+
+
+class _TooManyParts(Exception):
+    pass
+
+
+def _parts() -> Iterator[None]:
+    """Once for each part of a file that is looked at. Raises `_TooManyParts`."""
+    yield from itertools.repeat(None, MOST_PARTS)
+    raise _TooManyParts
 
 
 def _jpeg_has_end(data: bytes) -> bool:
     """Whether the end marker stands behind the last scan: a thumbnail in the header has one of its own."""
     at = 2
-    while at + 4 <= len(data):
+    for _ in _parts():
+        if at + 4 > len(data):
+            break
         if data[at] != 0xFF:
             return False
         marker = data[at + 1]
@@ -166,6 +194,7 @@ def _webp_has_end(data: bytes) -> bool:
 def _gif_has_end(data: bytes) -> bool:
     flags = data[10]
     at = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
+    parts = _parts()
     while data[at] != 0x3B:
         if data[at] == 0x2C:
             flags = data[at + 9]
@@ -175,14 +204,18 @@ def _gif_has_end(data: bytes) -> bool:
         else:
             return True  # no block of the format: left to the decoder
         while data[at]:
+            next(parts)
             at += 1 + data[at]
+        next(parts)
         at += 1
     return True
 
 
 def _boxes_have_end(data: bytes) -> bool:
     at = 0
-    while at < len(data):
+    for _ in _parts():
+        if at >= len(data):
+            break
         size, kind = struct.unpack_from(">I4s", data, at)
         if size == 1:
             (size,) = struct.unpack_from(">Q", data, at + 8)
@@ -223,7 +256,9 @@ def _png_has_end(data: bytes) -> bool:
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     """(kind, start, stop) of each chunk's contents; those of the last one may be cut off."""
     at = 8
-    while at + 12 <= len(data):
+    for _ in _parts():
+        if at + 12 > len(data):
+            break
         stop = at + 8 + int.from_bytes(data[at : at + 4], "big")
         yield data[at + 4 : at + 8], at + 8, stop
         at = stop + 4

@@ -17,8 +17,8 @@ from io import BytesIO
 from typing import IO, Final, cast
 
 from ..cancel import CancelToken
-from .parallel import run_all
-from .sources import PixelSource, strip_rows, to_pillow
+from .parallel import run_all, strip_rows
+from .sources import PixelSource, to_pillow
 
 # JPEG codes squares of 8 x 8 pixels where no colour is subsampled.
 _BLOCK: Final = 8

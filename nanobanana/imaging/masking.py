@@ -7,6 +7,7 @@ image. Only pixels that the mask allows are taken from the answer; the others ar
 # pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
+import re
 import threading
 
 import numpy as np
@@ -20,6 +21,19 @@ from .sources import ArraySource, PaddedSource, Pixels, PixelSource, original_bo
 # Four pixels at 1K, twelve from 3K on: enough to hide a seam, little enough to keep a small edit whole.
 _SIDE_PER_PIXEL = 256
 _LEAST, _MOST = 2, 12
+
+
+_SENTENCE = (
+    "Image {number} is a mask for image 1: change only what is white in it, and leave everything that is black in it "
+    "exactly as it is in image 1. The answer is image 1, edited, with the same framing, position and scale, and "
+    "without the mask."
+)
+_ADDED = re.compile(r"\n\n" + re.escape(_SENTENCE).replace(r"\{number\}", r"[0-9]{1,3}") + r"\Z")
+
+
+def without_sentence(prompt: str) -> str:
+    """The person's own part of a prompt that was sent with a mask."""
+    return _ADDED.sub("", prompt)
 
 
 class MaskedEdit:
@@ -39,11 +53,7 @@ class MaskedEdit:
         self._padding = pad_to_ratio(original.width, original.height, ratio_value(aspect_ratio))
         self.image: PixelSource = PaddedSource(original, self._padding)
         self.mask_image: PixelSource = PaddedSource(ArraySource(mask), self._padding)
-        self.sentence = (
-            f"Image {mask_number} is a mask for image 1: change only what is white in it, and leave everything "
-            "that is black in it exactly as it is in image 1. The answer is image 1, edited, with the same "
-            "framing, position and scale, and without the mask."
-        )
+        self.sentence = _SENTENCE.format(number=mask_number)
 
     def weights(self) -> NDArray[np.float32]:
         """[H,W] float32 0..1: how much of the answer each pixel takes. Exactly 0 where the mask is 0."""

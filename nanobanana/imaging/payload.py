@@ -20,9 +20,9 @@ from ..errors import InputError
 from ..image_request import EncodedImage
 from . import jpeg
 from .digest import digest
-from .parallel import SingleFlight, core_count, run_all
+from .parallel import SingleFlight, core_count, run_all, strip_rows
 from .png import TooManyBytes, encode_png
-from .sources import OpaqueSource, PixelSource, ScaledSource, scaled, strip_rows, to_pillow
+from .sources import OpaqueSource, PixelSource, ScaledSource, scaled, to_pillow
 
 T = TypeVar("T")
 

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..cancel import CancelToken
-from .parallel import run_all
-from .sources import Pixels, PixelSource, strip_rows
+from .parallel import run_all, strip_rows
+from .sources import Pixels, PixelSource
 
 _SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _COLOUR_TYPES: Final = {1: 0, 3: 2, 4: 6}

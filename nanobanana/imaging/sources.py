@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from .parallel import strip_rows
+
 Pixels = NDArray[np.uint8]
 Box = tuple[float, float, float, float]
 
@@ -17,8 +19,6 @@ Box = tuple[float, float, float, float]
 _LANCZOS_SUPPORT = 3
 # About this much of a source is held at a time while it is scaled, however small the result.
 _READ_BYTES = 1 << 22
-# Numpy works through a block while it is in the processor's cache.
-_BLOCK_VALUES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -167,12 +167,6 @@ def to_pillow(pixels: Pixels) -> Image.Image:
     return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
 
 
-def strip_rows(width: int, channels: int, strip_bytes: int, multiple: int = 1) -> int:
-    """How many rows make up about `strip_bytes` of pixels: a multiple of `multiple`, at least one of it."""
-    rows = strip_bytes // (width * channels)
-    return max(multiple, rows - rows % multiple)
-
-
 def pad_to_ratio(width: int, height: int, ratio: float) -> Padding:
     """The least padding, even on both sides, that gives `width` x `height` pixels the `ratio` (width / height).
 
@@ -204,11 +198,3 @@ def original_box(width: int, height: int, padding: Padding, answer_width: int, a
 def scaled(width: int, height: int, factor: float) -> tuple[int, int]:
     """(width, height) times `factor`, rounded, at least one pixel each."""
     return max(1, round(width * factor)), max(1, round(height * factor))
-
-
-def to_float(levels: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
-    """Fill `out` with the float32 nearest to v / 255 of every level v; both [H,W] or [H,W,C] of the same shape."""
-    rows = max(1, _BLOCK_VALUES // max(1, levels[0].size))
-    for start in range(0, len(levels), rows):
-        # A true division: multiplying by 1 / 255 would miss by one bit for some levels.
-        np.divide(levels[start : start + rows], np.float32(255), out=out[start : start + rows])

@@ -15,6 +15,7 @@ from .records import (
     HistoryPage,
     ImageRecord,
     JournalStats,
+    composite_of,
 )
 
 __all__ = [
@@ -31,4 +32,5 @@ __all__ = [
     "ImageRecord",
     "Journal",
     "JournalStats",
+    "composite_of",
 ]

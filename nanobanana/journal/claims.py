@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,7 +31,8 @@ def no_image_in(_: CallRecord, __: bytes) -> bool:
 class Claimant:
     """Who claims: the owner's id, the run, the time (Unix seconds), and how to tell if an owner works on a call.
 
-    `holds_image`: whether an image is found in the saved answer of a call that failed.
+    `holds_image`: whether an image is found in the saved answer of a call that failed. `waiting_since`: when the wait
+    for another owner's call began, in Unix seconds; what fails during the wait isn't asked for again on its own.
     """
 
     owner: str
@@ -38,6 +40,7 @@ class Claimant:
     now: float
     is_worked_on: Callable[[str, int], bool]
     holds_image: HoldsImage = no_image_in
+    waiting_since: float = math.inf
 
 
 def newest(connection: sqlite3.Connection, key: CallKey) -> sqlite3.Row | None:
@@ -83,15 +86,31 @@ def decide(
     if record.state in ("sent", "answered"):
         # Its sender is gone, and nothing of the answer was saved.
         billed: Billed = "maybe" if record.state == "sent" else "yes"
-        fail(connection, record.id, error=_DIED, billed=billed, request_id=record.request_id, now=claimant.now)
+        # Who was not waiting for it has queued this after the sender was gone, as far as anybody knows.
+        waited = claimant.waiting_since < math.inf
+        ended = claimant.now if waited else record.sent_at or record.asked_at
+        fail(connection, record.id, error=_DIED, billed=billed, request_id=record.request_id, now=ended)
     if record.state == "failed" and _is_understood(files, record, claimant):
         return _take_over(connection, files, key, record, "answered", claimant)
-    in_vain = _failed_this_run(connection, key, claimant.run)
+    in_vain = _failed_unknown(connection, key, claimant.run, min(details.queued_at, claimant.waiting_since))
     if in_vain is not None:
         return Claim("failed", _loaded(connection, files, in_vain))
     if record.state == "asked":
         return _take_over(connection, files, key, record, "asked", claimant)
     return _ask(connection, files, key, details, claimant)
+
+
+def is_free(
+    connection: sqlite3.Connection, files: ImageFiles, key: CallKey, is_worked_on: Callable[[str, int], bool]
+) -> bool:
+    """Whether a claim would send nothing: the image is there, under way, or can be downloaded."""
+    row = newest(connection, key)
+    if row is None or is_taken(row, is_worked_on):
+        return row is not None
+    record = _loaded(connection, files, row["id"])
+    if record.state not in ("kept", "answered", "sent"):
+        return False
+    return bool(record.urls) or any(files.is_there(one) for one in record.images)
 
 
 def fail(
@@ -184,12 +203,13 @@ def _is_understood(files: ImageFiles, record: CallRecord, claimant: Claimant) ->
     return claimant.holds_image(record, data)
 
 
-def _failed_this_run(connection: sqlite3.Connection, key: CallKey, run: str) -> int | None:
-    """The call of this same run that failed and may have been billed: it isn't sent again in that run."""
+def _failed_unknown(connection: sqlite3.Connection, key: CallKey, run: str, queued_at: float) -> int | None:
+    """The call that failed and may have been billed, in this same run or since the person queued it (one click may
+    queue the same prompt several times): it isn't sent again before they could know of that."""
     row: sqlite3.Row | None = connection.execute(
-        "SELECT id FROM calls WHERE fingerprint = ? AND variation = ? AND run = ? AND run != ''"
-        " AND state = 'failed' AND billed != 'no' ORDER BY id DESC LIMIT 1",
-        (key.fingerprint, key.variation, plain(run)),
+        "SELECT id FROM calls WHERE fingerprint = ? AND variation = ? AND state = 'failed' AND billed != 'no'"
+        " AND ((run = ? AND run != '') OR finished_at >= ?) ORDER BY id DESC LIMIT 1",
+        (key.fingerprint, key.variation, plain(run), queued_at),
     ).fetchone()
     return None if row is None else row["id"]
 
@@ -208,14 +228,15 @@ def _forget_lost_images(connection: sqlite3.Connection, files: ImageFiles, recor
 
 
 def _earlier(connection: sqlite3.Connection, files: ImageFiles, key: CallKey) -> CallRecord | None:
-    """The newest failed call that was or may have been billed, unless an image came after it."""
+    """The newest failed call that was or may have been billed, or whose image was trimmed, unless one came after it."""
     rows = connection.execute(
         "SELECT id, state, billed FROM calls WHERE fingerprint = ? AND variation = ? ORDER BY id DESC LIMIT ?",
         (key.fingerprint, key.variation, _EARLIER_DEPTH),
     ).fetchall()
     for row in rows:
         if row["state"] == "kept":
-            return None
+            record = load_call(connection, files.path, row["id"])
+            return record if record and not record.images else None
         if row["state"] == "failed" and row["billed"] != "no":
             return load_call(connection, files.path, row["id"])
     return None

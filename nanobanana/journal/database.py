@@ -9,11 +9,11 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 
-from ..errors import HistoryError
-from .locks import exclusive
+from ..errors import HistoryError, HistoryLocked
+from ..file_lock import exclusive
 
 _log = logging.getLogger(__name__)
 
@@ -69,13 +69,21 @@ _CREATE = (
 )
 
 # MIGRATIONS[n] are the statements that turn version n into version n + 1; version 0 is an empty file.
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_CREATE,)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    _CREATE,
+    ("ALTER TABLE calls ADD COLUMN notes TEXT NOT NULL DEFAULT ''",),
+)
+
+
+# Gets the connection, where a damaged file was put if one was, and whether there was no file, or an empty one.
+Opened = Callable[[sqlite3.Connection, Path | None, bool], None]
 
 
 class Database:
     """One database with two connections: one writes, one reads (a long search doesn't hold up a call).
 
-    Safe for threads; each connection has a lock. Opened when first used. Every error is a `HistoryError`.
+    Safe for threads; each connection has a lock. Opened when first used, and again when its file was taken away.
+    `opened` is called then, while no other process opens it. Every error is a `HistoryError`.
     """
 
     def __init__(
@@ -85,8 +93,10 @@ class Database:
         *,
         busy_seconds: float = _BUSY_SECONDS,
         idle_log_bytes: int = _LOG_BYTES_IDLE,
+        opened: Opened = lambda _connection, _aside, _new: None,
     ) -> None:
         self.path = path
+        self._opened = opened
         self._idle_log_bytes = idle_log_bytes
         self._busy_seconds = busy_seconds
         self._lock_path = lock_path
@@ -97,6 +107,12 @@ class Database:
         self._reader: sqlite3.Connection | None = None
         self._file: os.stat_result | None = None
         self._damaged = False
+
+    @contextlib.contextmanager
+    def alone(self) -> Generator[None]:
+        """No other thread writes while the block runs."""
+        with self._write_lock:
+            yield
 
     @contextlib.contextmanager
     def writing(self) -> Generator[sqlite3.Connection]:
@@ -168,9 +184,10 @@ class Database:
 
     def _open_writer(self) -> sqlite3.Connection:
         with self._open_lock:
-            if self._damaged:
+            if self._damaged or (self._writer is not None and self._is_elsewhere()):
                 self._drop()
             if self._writer is None:
+                self._lock_path.parent.mkdir(parents=True, exist_ok=True)
                 with exclusive(self._lock_path):
                     self._writer = self._connect_checked()
                     self._file = self.path.stat()
@@ -208,10 +225,10 @@ class Database:
         except sqlite3.DatabaseError as error:
             if not is_corrupt(error):
                 raise
-            self._put_aside(error)
-        return self._prepare()
+            return self._prepare(self._put_aside(error))
 
-    def _prepare(self) -> sqlite3.Connection:
+    def _prepare(self, aside: Path | None = None) -> sqlite3.Connection:
+        new = not self.path.exists() or self.path.stat().st_size == 0
         to_check = self._damaged or self._is_to_be_checked()
         connection = self._connect()
         try:
@@ -228,6 +245,7 @@ class Database:
                     raise sqlite3.DatabaseError(f"database disk image is malformed: {found}")
             migrate(connection, self.path)
             _drop_search_index(connection)
+            self._opened(connection, aside, new)
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
         except BaseException:
             connection.close()
@@ -240,7 +258,7 @@ class Database:
         sizes = [path.stat().st_size if path.exists() else 0 for path in (self.path, Path(f"{self.path}-wal"))]
         return sizes[0] < _ALWAYS_CHECKED_BYTES or sizes[1] > 0
 
-    def _put_aside(self, error: sqlite3.DatabaseError) -> None:
+    def _put_aside(self, error: sqlite3.DatabaseError) -> Path:
         stamp = time.strftime("%Y%m%d-%H%M%S")
         aside = self.path.with_name(f"{self.path.name}.damaged-{stamp}")
         number = 1
@@ -256,6 +274,7 @@ class Database:
             error,
             aside.name,
         )
+        return aside
 
 
 def _drop_search_index(connection: sqlite3.Connection) -> None:
@@ -340,7 +359,7 @@ def database_error(error: sqlite3.Error, path: Path) -> HistoryError:
     if "full" in message:
         return _full(path.parent)
     if "locked" in message or "busy" in message:
-        return HistoryError(
+        return HistoryLocked(
             f"The history {path} is locked by another program.",
             "Close what else has it open (a database browser, a backup), then run again.",
         )
@@ -352,7 +371,7 @@ def database_error(error: sqlite3.Error, path: Path) -> HistoryError:
     if is_corrupt(error):
         return HistoryError(
             f"The history {path} is damaged ({message}).",
-            "Run again: the damaged file is put aside, and a new one is begun. The images stay on disk.",
+            "Run again: the damaged file is put aside, and the history is rebuilt. The images stay on disk.",
         )
     return HistoryError(f"The history {path} failed: {message}.", "Check that its disk is not full, then run again.")
 

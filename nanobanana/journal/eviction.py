@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from ..cancel import Clock
 from ..errors import HistoryError
+from .backup import Backup
 from .database import Database
 from .files import ImageFiles, StoredFile
 from .records import Cleared
@@ -28,11 +29,19 @@ class Evictor:
     """Keeps the images' folder below `cap_bytes`, removing the oldest first, never what a living call works on."""
 
     def __init__(
-        self, database: Database, files: ImageFiles, is_worked_on: WorksOn, *, cap_bytes: int, clock: Clock
+        self,
+        database: Database,
+        files: ImageFiles,
+        backup: Backup,
+        is_worked_on: WorksOn,
+        *,
+        cap_bytes: int,
+        clock: Clock,
     ) -> None:
         self.cap_bytes = cap_bytes
         self._database = database
         self._files = files
+        self._backup = backup
         self._is_worked_on = is_worked_on
         self._clock = clock
         self._room: int | None = None
@@ -83,6 +92,8 @@ class Evictor:
         ]
         freed = self._remove_unreferenced(files)
         if ids:
+            with self._database.writing() as connection:
+                self._backup.rewrite(connection)
             self._database.shrink()
         self._room = None
         return Cleared(len(ids), images, freed)

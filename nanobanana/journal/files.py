@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
+import logging
 import os
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -23,8 +25,15 @@ ANSWER: Final = "answer"
 EXTENSIONS: Final = frozenset(
     {"png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff", "avif", "heic", "jxl", "ico", "bin"}
 ) | {ANSWER}
+_log = logging.getLogger(__name__)
 _PART = ".part"
+_DAMAGED = ".damaged"
 _STALE_SECONDS = 3600.0
+# What FUSE, CIFS, 9p and their like answer to a sync that they don't know; the write itself has been done.
+_NO_SYNC = frozenset(
+    {errno.EINVAL, errno.ENOSYS, errno.ENOTTY, errno.EBADF, errno.EISDIR, errno.EACCES, errno.EPERM}
+    | {errno.ENOTSUP, errno.EOPNOTSUPP}
+)
 
 Writer = Callable[[int, bytes], None]
 
@@ -41,10 +50,22 @@ def sync(descriptor: int) -> None:
     if sys.platform == "darwin":
         import fcntl
 
-        # An ordinary sync stops at the drive's own cache there.
-        fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
-    else:
-        os.fsync(descriptor)
+        # An ordinary sync stops at the drive's own cache there; not every drive or share knows this one.
+        with _where_possible():
+            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+            return
+    os.fsync(descriptor)
+
+
+@contextlib.contextmanager
+def _where_possible() -> Generator[None]:
+    """Go on where the file system knows no such sync; an error of the disk is still raised."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
+        _log.debug("this folder's file system can't sync: %s", error)
 
 
 @dataclass(frozen=True)
@@ -57,7 +78,8 @@ class StoredFile:
 
     @property
     def sha256(self) -> str:
-        return self.name.partition(".")[0]
+        """The hash of what it should hold; empty for a copy that was changed on disk and put aside."""
+        return "" if self.name.endswith(_DAMAGED) else self.name.partition(".")[0]
 
 
 class ImageFiles:
@@ -92,19 +114,22 @@ class ImageFiles:
             if self._holds(path, data):
                 _mark_used(path)
                 return sha256, path
+            self.folder.mkdir(parents=True, exist_ok=True)  # someone may have deleted it meanwhile
             descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o644)
             try:
                 self._write(descriptor, data)
-                self._sync(descriptor)
+                with _where_possible():
+                    self._sync(descriptor)
             finally:
                 os.close(descriptor)
             part.replace(path)
             self._sync_folder()
-        except OSError as error:
-            raise disk_error(error, path) from error
-        finally:
+        except BaseException as error:
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)
+            if isinstance(error, OSError):
+                raise disk_error(error, path) from error
+            raise
         return sha256, path
 
     def is_there(self, record: ImageRecord) -> bool:
@@ -135,7 +160,7 @@ class ImageFiles:
         except OSError as error:
             raise disk_error(error, record.path) from error
         if hashlib.sha256(data).hexdigest() != record.sha256:
-            damaged = record.path.with_name(f"{record.path.name}.damaged")
+            damaged = record.path.with_name(f"{record.path.name}{_DAMAGED}")
             with contextlib.suppress(OSError):
                 record.path.replace(damaged)
             raise HistoryError(
@@ -174,11 +199,12 @@ class ImageFiles:
     def _sync_folder(self) -> None:
         if os.name == "nt":
             return  # Windows can't sync a folder, and needn't
-        descriptor = os.open(self.folder, os.O_RDONLY)
-        try:
-            self._sync(descriptor)
-        finally:
-            os.close(descriptor)
+        with _where_possible():
+            descriptor = os.open(self.folder, os.O_RDONLY)
+            try:
+                self._sync(descriptor)
+            finally:
+                os.close(descriptor)
 
     @staticmethod
     def _holds(path: Path, data: bytes) -> bool:
@@ -191,8 +217,13 @@ class ImageFiles:
 
 def _mark_used(path: Path) -> None:
     """Trimming leaves files alone that were used in the last hour."""
-    with contextlib.suppress(PermissionError):  # another account's file in a shared folder
+    try:
         os.utime(path)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        # Another account's file in a shared folder, or a share without times.
+        _log.debug("%s can't be marked as used: %s", path.name, error)
 
 
 def safe_extension(extension: str) -> str:

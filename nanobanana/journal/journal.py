@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import secrets
+import math
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Final
 
 from ..cancel import CancelToken, Clock
 from ..errors import Billed, HistoryError
 from . import claims, history
+from .backup import Backup
 from .claims import HoldsImage, no_image_in
 from .database import Database, disk_error, require_row
 from .eviction import Evictor
@@ -33,10 +33,11 @@ from .records import (
     HistoryPage,
     ImageRecord,
     JournalStats,
+    NewImage,
+    PendingRows,
     image_of,
     load_call,
     plain,
-    write_image,
 )
 
 _log = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ _MOST_TEXT: Final = 200_000  # characters of the model's words
 
 
 class Journal:
-    """The history in `folder`: `journal.sqlite3`, `pictures/` and `locks/`. Opened when first used.
+    """The history in `folder`: `journal.sqlite3`, its copy, `pictures/` and `locks/`. Opened when first used.
 
     A call's steps: claim, sent, url, answered, keep, kept; or failed, or release. What a method writes is on disk
     before it returns, some 0.5 ms a step on an SSD. Safe for threads, and several processes may share a folder; a
@@ -58,31 +59,26 @@ class Journal:
     """
 
     def __init__(
-        self,
-        folder: Path,
-        *,
-        clock: Clock = time.time,
-        cap_bytes: int = DEFAULT_CAP,
-        write: Writer = write_all,
+        self, folder: Path, *, clock: Clock = time.time, cap_bytes: int = DEFAULT_CAP, write: Writer = write_all
     ) -> None:
         self.folder = folder
         self._clock = clock
         self._locks = folder / "locks"
-        self._database = Database(folder / "journal.sqlite3", self._locks / "journal.lock")
         self._files = ImageFiles(folder / "pictures", write)
+        self._backup = Backup(folder, self._files)
+        opened = self._backup.opened
+        self._database = Database(folder / "journal.sqlite3", self._locks / "journal.lock", opened=opened)
         self._leases = Leases(self._locks)
-        is_worked_on = self._leases.is_worked_on
-        self._evictor = Evictor(self._database, self._files, is_worked_on, cap_bytes=cap_bytes, clock=clock)
-        self._addresses: list[Address] = []
+        parts = (self._database, self._files, self._backup, self._leases.is_worked_on)
+        self._evictor = Evictor(*parts, cap_bytes=cap_bytes, clock=clock)
+        self._pending = PendingRows()
         self._prepare_lock = threading.Lock()
         self._prepared = False
 
     def __enter__(self) -> Journal:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -103,22 +99,21 @@ class Journal:
         """Find out what becomes of a wanted image; waits while a living owner is at work on it.
 
         `run` names one execution of the graph by a person: within it, what failed and may have been billed is not
-        asked again. An empty `run` never matches. `on_wait` gets a sentence once, when the waiting begins.
-        `holds_image` gets a failed call and its saved answer: if an image is found in it today, the call counts as
-        answered.
-        A claim that is `owned` must end with `kept`, `failed` or `release` (see `claimed`): other claims of the same
-        key wait for that. Claim before waiting for anything that the owner of the same key may need, such
-        as a place among the parallel calls. Raises `Cancelled` while waiting, `HistoryError` when the folder fails.
+        asked again, and nothing is if it found the history rebuilt. An empty `run` never matches. `on_wait` gets a
+        sentence when the waiting begins. `holds_image`: see `Claimant`.
+        A claim that is `owned` must end with `kept`, `failed` or `release` (see `claimed`): others of its key wait for
+        that. Claim before waiting for anything that the owner of the same key may need, such as a place among the
+        parallel calls. Raises `Cancelled` while waiting, `HistoryError` when the folder fails.
         """
-        told = False
+        waiting_since = math.inf
         while True:
             cancel.check()
-            claim = self._decide(key, details, run, holds_image)
+            claim = self._decide(key, details, run, holds_image, waiting_since)
             if claim is not None:
                 return claim
-            if not told:
+            if waiting_since == math.inf:
                 on_wait(_WAITING)
-                told = True
+                waiting_since = self._clock()
             while self._is_taken(key):
                 cancel.wait(_POLL_SECONDS)
 
@@ -153,9 +148,9 @@ class Journal:
         """The request is about to leave: from here on it may be billed. To be called before its first byte leaves."""
         self._step(call_id, "state = 'sent', billed = 'maybe', sent_at = ?", (self._clock(),))
 
-    def revert_to_asked(self, call_id: int) -> None:
-        """The gateway said that what was sent cost nothing, and it will be sent again: back to `asked`."""
-        self._step(call_id, "state = 'asked', billed = 'no', sent_at = NULL", ())
+    def revert_to_asked(self, call_id: int, note: str = "") -> None:
+        """What was sent cost nothing, and is sent again: back to `asked`. `note`: a line about it for the person."""
+        self._step(call_id, "state = 'asked', billed = 'no', sent_at = NULL, notes = notes || ?", (plain(note),))
 
     def url(self, call_id: int, position: int, url: str) -> None:
         """An image's address, the moment it arrives. A later one for the same `position` replaces it.
@@ -163,13 +158,7 @@ class Journal:
         The next transaction, whoever's, takes it along: of many calls answered at once none waits for more than two.
         """
         mine = Address(call_id, position, plain(url))
-        self._addresses.append(mine)
-        try:
-            with self._writing():
-                pass
-        finally:
-            with contextlib.suppress(ValueError):
-                self._addresses.remove(mine)
+        self._pending.written(mine, self._writing)
         require_row(mine.written, call_id)
 
     def answered(
@@ -202,6 +191,7 @@ class Journal:
                     "INSERT INTO urls (call_id, position, url) VALUES (?, ?, ?)",
                     [(call_id, position, plain(url)) for position, url in urls.items()],
                 )
+            self._backup.add(connection, call_id)
 
     def keep(
         self,
@@ -220,21 +210,16 @@ class Journal:
         self._prepare()
         extension = safe_extension(extension)
         while True:
-            sha256, path = self._files.save(data, extension)
-            with self._writing() as connection:
-                # Clearing may have removed the file since. It does so in a transaction, so checking in one is safe.
-                if not path.exists():
-                    continue
-                image = (call_id, position, plain(url), sha256, extension, len(data), self._clock())
-                require_row(write_image(connection, secrets.token_urlsafe(12), *image), call_id)
-                record = image_of(
-                    connection.execute(
-                        "SELECT * FROM pictures WHERE call_id = ? AND position = ?", (call_id, position)
-                    ).fetchone(),
-                    self._files.path,
-                )
+            sha256, _ = self._files.save(data, extension)
+            image = (call_id, position, plain(url), sha256, extension, len(data), self._clock())
+            mine = NewImage(image, self._files.path)
+            self._pending.written(mine, self._writing)
+            if mine.gone:
+                continue
+            require_row(int(mine.record is not None), call_id)
+            assert mine.record is not None
             self._evictor.added(len(data))
-            return record
+            return mine.record
 
     def keep_answer(self, call_id: int, data: bytes) -> ImageRecord:
         """Put a whole answer in which no image was found on disk, as `keep` does with an image."""
@@ -352,15 +337,14 @@ class Journal:
     @contextlib.contextmanager
     def _writing(self) -> Generator[sqlite3.Connection]:
         self._prepare()
-        with self._database.writing() as connection:
-            waiting = list(self._addresses)
-            for one in waiting:
-                one.write(connection)
-            yield connection
-        # On disk now; had the transaction failed, the next one would take them along again.
-        for one in waiting:
-            with contextlib.suppress(ValueError):
-                self._addresses.remove(one)
+        with self._database.alone():
+            with self._database.writing() as connection:
+                taken = self._pending.write(connection)
+                yield connection
+            # On disk now, and told before another transaction begins, which would write them once more. Had this one
+            # failed, the next would take them along.
+            for one in taken:
+                one.done.set()
 
     @contextlib.contextmanager
     def _reading(self) -> Generator[sqlite3.Connection]:
@@ -372,6 +356,7 @@ class Journal:
     def _releasing(self, call_id: int) -> Generator[sqlite3.Connection]:
         with self._leases.releasing(call_id), self._writing() as connection:
             yield connection
+            self._backup.add(connection, call_id)
         self._database.tidy(idle=self._leases.idle)
 
     def _step(self, call_id: int, assignments: str, values: Sequence[object]) -> None:
@@ -379,13 +364,18 @@ class Journal:
             statement = f"UPDATE calls SET {assignments} WHERE id = ?"
             require_row(connection.execute(statement, (*values, call_id)).rowcount, call_id)
 
-    def _decide(self, key: CallKey, details: CallDetails, run: str, holds_image: HoldsImage) -> Claim | None:
+    def _decide(
+        self, key: CallKey, details: CallDetails, run: str, holds_image: HoldsImage, waiting_since: float
+    ) -> Claim | None:
         """`claims.decide` in a transaction; holds the call that the claim takes."""
         claim: Claim | None = None
         try:
             with self._writing() as connection:
-                claimant = claims.Claimant(self._leases.id, run, self._clock(), self._leases.is_worked_on, holds_image)
+                alive, now = self._leases.is_worked_on, self._clock()
+                claimant = claims.Claimant(self._leases.id, run, now, alive, holds_image, waiting_since)
                 claim = claims.decide(connection, self._files, key, details, claimant)
+                if claim is not None and claim.what == "ask":
+                    self._backup.allow_buying(run)
                 if claim is not None and claim.owned:
                     # Before the commit: whoever sees the row must see that it is being worked on.
                     self._leases.hold(claim.record.id)
@@ -394,6 +384,16 @@ class Journal:
                 self._leases.drop(claim.record.id)
             raise
         return claim
+
+    def count_free(self, keys: Iterable[CallKey]) -> int:
+        """How many of these images a run would get without asking the gateway for them."""
+        with self._reading() as connection:
+            return sum(claims.is_free(connection, self._files, key, self._leases.is_worked_on) for key in keys)
+
+    def look(self, question: Callable[[sqlite3.Connection], float]) -> float:
+        """The answer to a question of `history`'s."""
+        with self._reading() as connection:
+            return question(connection)
 
     def _is_taken(self, key: CallKey) -> bool:
         with self._reading() as connection:

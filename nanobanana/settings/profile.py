@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any, Final, Literal, TypeVar, cast
 from urllib.parse import SplitResult, urlsplit
 
-from ..catalog import DIALECTS
+from ..catalog import CURRENCIES, DIALECTS, SIMULATOR
 from ..errors import ConfigError
-from .redaction import redact, without_keys
+from .own_fields import (
+    hidden_fields,
+    hidden_headers,
+    read_fields,
+    read_headers,
+    revealed_fields,
+    revealed_headers,
+    secrets,
+)
+from .redaction import plain_key, redact, without_keys
 
 T = TypeVar("T")
 
-SIMULATOR = "simulator"
 DEFAULT_NAME = "default"
 
 _WHERE = "Set it in Settings > NanoBanana, or in NANOBANANA_BASE_URL."
@@ -23,10 +32,37 @@ _EXAMPLE = "Write it like https://api.example.com."
 _COMPLETIONS = "/chat/completions"
 _VERSION = "/v1"
 _LONGEST_NAME = 64
-_OUR_FIELDS = frozenset({"model", "messages", "stream"})
+# host.name[:port][/path], localhost[:port][/path] or host:port[/path], without a scheme.
+_BARE = re.compile(
+    r"(?:[\w-]+(?:\.[\w-]+)+|localhost|[\w-]+(?=:[0-9]))(?::[0-9]+)?(?:/[^\s@]*)?", re.ASCII | re.IGNORECASE
+)
+_AT_HOME = re.compile(
+    r"(?:localhost|127\.|10\.|192\.168\.|172\.(?:1[6-9]|2[0-9]|3[01])\.|[\w-]+:[0-9]|[\w-]+\.(?:local|lan)\b)",
+    re.ASCII | re.IGNORECASE,
+)
 
 
-Kind = Literal["address", "secret", "text", "choice", "switch", "number", "whole", "lines", "prices"]
+Kind = Literal[
+    "address",
+    "secret",
+    "secrets",
+    "headers",
+    "fields",
+    "text",
+    "choice",
+    "switch",
+    "number",
+    "whole",
+    "lines",
+    "prices",
+]
+# Nothing of these leaves.
+_SECRET: Final[tuple[Kind, ...]] = ("secret", "secrets")
+# All but the values of these does: how they become stars, and how stars become values again.
+_STARRED: Final[Mapping[Kind, tuple[Callable[[str], str], Callable[[str, str], str]]]] = {
+    "headers": (hidden_headers, revealed_headers),
+    "fields": (hidden_fields, revealed_fields),
+}
 
 
 @dataclass(frozen=True)
@@ -44,6 +80,11 @@ class Setting:
     choices: tuple[str, ...] = ()
     first: bool = False
 
+    @property
+    def is_secret(self) -> bool:
+        """Whether its value, or a part of it, is never shown."""
+        return self.kind in _SECRET or self.kind in _STARRED
+
     def said(self, number: float) -> str:
         """`number` with its unit, as the form shows it."""
         return f"{number / 1e6:g} MB" if self.unit == "MB" else f"{number:g} {self.unit}".strip()
@@ -51,7 +92,7 @@ class Setting:
     def converted(self, value: object) -> object:
         """A JSON value as the profile holds it. Raises `ValueError` for one of another kind."""
         match self.kind:
-            case "address" | "secret" | "text" | "choice":
+            case "address" | "secret" | "headers" | "fields" | "text" | "choice":
                 return _of(value, str)
             case "switch":
                 return _of(value, bool)
@@ -62,12 +103,22 @@ class Setting:
                 if number != int(number):
                     raise ValueError(number)
                 return int(number)
-            case "lines":
+            case "lines" | "secrets":
                 lines = [_of(line, str).strip() for line in cast("list[object]", _of(value, list))]
                 return tuple(dict.fromkeys(line for line in lines if line))
             case "prices":
                 prices = cast("dict[object, object]", _of(value, dict))
                 return {str(model): _number(price) for model, price in prices.items()}
+
+    def as_json(self, value: Any) -> object:
+        """What `converted` makes this value of."""
+        match self.kind:
+            case "lines" | "secrets":
+                return list(value)
+            case "prices":
+                return dict(value)
+            case _:
+                return value
 
 
 def label(name: str) -> str:
@@ -76,7 +127,7 @@ def label(name: str) -> str:
 
 
 def _setting(default: object, kind: Kind, **more: Any) -> Any:
-    return field(default=default, metadata={"setting": Setting(kind, **more)}, repr=kind != "secret")
+    return field(default=default, metadata={"setting": (setting := Setting(kind, **more))}, repr=not setting.is_secret)
 
 
 def _of(value: object, kind: type[T]) -> T:
@@ -100,8 +151,12 @@ class Profile:
     `catalog.DIALECTS`. `concurrency`: calls at once. `private_hosts`: hosts on a private network whose images may
     be fetched. `picture_limit`, `body_limit`: the largest image and the largest request that are sent.
     `system_message`: sent before the prompt, in a message of its own. `prompt_prefix`: put before every prompt.
-    `body_fields`: a JSON object whose fields are sent beside ours. `task_path`: where the gateway tells how far a task
-    is that it queued, such as `/v1/jobs/{id}`.
+    `spare_keys`: tried in turn when the gateway refuses a key (401, 402, 403 or 429). `headers`: lines of `Name: value`
+    that go to the gateway with every request. `body_fields`: a JSON object whose fields are sent beside ours.
+    `task_path`: where the gateway tells how far a task is that it queued, such as `/v1/jobs/{id}`.
+    `download_with_key`: results on the gateway's own origin are fetched with the key and the headers.
+    `currency`: of prices and limits. `daily_limit`, `monthly_limit`: a run that would pass one is asked about; 0: none.
+    `finish_after_cancel`: calls that were sent before a cancel go on into the history.
     """
 
     name: str = DEFAULT_NAME
@@ -119,39 +174,108 @@ class Profile:
     private_hosts: tuple[str, ...] = _setting((), "lines")
     system_message: str = _setting("", "text")
     prompt_prefix: str = _setting("", "text")
-    body_fields: str = _setting("", "text")
+    spare_keys: tuple[str, ...] = _setting((), "secrets")
+    headers: str = _setting("", "headers")
+    body_fields: str = _setting("", "fields")
     task_path: str = _setting("", "text")
+    download_with_key: bool = _setting(False, "switch")
+    finish_after_cancel: bool = _setting(True, "switch")
+    currency: str = _setting("USD", "choice", choices=CURRENCIES)
     prices: Mapping[str, float] = field(
         default_factory=dict[str, float], hash=False, metadata={"setting": Setting("prices")}
     )
+    daily_limit: float = _setting(0.0, "number", most=1e9)
+    monthly_limit: float = _setting(0.0, "number", most=1e9)
+
+    @cached_property
+    def own_headers(self) -> Mapping[str, str]:
+        """`headers`, read. Raises `ConfigError`."""
+        return read_headers(self.headers) if self.headers else {}
+
+    @cached_property
+    def own_fields(self) -> Mapping[str, object]:
+        """`body_fields`, read. Raises `ConfigError`."""
+        return read_fields(self.body_fields) if self.body_fields else {}
+
+    @cached_property
+    def secrets(self) -> tuple[str, ...]:
+        """Everything in it that nobody may read: keys, and the values of headers and body fields."""
+        own = secrets(self.headers, self.body_fields) if self.headers or self.body_fields else ()
+        return tuple(filter(None, (self.api_key, *self.spare_keys, *own)))
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether its images come from the built-in simulator, and cost nothing."""
+        return self.base_url == SIMULATOR
+
+    def with_key(self, key: str) -> Profile:
+        """With another of its keys in the first place."""
+        others = tuple(one for one in (self.api_key, *self.spare_keys) if one != key)
+        return replace(self, api_key=key, spare_keys=others)
 
     def redact(self, text: str) -> str:
-        """`text` without the key, in case the gateway echoed it, and without anything that looks like a key."""
-        return redact(text, [self.api_key])
+        """`text` without the secrets, in case the gateway echoed one, and without anything that looks like a key."""
+        return redact(text, self.secrets)
 
     def redact_url(self, url: str) -> str:
         """`url` as it may be shown and saved: a signature in it looks like a key, and is needed."""
-        return without_keys(url, [self.api_key])
+        return without_keys(url, self.secrets)
 
     def as_json(self) -> dict[str, object]:
-        """Every setting but the secret ones, as JSON values."""
-        plain: dict[Kind, Callable[[Any], object]] = {"lines": list, "prices": dict}
-        return {
-            name: plain.get(setting.kind, lambda value: value)(getattr(self, name))
-            for name, setting in SETTINGS.items()
-            if setting.kind != "secret"
-        }
+        """Every setting, secrets too, as JSON values: what is saved."""
+        return {name: setting.as_json(getattr(self, name)) for name, setting in SETTINGS.items()}
+
+    def shown(self) -> dict[str, object]:
+        """Every setting that a page may see, as JSON values: no key, and stars for what else may be secret."""
+        values = {name: value for name, value in self.as_json().items() if SETTINGS[name].kind not in _SECRET}
+        for name, (hide, _) in _STARS.items():
+            values[name] = hide(getattr(self, name))
+        return values
+
+    def changed(self, changes: Mapping[str, object]) -> Profile:
+        """With `changes`, JSON values as `shown` gives them: stars, and None for a key, stand for what is there.
+
+        Secrets belong to the gateway they were given for: if the base URL moves to another origin, those that don't
+        come with it are dropped, so nobody who can change an address can have them sent there. Raises `ConfigError`.
+        """
+        values: dict[str, Any] = {}
+        for name, setting in SETTINGS.items():
+            if name in changes and not (setting.kind in _SECRET and changes[name] is None):
+                try:
+                    values[name] = setting.converted(changes[name])
+                except ValueError:
+                    raise ConfigError(
+                        f"The setting {label(name)!r} has a value of the wrong kind.", "Enter it again."
+                    ) from None
+        before = self
+        if "base_url" in values and not same_origin(self.base_url, values["base_url"]):
+            before = without_secrets(self)
+        for name, (_, reveal) in _STARS.items():
+            if name in values:
+                values[name] = reveal(values[name], getattr(before, name))
+        return checked(replace(before, **values))
 
 
 SETTINGS: Final[Mapping[str, Setting]] = {
     one.name: one.metadata["setting"] for one in fields(Profile) if "setting" in one.metadata
 }
+_STARS: Final = {name: _STARRED[setting.kind] for name, setting in SETTINGS.items() if setting.kind in _STARRED}
+
+
+def without_secrets(profile: Profile) -> Profile:
+    """`profile` without its keys, headers and whatever in its body fields may be secret."""
+    nothing = Profile()
+    gone: dict[str, Any] = {name: getattr(nothing, name) for name, one in SETTINGS.items() if one.kind in _SECRET}
+    for name, (hide, reveal) in _STARS.items():
+        gone[name] = reveal(hide(getattr(profile, name)), "")
+    return replace(profile, **gone)
 
 
 def normalise_base_url(text: str) -> str:
     """`https://host[:port][/prefix]`: without `/v1`, `/v1/chat/completions` and a slash at the end.
 
-    `simulator` stays as it is. Raises `ConfigError` if the URL is missing, malformed, neither http nor https, or
+    An address without a scheme gets `https`, or `http` on this computer and in a private network. `simulator` stays as
+    it is. Raises `ConfigError` if the URL is missing, malformed, neither http nor https, or
     holds a name and password, a query or a fragment.
     """
     text = text.strip()
@@ -159,6 +283,8 @@ def normalise_base_url(text: str) -> str:
         raise ConfigError("The gateway's base URL is missing.", _WHERE)
     if text.lower() == SIMULATOR:
         return SIMULATOR
+    if _BARE.fullmatch(text):
+        text = f"{'http' if _AT_HOME.match(text) else 'https'}://{text}"
     parts = _split(text)
     if parts.username is not None or parts.password is not None:
         raise ConfigError(
@@ -202,16 +328,19 @@ def checked(profile: Profile) -> Profile:
     Raises `ConfigError` for the first value that can't be used, without revealing the key.
     """
     check_name(profile.name)
-    if profile.dialect not in DIALECTS:
-        raise ConfigError(f"The dialect {_shown(profile.dialect)} is unknown.", f"Choose one of {', '.join(DIALECTS)}.")
     for name, setting in SETTINGS.items():
         value: Any = getattr(profile, name)
+        if setting.choices and value not in setting.choices:
+            choices = f"Choose one of {', '.join(setting.choices)}."
+            raise ConfigError(f"The {label(name)} {_shown(value)} is unknown.", choices)
         if setting.most and not setting.least <= value <= setting.most:
             raise ConfigError(
                 f"The setting {label(name)!r} is {setting.said(value)}.",
                 f"Set it to between {setting.said(setting.least)} and {setting.said(setting.most)}.",
             )
-    own_fields(profile)
+    _ = profile.own_fields  # raises if they can't be read
+    if "authorization" in map(str.lower, profile.own_headers) and profile.api_key:
+        raise ConfigError("The header Authorization is what the key is sent in.", "Take out the header, or the key.")
     if profile.task_path and not (profile.task_path.startswith("/") and "{id}" in profile.task_path):
         raise ConfigError(
             "The task path can't be used.", "Write it like /v1/jobs/{id}: a path with {id} where the task's name goes."
@@ -223,46 +352,8 @@ def checked(profile: Profile) -> Profile:
         profile,
         base_url=normalise_base_url(profile.base_url) if profile.base_url.strip() else "",
         api_key=plain_key(profile.api_key),
+        spare_keys=tuple(dict.fromkeys(key for one in profile.spare_keys if (key := plain_key(one)))),
     )
-
-
-def own_fields(profile: Profile) -> dict[str, object]:
-    """The profile's own fields of a request's body. Raises `ConfigError` unless they are a JSON object of other names
-    than those that the pack fills in."""
-    if not profile.body_fields.strip():
-        return {}
-    hint = 'Write it like {"temperature": 0.7, "safety_settings": []}.'
-    try:
-        value: object = json.loads(profile.body_fields)
-    except (ValueError, RecursionError):
-        raise ConfigError("The body fields are no JSON.", hint) from None
-    if not isinstance(value, dict):
-        raise ConfigError("The body fields are no JSON object.", hint)
-    fields_given = cast("dict[str, object]", value)
-    taken = [name for name in fields_given if name in _OUR_FIELDS]
-    if taken:
-        raise ConfigError(f"The body fields hold {', '.join(taken)}, which the node fills in.", "Take that out.")
-    return fields_given
-
-
-def plain_key(text: str) -> str:
-    """A key as it is sent: without spaces around it and without a pasted `Bearer` before it.
-
-    Raises `ConfigError` if it holds characters that no HTTP header can carry, without revealing the key.
-    """
-    key = without_scheme(text)
-    if any(not "!" <= character <= "~" for character in key):
-        raise ConfigError(
-            "The API key holds a space, a line break or a character that is no plain letter, digit or sign.",
-            "Copy the key once more, and paste nothing else with it.",
-        )
-    return key
-
-
-def without_scheme(key: str) -> str:
-    """`key` without spaces around it and without a pasted `Bearer` before it."""
-    key = key.strip()
-    return key[7:].strip() if key[:7].lower() == "bearer " else key
 
 
 def check_name(name: str) -> None:

@@ -7,7 +7,9 @@ import functools
 import html
 import re
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+
+from ..errors import ConfigError
 
 # Every pattern is one prefix and one bounded or greedy run, without nested repetition: linear in the text.
 # The lookbehinds keep words such as "task-" and "desk-" from being taken for the start of a key.
@@ -62,6 +64,7 @@ def redact(text: str, keys: Iterable[str]) -> str:
 def redact_bytes(data: bytes, keys: Iterable[str]) -> bytes:
     """`data`, a whole answer, without keys as `redact` finds them; takes some 50 ms a MiB.
 
+    What was JSON stays JSON, also where a key of digits is a number in it.
     Only a key that is spread over more than 4 KiB by what stands between its characters is not found.
     """
     secrets = tuple(sorted({key for key in keys if len(key) >= _SHORTEST_SECRET}))
@@ -73,14 +76,21 @@ def redact_bytes(data: bytes, keys: Iterable[str]) -> bytes:
         if _may_hold_key(window, secrets):
             found = [(first + start, last + start) for first, last in _key_like(window)]
             spans += found + [(first + start, last + start) for first, last in _disguised(window, secrets)]
-    return _without(text, _merged(spans)).encode("utf-8", "surrogateescape")
+    return _without(text, _merged(spans), _mask_in_json).encode("utf-8", "surrogateescape")
 
 
-def _without(text: str, spans: Iterable[tuple[int, int]]) -> str:
+def _mask_in_json(found: str) -> str:
+    """What stands in a key's place: for digits as many others, so that JSON with such a number in it stays JSON."""
+    if not (found.isascii() and found.isdigit()):
+        return _MASK
+    return next((digit for digit in "987654321" if digit not in found), "9") * len(found)
+
+
+def _without(text: str, spans: Iterable[tuple[int, int]], mask: Callable[[str], str] = lambda _: _MASK) -> str:
     pieces: list[str] = []
     done = 0
     for start, end in spans:
-        pieces += [text[done:start], _MASK]
+        pieces += [text[done:start], mask(text[start:end])]
         done = end
     return "".join([*pieces, text[done:]])
 
@@ -256,3 +266,23 @@ def _is_random(match: re.Match[str]) -> bool:
 
 def _has_digit(text: str) -> bool:
     return any(character.isdigit() for character in text)
+
+
+def plain_key(text: str) -> str:
+    """A key as it is sent: without spaces around it and without a pasted `Bearer` before it.
+
+    Raises `ConfigError` if it holds characters that no HTTP header can carry, without revealing the key.
+    """
+    key = without_scheme(text)
+    if any(not "!" <= character <= "~" for character in key):
+        raise ConfigError(
+            "The API key holds a space, a line break or a character that is no plain letter, digit or sign.",
+            "Copy the key once more, and paste nothing else with it.",
+        )
+    return key
+
+
+def without_scheme(key: str) -> str:
+    """`key` without spaces around it and without a pasted `Bearer` before it."""
+    key = key.strip()
+    return key[7:].strip() if key[:7].lower() == "bearer " else key

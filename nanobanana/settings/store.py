@@ -10,14 +10,23 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, cast
 
-from ..errors import ConfigError
-from .profile import DEFAULT_NAME, SETTINGS, Profile, check_name, checked, same_origin, without_scheme
-from .redaction import key_tail
+from ..errors import ConfigError, HistoryError
+from ..file_lock import exclusive
+from .profile import (
+    DEFAULT_NAME,
+    SETTINGS,
+    Profile,
+    check_name,
+    checked,
+    same_origin,
+    without_secrets,
+)
+from .redaction import key_tail, without_scheme
 
 _log = logging.getLogger(__name__)
 
@@ -29,7 +38,6 @@ _BASE_URL_VARIABLE: Final = "NANOBANANA_BASE_URL"
 _KEY_VARIABLE: Final = "NANOBANANA_API_KEY"
 _HOME_VARIABLE: Final = "NANOBANANA_HOME"
 
-# Makes reading, changing and writing the file one step for all stores of this process.
 _file_lock = threading.Lock()
 
 
@@ -42,7 +50,9 @@ def data_folder(
     """
     own = environ.get(_HOME_VARIABLE, "").strip()
     if own:
-        return Path(own).expanduser().absolute()
+        with contextlib.suppress(RuntimeError):  # ~nobody/there: then the text is taken as it is
+            return Path(own).expanduser().absolute()
+        return Path(own).absolute()
     if host_folder is not None:
         return host_folder
     home = Path.home()
@@ -96,17 +106,16 @@ class ProfileStore:
     def save(self, profile: Profile) -> None:
         """Add the profile, or replace the one with its name; an empty base URL may be saved."""
         profile = checked(profile)
-        with _file_lock:
+        with self._file.changing():
             document = self._file.read()
             profiles = self._file.profiles(document)
-            values = {**profile.as_json(), "api_key": profile.api_key}
-            profiles[profile.name] = {**profiles.get(profile.name, {}), **values}
+            profiles[profile.name] = {**profiles.get(profile.name, {}), **profile.as_json()}
             self._file.write(document, profiles)
 
     def rename(self, old: str, new: str) -> None:
         """Rename a profile, keeping its place in the order. The profile `default` can't be renamed."""
         check_name(new)
-        with _file_lock:
+        with self._file.changing():
             document = self._file.read()
             profiles = self._file.profiles(document)
             if old == DEFAULT_NAME or old not in profiles:
@@ -117,7 +126,7 @@ class ProfileStore:
 
     def delete(self, name: str) -> None:
         """Remove a profile with its key; `default` becomes an empty one."""
-        with _file_lock:
+        with self._file.changing():
             document = self._file.read()
             profiles = self._file.profiles(document)
             if profiles.pop(name, None) is None and name != DEFAULT_NAME:
@@ -125,14 +134,18 @@ class ProfileStore:
             self._file.write(document, profiles)
 
     def keys(self) -> list[str]:
-        """Every key that can be found, for `redact` and `looks_like_key`; a file that can't be read has none."""
+        """Every secret that can be found, for `redact` and `looks_like_key`; a file that can't be read has none."""
         keys = [self._environ.get(_KEY_VARIABLE, "")]
         with contextlib.suppress(ConfigError):
-            keys += [str(values.get("api_key", "")) for values in self._file.profiles(self._file.read()).values()]
+            for name, values in self._file.profiles(self._file.read()).items():
+                # A profile that can't be used must not hide its key.
+                keys.append(str(values.get("api_key", "")))
+                with contextlib.suppress(ConfigError):
+                    keys += self._parse(name, values).secrets
         return list(dict.fromkeys(bare for key in keys if (bare := without_scheme(key))))
 
     def public_view(self) -> list[dict[str, object]]:
-        """Every profile without its key: its fields, `has_key`, `key_tail` and `from_environment`.
+        """Every profile without its secrets: `Profile.shown`, `has_key`, `key_tail` and the like, `from_environment`.
 
         `key_tail`: the key's last four characters, empty for a key shorter than 12. `from_environment`: the fields
         that the environment gives. `problem`: why the profile can't be used, empty when it can.
@@ -149,11 +162,12 @@ class ProfileStore:
             problem = str(error)
         return {
             "name": name,
-            **profile.as_json(),
+            **profile.shown(),
             # A base URL that can't be used may hold a password or a key.
             "base_url": "" if problem else profile.base_url,
             "has_key": bool(profile.api_key),
             "key_tail": key_tail(profile.api_key),
+            "spare_key_tails": [key_tail(key) for key in profile.spare_keys],
             "from_environment": self._from_environment(name),
             "problem": problem,
         }
@@ -169,9 +183,9 @@ class ProfileStore:
         given = self._from_environment(profile.name)
         if "base_url" in given:
             base_url = self._environ[_BASE_URL_VARIABLE]
-            # The file's key belongs to the file's gateway: it isn't sent to another that the environment names.
+            # The file's secrets belong to the file's gateway: none is sent to another that the environment names.
             if profile.base_url and not same_origin(profile.base_url, base_url):
-                profile = replace(profile, api_key="")
+                profile = without_secrets(profile)
             profile = replace(profile, base_url=base_url)
         if "api_key" in given:
             profile = replace(profile, api_key=self._environ[_KEY_VARIABLE])
@@ -197,6 +211,16 @@ class ProfilesFile:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    @contextlib.contextmanager
+    def changing(self) -> Generator[None]:
+        """Reading, changing and writing the file are one step, for all threads and processes."""
+        with _file_lock, contextlib.ExitStack() as held:
+            # A folder that can't be written or locked is no reason to refuse here: writing says what is wrong.
+            with contextlib.suppress(OSError, HistoryError):
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                held.enter_context(exclusive(self.path.with_suffix(".lock")))
+            yield
+
     def read(self) -> dict[str, Any]:
         """The whole document; an empty one when there is no file."""
         try:
@@ -206,7 +230,7 @@ class ProfilesFile:
             return {}
         except OSError as error:
             raise self._unusable(error.strerror or "it can't be read") from None
-        except ValueError:
+        except (ValueError, RecursionError):
             # Not "from error": json's error holds the whole text, and with it the keys.
             raise self._unusable("it is not valid JSON") from None
         if not isinstance(document, dict):

@@ -80,9 +80,11 @@ def denial(request: Request, rules: Rules, *, private: bool, shared: bool = Fals
             403,
             "remote",
             "The settings can be changed on the computer that runs ComfyUI only.",
-            f"Open ComfyUI there, or start it with {ALLOW_VARIABLE}=1.",
+            "Open ComfyUI there; or set NANOBANANA_BASE_URL and NANOBANANA_API_KEY where it is started; or start it "
+            f"with {ALLOW_VARIABLE}=1, which lets other computers change the settings.",
         )
-    if (private or nearby) and not _host_is_ours(request, rules, nearby):
+    # The history too: a page that points its own name at a ComfyUI in this network must not read anybody's prompts.
+    if (not shared or nearby) and not _host_is_ours(request, rules, nearby):
         return Denial(
             403,
             "host",

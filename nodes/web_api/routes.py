@@ -28,6 +28,9 @@ def register() -> bool:
         ("DELETE", "/profiles", lambda: _settings().delete_profile, {"private": True}),
         ("POST", "/profiles/rename", lambda: _settings().rename_profile, {"private": True}),
         ("POST", "/profiles/test", lambda: _settings().test_profile, {"private": True}),
+        ("POST", "/estimate", lambda: _estimates().estimate, {}),
+        ("GET", "/runs", lambda: _runs().last, {}),
+        ("POST", "/stop", lambda: _runs().stop, {}),
         ("GET", "/history", lambda: _history().page, {}),
         ("GET", "/history/totals", lambda: _history().totals, {}),
         ("POST", "/history/download", lambda: _history().download, {"private": True}),
@@ -47,10 +50,22 @@ def _settings():
     return settings
 
 
+def _estimates():
+    from . import estimates
+
+    return estimates
+
+
 def _history():
     from . import history
 
     return history
+
+
+def _runs():
+    from . import runs
+
+    return runs
 
 
 def _handler(work: Callable[[], Work], **access: bool) -> Handler:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any, cast
 
 from ... import __version__
@@ -12,7 +12,7 @@ from ...nanobanana.calls.connection_test import diagnose
 from ...nanobanana.calls.engine import reachable
 from ...nanobanana.cancel import CancelToken
 from ...nanobanana.errors import ConfigError, InputError, NanoBananaError
-from ...nanobanana.settings.profile import DEFAULT_NAME, SETTINGS, SIMULATOR, Profile, checked, label, same_origin
+from ...nanobanana.settings.profile import DEFAULT_NAME, SETTINGS, Profile, same_origin
 from ...nanobanana.settings.redaction import redact
 from .._host import broadcast
 from .._services import profiles
@@ -56,8 +56,10 @@ def _outlines() -> list[dict[str, object]]:
             "name": view["name"],
             "ready": not view["problem"],
             "problem": view["problem"],
-            "simulated": view["base_url"] == SIMULATOR,
+            "simulated": view["base_url"] == table.SIMULATOR,
             "prices": view["prices"],
+            "currency": view["currency"],
+            "limited": bool(view["daily_limit"] or view["monthly_limit"]),
             "extra_models": view["extra_models"],
         }
         for view in views
@@ -68,7 +70,7 @@ def read_profiles(_: RouteRequest | None = None) -> dict[str, object]:
     """The profiles without their keys, a new one's values, and what the form is made from."""
     return {
         "profiles": profiles().public_view(),
-        "defaults": {"name": DEFAULT_NAME, **Profile().as_json()},
+        "defaults": {"name": DEFAULT_NAME, **Profile().shown()},
         "fields": [{"name": name, **asdict(setting)} for name, setting in SETTINGS.items()],
         "dialects": list(table.DIALECTS),
     }
@@ -85,7 +87,7 @@ def add_profile(request: RouteRequest) -> object:
 
 
 def save_profile(request: RouteRequest) -> object:
-    """`name`, and any of the profile's fields. If `api_key` is absent, the key stays; if empty, it is removed."""
+    """`name`, and any of the profile's fields. A key that is absent stays; an empty one is removed."""
     name = _text(request.body, "name")
     profile, key_dropped = changed(profiles().stored(name), request.body, _fixed(name))
     profiles().save(profile)
@@ -116,7 +118,7 @@ def test_profile(request: RouteRequest) -> object:
     except NanoBananaError as error:
         return {"ok": False, "verdict": "failed", "message": error.message, "hint": error.hint}
     # The text may hold any profile's key, and a key that was typed in but not saved isn't among the store's.
-    keys = [*store.keys(), profile.api_key]
+    keys = [*store.keys(), *profile.secrets]
     return {
         "ok": found.ok,
         "verdict": found.verdict,
@@ -129,25 +131,13 @@ def test_profile(request: RouteRequest) -> object:
 
 
 def changed(profile: Profile, changes: Mapping[str, Any], fixed: tuple[str, ...] = ()) -> tuple[Profile, bool]:
-    """`profile` with `changes`, checked, and whether its key was dropped. Fields in `fixed` stay as they are.
-
-    A key belongs to the gateway that gave it: if the base URL moves to another origin and no key comes with it, the
-    old one is dropped, so nobody who can change an address can have the key sent there. Raises `ConfigError`.
-    """
-    values: dict[str, Any] = {}
-    for name, setting in SETTINGS.items():
-        # None means that the key stays.
-        if name in changes and name not in fixed and not (setting.kind == "secret" and changes[name] is None):
-            try:
-                values[name] = setting.converted(changes[name])
-            except ValueError:
-                raise ConfigError(
-                    f"The setting {label(name)!r} has a value of the wrong kind.", "Enter it again."
-                ) from None
-    result = checked(replace(profile, **values))
-    if profile.api_key and "api_key" not in values and not same_origin(profile.base_url, result.base_url):
-        return replace(result, api_key=""), True
-    return result, False
+    """`Profile.changed`, and whether a move dropped a secret. Fields in `fixed` stay. Raises `ConfigError`."""
+    given = {name: value for name, value in changes.items() if name not in fixed}
+    result = profile.changed(given)
+    moved = not same_origin(profile.base_url, result.base_url)
+    secret = [name for name, setting in SETTINGS.items() if setting.is_secret and given.get(name) is None]
+    dropped = any(getattr(profile, name) and not getattr(result, name) for name in secret)
+    return result, moved and dropped
 
 
 def _changed() -> dict[str, object]:

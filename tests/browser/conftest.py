@@ -1,4 +1,4 @@
-"""A real ComfyUI with a real Chromium before it: its own frontend, then the newest. Without either the tests skip."""
+"""A real ComfyUI with a real Chromium before it: its own frontend, then the newest. Without them the tests skip."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ from typing import Any
 
 import pytest
 from comfy_process import Installation, find_installation, running_host
-from frontends import newest_frontend
+from frontends import OLDEST, frontend
 from gateway_faults import FaultyGateway
 from page_of_comfyui import Comfy
 from tiny_models import place_tiny_models
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ARTEFACTS = ROOT / "artefacts" / "browser"
+FAILED = pytest.StashKey[bool]()
 
 # What the host's own page says in every run, also without any pack.
 HOST_NOISE = (
     r"/user\.css",
+    r"/favicon\.ico",
     r"legacy queue/history menu is deprecated",
     r"ComfyApp graph accessed before initialization",
     r"ComfyApp\.open_maskeditor is deprecated",
@@ -61,8 +63,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.browser)
             # One worker runs all of these, so that there is one host and one browser at a time.
             item.add_marker(pytest.mark.xdist_group("browser"))
+            # The first of them starts the host, which alone may take three minutes.
+            item.add_marker(pytest.mark.timeout(300))
             if why:
                 item.add_marker(pytest.mark.skip(why))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    report: Any = yield
+    if report.when == "call":
+        item.stash[FAILED] = report.failed
+    return report
 
 
 @dataclass
@@ -76,15 +88,20 @@ class Site:
     said: list[str] = field(default_factory=list)
 
 
-@pytest.fixture(scope="package", params=["own", "newest"])
+# "own" is the one that came with the ComfyUI; "oldest" can be asked for.
+FRONTENDS = os.environ.get("FRONTENDS", "own,newest").split(",")
+
+
+@pytest.fixture(scope="package", params=FRONTENDS)
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     installation = find_installation(os.environ)
     assert installation is not None
     flags: tuple[str, ...] = ()
-    if request.param == "newest":
-        static = newest_frontend(ROOT / ".venv" / "frontends", installation.python)
+    if request.param != "own":
+        version = OLDEST if request.param == "oldest" else ""
+        static = frontend(ROOT / ".venv" / "frontends", installation.python, version)
         if static is None:
-            pytest.skip("the newest frontend can't be had from the package index")
+            pytest.skip(f"the {request.param} frontend can't be had from the package index")
         flags = ("--front-end-root", str(static))
     base = tmp_path_factory.mktemp("comfyui-browser")
     prepare(base)
@@ -141,18 +158,28 @@ def opened(site: Site, browser: Any) -> Iterator[Comfy]:
     )
     with FaultyGateway(latency=0.05, progress=True) as gateway:
         comfy = Comfy(page, site.url, site.data, ARTEFACTS / site.frontend, gateway.base_url)
+        comfy.gateway_behind = gateway
         comfy.open()
         yield comfy
         context.close()
 
 
 @pytest.fixture
+def gateway(opened: Comfy) -> FaultyGateway:
+    """What each test's page begins with."""
+    return opened.gateway_behind
+
+
+@pytest.fixture
 def comfy(opened: Comfy, request: pytest.FixtureRequest) -> Iterator[Comfy]:
-    """The page with an empty graph, a gateway that does as a prompt says, and no history. A screenshot is kept."""
+    """The page with an empty graph, a gateway that does as a prompt says, and no history.
+
+    A failed test leaves a screenshot.
+    """
     opened.begin()
     yield opened
-    name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")
-    opened.image(name)
+    if request.node.stash.get(FAILED, True):
+        opened.image(re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-"))
 
 
 @pytest.fixture(params=["canvas", "vue"])

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from gateway_faults import FaultyGateway
 from journal_rows import fill
 from page_of_comfyui import Comfy
 
 ITEM = ".nanobanana-item"
+GOOD_KEY = "sk-browser-0123456789abcdefWXYZ"
 
 
 def make(comfy: Comfy, prompt: str, **values: object) -> None:
@@ -39,7 +41,7 @@ def test_every_paid_image_is_there_with_what_is_known_of_it(comfy: Comfy) -> Non
     assert image.evaluate("image => [image.naturalWidth, image.naturalHeight]") == [320, 179]
     comfy.page.click(".nanobanana-totals summary")
     table = comfy.page.inner_text(".nanobanana-table")
-    assert "0.08" in table
+    assert "$0.08" in table
     assert "2 images" in comfy.page.inner_text(".nanobanana-totals-line")
     comfy.image("history")
     comfy.page.click(".nanobanana-totals summary")
@@ -63,6 +65,35 @@ def test_a_image_is_loaded_into_the_graph_and_used_offline(comfy: Comfy, rendere
     comfy.image(f"recalled-{renderer}")
 
 
+def test_a_recall_node_shows_its_image_and_takes_another_from_the_history(comfy: Comfy, renderer: str) -> None:
+    make(comfy, f"the first in {renderer}")
+    comfy.execute("Comfy.NewBlankWorkflow")
+    make(comfy, f"the second in {renderer}")
+    comfy.execute("Comfy.NewBlankWorkflow")
+    comfy.page.wait_for_function("() => app.graph.nodes.length === 0")
+    recall = comfy.add("NanoBananaGatewayRecall", (620, 160))
+    comfy.page.get_by_text("No image is chosen").wait_for()
+    comfy.page.locator(".nanobanana-recall-choose").click()
+    comfy.page.evaluate("id => app.canvas.selectItems([app.graph.getNodeById(id)])", recall)
+    for at, words in enumerate(("second", "first")):
+        row = comfy.page.locator(".nanobanana-item", has_text=f"the {words} in {renderer}").first
+        row.locator(".nanobanana-action-load").click()
+        comfy.page.wait_for_function("() => document.querySelector('.nanobanana-recalled')?.naturalWidth > 0")
+        assert len(comfy.nodes()) == 1, at
+    ids = {call["prompt"]: call["pictures"][0]["id"] for call in comfy.api("GET", "/history")["calls"]}
+    assert comfy.nodes()[0]["widgets"]["picture"] == ids[f"the first in {renderer}"]
+    comfy.close_history()
+    comfy.image(f"recall-{renderer}")
+    comfy.page.evaluate(
+        """id => {
+          const widget = app.graph.getNodeById(id).widgets.find(one => one.name === 'picture');
+          widget.callback((widget.value = 'gone'));
+        }""",
+        recall,
+    )
+    comfy.page.get_by_text("This image isn't in the history").wait_for()
+
+
 def test_the_original_opens_in_a_page_of_its_own(comfy: Comfy) -> None:
     make(comfy, "a lighthouse as webp", output_format="webp")
     comfy.open_history()
@@ -73,6 +104,31 @@ def test_the_original_opens_in_a_page_of_its_own(comfy: Comfy) -> None:
     page.wait_for_function("() => document.images[0]?.naturalWidth > 0")
     assert page.evaluate("() => [document.images[0].naturalWidth, document.contentType]") == [1024, "image/webp"]
     page.close()
+
+
+def test_an_answer_without_an_image_is_opened_as_it_came(comfy: Comfy) -> None:
+    comfy.graph_to_run("a lighthouse [fault:refusal]")
+    comfy.run()
+    comfy.wait_for_tone("failed")
+    comfy.open_history()
+    first(comfy).locator(".nanobanana-action-answer").wait_for()
+    comfy.image("history-saved-answer")
+    with comfy.page.context.expect_page() as opened:
+        first(comfy).locator(".nanobanana-action-answer").click()
+    page = opened.value
+    page.wait_for_load_state()
+    assert "data: {" in page.inner_text("body")
+    assert page.evaluate("() => document.contentType") == "text/plain"
+    page.close()
+
+
+def test_a_refused_key_is_named_in_the_history(comfy: Comfy) -> None:
+    with FaultyGateway(api_key=GOOD_KEY, latency=0.05) as gateway:
+        comfy.profile(base_url=gateway.base_url, api_key="sk-used-up-0123456789abcdef-wxyz", spare_keys=[GOOD_KEY])
+        make(comfy, "a lighthouse with the second key")
+    comfy.open_history()
+    first(comfy).get_by_text("Key 1 (...wxyz) was refused").wait_for()
+    comfy.image("history-refused-key")
 
 
 def test_a_prompt_is_copied(comfy: Comfy) -> None:

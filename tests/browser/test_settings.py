@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from gateway_faults import FaultyGateway
 from page_of_comfyui import Comfy
+from servers import Peer, RawServer
 
 KEY = "sk-browser-0123456789abcdefWXYZ"
 
@@ -26,7 +27,7 @@ def test_a_key_is_set_once_shown_by_its_end_and_used(comfy: Comfy, gateway: Faul
     comfy.page.fill("#nanobanana-base_url", gateway.base_url + "/v1/")
     comfy.page.fill("#nanobanana-api_key", KEY)
     comfy.page.click(".nanobanana-save")
-    assert "Saved" in comfy.settings_message()
+    comfy.settings_say("Saved")
     assert comfy.page.locator("#nanobanana-api_key").input_value() == ""
     assert "...WXYZ" in str(comfy.page.locator("#nanobanana-api_key").get_attribute("placeholder"))
     assert comfy.page.locator("#nanobanana-base_url").input_value() == gateway.base_url
@@ -92,7 +93,7 @@ def test_profiles_are_added_renamed_chosen_and_deleted(comfy: Comfy) -> None:
     comfy.page.wait_for_function("() => document.querySelector('.nanobanana-profile').value === 'second'")
     comfy.page.fill("#nanobanana-base_url", "simulator")
     comfy.page.click(".nanobanana-save")
-    assert "Saved" in comfy.settings_message()
+    comfy.settings_say("Saved")
     comfy.page.click(".nanobanana-rename")
     comfy.answer_prompt("third")
     comfy.page.wait_for_function("() => document.querySelector('.nanobanana-profile').value === 'third'")
@@ -125,10 +126,11 @@ def test_every_other_setting_is_saved(comfy: Comfy) -> None:
     comfy.page.fill("#nanobanana-prompt_prefix", "Answer with an image: ")
     comfy.page.fill("#nanobanana-body_fields", '{"temperature": 0.7}')
     comfy.page.fill("#nanobanana-task_path", "/v1/jobs/{id}")
+    comfy.page.check("#nanobanana-download_with_key")
     comfy.page.get_by_label("Price of an image by my-model").fill("0.5")
     comfy.image("settings-all")
     comfy.page.click(".nanobanana-save")
-    assert "Saved" in comfy.settings_message()
+    comfy.settings_say("Saved")
     saved = comfy.api("GET", "/profiles")["profiles"][0]
     expected = {
         "dialect": "openrouter",
@@ -143,12 +145,13 @@ def test_every_other_setting_is_saved(comfy: Comfy) -> None:
         "prompt_prefix": "Answer with an image: ",
         "body_fields": '{"temperature": 0.7}',
         "task_path": "/v1/jobs/{id}",
+        "download_with_key": True,
     }
     assert {name: saved[name] for name in expected} == expected
     comfy.page.keyboard.press("Escape")
     comfy.page.wait_for_timeout(1500)
     comfy.add("NanoBananaGatewayGenerate", model="my-model")
-    assert "cost 0.50" in comfy.panel.inner_text()
+    assert "cost $0.50" in comfy.panel.inner_text()
 
 
 def test_a_value_that_is_no_number_or_out_of_range_is_refused_in_words(comfy: Comfy) -> None:
@@ -156,7 +159,7 @@ def test_a_value_that_is_no_number_or_out_of_range_is_refused_in_words(comfy: Co
     open_more(comfy)
     comfy.page.fill("#nanobanana-concurrency", "many")
     comfy.page.click(".nanobanana-save")
-    assert "number" in comfy.settings_message()
+    comfy.settings_say("number")
     assert comfy.page.locator(".nanobanana-wrong").count() == 1
     comfy.page.fill("#nanobanana-concurrency", "1000")
     comfy.page.click(".nanobanana-save")
@@ -169,26 +172,70 @@ def test_another_gateway_does_not_get_the_old_ones_key(comfy: Comfy, gateway: Fa
     comfy.open_settings()
     comfy.page.fill("#nanobanana-base_url", gateway.base_url)
     comfy.page.click(".nanobanana-save")
-    assert "old key was removed" in comfy.settings_message()
+    comfy.settings_say("old key was removed")
     assert comfy.api("GET", "/profiles")["profiles"][0]["has_key"] is False
 
 
 def test_a_key_is_removed(comfy: Comfy) -> None:
     comfy.profile(base_url="https://old.example.com", api_key=KEY)
     comfy.open_settings()
-    comfy.page.click(".nanobanana-remove-key")
+    comfy.page.locator(".nanobanana-remove-key").first.click()
     comfy.page.click(".nanobanana-save")
-    assert "Saved" in comfy.settings_message()
+    comfy.settings_say("Saved")
     assert comfy.api("GET", "/profiles")["profiles"][0]["has_key"] is False
     assert comfy.page.locator("#nanobanana-api_key").get_attribute("placeholder") == "none is set"
 
 
-def test_the_settings_are_found_by_searching(comfy: Comfy) -> None:
-    comfy.execute("Comfy.ShowSettingsDialog")
-    dialog = comfy.page.locator("[data-testid=settings-dialog]")
-    dialog.wait_for()
-    comfy.page.keyboard.type("nanobanana")
-    comfy.page.wait_for_selector(".nanobanana-fields, [data-nav-id$=NanoBanana]")
+def test_spare_keys_and_headers_are_written_and_never_read_back(comfy: Comfy) -> None:
+    comfy.profile(base_url="https://a.example.com", api_key=KEY)
+    comfy.open_settings()
+    open_more(comfy)
+    comfy.page.fill("#nanobanana-spare_keys", f"{KEY}-two\n{KEY}-three")
+    comfy.page.fill("#nanobanana-headers", "x-portkey-provider: openai\nCF-Access-Client-Secret: hush-hush")
+    comfy.page.click(".nanobanana-save")
+    comfy.settings_say("Saved")
+    comfy.image("settings-secrets")
+    assert comfy.page.locator("#nanobanana-spare_keys").get_attribute("placeholder") == "2 set: ...-two, ...hree"
+    assert comfy.page.input_value("#nanobanana-spare_keys") == ""
+    stars = "x-portkey-provider: ********\nCF-Access-Client-Secret: ********"
+    assert comfy.page.input_value("#nanobanana-headers") == stars
+    comfy.page.fill("#nanobanana-headers", stars.replace("x-portkey-provider: ********", "x-portkey-provider: google"))
+    comfy.page.locator(".nanobanana-remove-key").last.click()
+    comfy.page.click(".nanobanana-save")
+    comfy.page.locator("#nanobanana-spare_keys[placeholder='none is set']").wait_for()
+    saved = comfy.stored_profile()
+    assert saved["headers"] == "x-portkey-provider: google\nCF-Access-Client-Secret: hush-hush"
+    assert (saved["spare_keys"], saved["api_key"]) == ([], KEY)
+
+
+def test_models_that_the_gateway_lists_are_offered_and_reach_the_menu(comfy: Comfy) -> None:
+    listed = {"data": [{"id": "gpt-words"}, {"id": "gemini-image-preview"}, {"id": "NanoBanana"}]}
+    refusal = {"error": {"message": "model is required", "type": "invalid_request_error", "code": "invalid_request"}}
+
+    def serve(peer: Peer) -> None:
+        get = peer.request()[0].startswith("GET")
+        answer = ("200 OK", listed) if get else ("400 Bad Request", refusal)
+        peer.answer(answer[0], json.dumps(answer[1]).encode(), Content_Type="application/json")
+
+    with RawServer(serve) as server:
+        comfy.profile(base_url=server.url)
+        comfy.open_settings()
+        comfy.page.click(".nanobanana-test")
+        offers = comfy.page.locator(".nanobanana-offer")
+        offers.first.wait_for()
+        assert offers.all_inner_texts() == ["gemini-image-preview", "gpt-words"]
+        offers.first.click()
+        comfy.image("settings-offers")
+        assert offers.all_inner_texts() == ["gpt-words"]
+        open_more(comfy)
+        assert comfy.page.input_value("#nanobanana-extra_models") == "gemini-image-preview"
+        comfy.page.click(".nanobanana-save")
+        comfy.settings_say("Saved")
+    comfy.page.keyboard.press("Escape")
+    comfy.page.wait_for_timeout(1500)
+    comfy.add("NanoBananaGatewayGenerate")
+    options = comfy.page.evaluate("() => app.graph.nodes[0].widgets.find(one => one.name === 'model').options.values")
+    assert "gemini-image-preview" in options
 
 
 def discard(comfy: Comfy) -> None:

@@ -57,6 +57,14 @@ def test_a_gateway_without_a_model_list_is_asked_otherwise(simulator: FaultyGate
     assert_free(simulator)
 
 
+def test_every_key_is_tried(simulator: FaultyGateway) -> None:
+    found = ask(simulator, spare_keys=("sk-wrong-0123456789-abcd",))
+    assert found.verdict == "bad_key"
+    assert "key 2 (...abcd)" in found.message
+    assert ask(simulator, spare_keys=(KEY,)).message.endswith("All 2 keys are taken.")
+    assert_free(simulator)
+
+
 def error(message: str, code: str = "") -> str:
     return json.dumps({"error": {"message": message, "type": "new_api_error", "code": code}})
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import base64
+import gc
+import io
 import json
+import shutil
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
@@ -16,9 +20,9 @@ import pytest
 from engines import Bench, Inputs, finished, no_thread_left_behind, png_of, wait_until
 from gateway_faults import FaultyGateway
 from pack.nanobanana.calls import deliver, send
-from pack.nanobanana.calls.engine import Call
+from pack.nanobanana.calls.engine import Call, Engine
 from pack.nanobanana.calls.models import Outcome
-from pack.nanobanana.cancel import CancelToken
+from pack.nanobanana.cancel import Cancelled, CancelToken
 from pack.nanobanana.errors import (
     ConfigError,
     DownloadFailed,
@@ -29,9 +33,12 @@ from pack.nanobanana.errors import (
     RateLimited,
     StreamBroken,
 )
+from pack.nanobanana.gateway.http.exchange import Exchange
 from pack.nanobanana.gateway.retry import MOST_POSTS_WHEN_LIMITED, Backoff
+from pack.nanobanana.imaging.parallel import PixelBudget
 from pack.nanobanana.imaging.payload import FittedImages, PayloadLimits
 from pack.nanobanana.journal import ImageRecord, Journal
+from PIL import Image
 from servers import Peer, RawServer, silent_port
 
 PNG = base64.b64encode(png_of(100)).decode("ascii")
@@ -349,6 +356,51 @@ def test_an_inline_image_beside_an_address_that_fails_is_kept_and_the_rest_fetch
         assert bench.states() == [("kept", "yes")]
 
 
+@pytest.mark.parametrize("fault", ["content_filter", "http_504"])
+def test_what_is_simulated_is_never_billed(gateway: FaultyGateway, tmp_path: Path, fault: str) -> None:
+    gateway.set_faults([fault])
+    with Bench(tmp_path, "simulator") as bench:
+        bench.engine = Engine(bench.journal, resolve_base_url=lambda _: gateway.base_url)
+        for run in ("run 1", "run 1", "run 2"):
+            outcome = bench.make(run=run)
+            assert outcome.error is not None
+            assert outcome.billed == "no"
+            assert "was not billed" in str(outcome.error)
+            assert "brought no image" not in str(outcome.error)
+        assert bench.journal.totals_by_day() == ()
+
+
+def test_a_damaged_image_that_its_process_could_not_forget_is_downloaded_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between the save of a damaged image and the next try: what is on disk would pass for the image."""
+    image = png_of(30_000)
+    seen: list[str] = []
+
+    def serve(peer: Peer) -> None:
+        line, _, _ = peer.request()
+        seen.append(line.split(" ")[0])
+        if line.startswith("POST"):
+            body = {"choices": [{"message": {"content": f"![a]({server.url}/1.png)"}}]}
+            peer.answer("200 OK", json.dumps(body).encode(), content_type="application/json")
+        else:
+            peer.answer("200 OK", image if len(seen) > 2 else image[: len(image) * 2 // 3])
+
+    def killed(*_: object) -> None:
+        raise Cancelled
+
+    with RawServer(serve) as server, Bench(tmp_path / "data", server.url) as bench:
+        with monkeypatch.context() as process:
+            process.setattr(deliver.Delivery, "_forget", killed)
+            assert not bench.make().images
+        assert [one.bytes for one in bench.journal.history().calls[0].images] == [len(image) * 2 // 3]
+        again = bench.make(run="run 2")
+        assert again.error is None
+        assert [one.bytes for one in again.images] == [len(image)]
+        assert bench.states() == [("kept", "yes")]
+        assert seen == ["POST", "GET", "GET"]
+
+
 @pytest.mark.parametrize("whole", [True, False], ids=["whole answer", "cut behind the address"])
 @pytest.mark.parametrize("whole_at", [3, 6])
 def test_an_image_that_came_damaged_is_downloaded_again_and_never_bought(
@@ -403,19 +455,69 @@ def test_an_inline_image_that_cannot_be_read_is_kept_and_its_file_named(tmp_path
         assert str(kept.path) in str(again.error)
 
 
-def test_the_images_of_an_answer_are_decoded_up_to_a_number_of_pixels(
+def test_images_beside_the_one_that_was_asked_for_are_decoded_up_to_a_number_of_pixels(
     gateway: FaultyGateway, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gateway.set_faults("pictures:4")
-    # Two of 512 x 512 fit, and the third would not.
-    monkeypatch.setattr(deliver, "_MOST_PIXELS", 3 * 512 * 512 - 1)
+    # One was asked for; one more of 512 x 512 fits, and the third would not.
+    monkeypatch.setattr(deliver, "unasked", PixelBudget(2 * 512 * 512 - 1))
     outcome = bench.make()
     assert len(outcome.images) == 2
     assert [warning for warning in outcome.warnings if "more images than fit into memory" in warning]
     assert len(bench.journal.history().calls[0].images) == 4
-    # A single one comes, however large.
-    monkeypatch.setattr(deliver, "_MOST_PIXELS", 1)
-    assert len(bench.make(run="run 2").images) == 1
+    # When those are gone there is room again.
+    del outcome
+    gc.collect()
+    assert len(bench.make("a dog").images) == 2
+
+
+def test_answers_of_huge_images_fill_the_memory_once_and_stay_on_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of some kilobytes may hold 100 megapixels; each call of a node may bring one."""
+    file = io.BytesIO()
+    Image.new("RGB", (3000, 3000), "navy").save(file, "PNG")
+    body = json.dumps({"data": [{"b64_json": base64.b64encode(file.getvalue()).decode()}]}).encode()
+
+    def serve(peer: Peer) -> None:
+        peer.request()
+        peer.answer("200 OK", body, content_type="application/json")
+
+    monkeypatch.setattr(deliver, "unasked", PixelBudget(20_000_000))
+    with RawServer(serve) as server, Bench(tmp_path, server.url) as bench:
+        outcomes = [bench.make(variation=number, want_float=True) for number in range(4)]
+        assert [len(outcome.images) for outcome in outcomes] == [1, 1, 0, 0]
+        assert "9000000" not in str(outcomes[2].error)
+        assert "3000 x 3000" in str(outcomes[2].error)
+        assert bench.states() == [("kept", "yes")] * 4
+        outcomes.clear()
+        gc.collect()
+        assert bench.make(run="run 2", variation=3).source == "journal"
+        assert server.connections == 4
+
+
+@pytest.mark.parametrize("error", [MemoryError(), ImageError("broken")])
+def test_a_decode_that_fails_gives_its_room_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (3000, 3000), "navy").save(file, "PNG")
+    body = json.dumps({"data": [{"b64_json": base64.b64encode(file.getvalue()).decode()}]}).encode()
+
+    def serve(peer: Peer) -> None:
+        peer.request()
+        peer.answer("200 OK", body, content_type="application/json")
+
+    def fails(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(deliver, "unasked", PixelBudget(1))
+    with RawServer(serve) as server, Bench(tmp_path, server.url) as bench:
+        with monkeypatch.context() as broken:
+            broken.setattr(deliver, "decode", fails)
+            assert bench.make().error is not None
+        assert len(bench.make(run="run 2").images) == 1
+        assert server.connections == 1
 
 
 def test_whatever_the_failures_there_is_a_ceiling_of_posts(
@@ -680,3 +782,66 @@ def test_an_extra_image_that_can_be_fetched_comes_too(tmp_path: Path) -> None:
 
     with RawServer(serve) as server, Bench(tmp_path / "data", server.url) as bench:
         assert [one.bytes for one in bench.make().images] == [len(png_of(100)), len(png_of(200))]
+
+
+@pytest.mark.parametrize("fault", ["", "shape_markdown_data", "http_500", "cut_after_bytes:200"])
+def test_a_call_leaves_nothing_in_memory(tmp_path: Path, fault: str) -> None:
+    """A node's images would stay with it, run after run."""
+    faults = [fault] if fault else []
+    with FaultyGateway(latency=0.01, faults=faults) as gateway, Bench(tmp_path, gateway.base_url) as bench:
+
+        def made(number: int) -> weakref.ref[Call]:
+            call = bench.start(f"cat {number}", want_float=True)
+            finished(call)
+            return weakref.ref(call)
+
+        calls = [made(number) for number in range(3)]
+
+        def gone() -> bool:
+            gc.collect()
+            # Nor does the connection itself stay, with its session and pools.
+            return not any(one() for one in calls) and not any(type(one) is Exchange for one in gc.get_objects())
+
+        assert wait_until(gone)
+
+
+def test_one_click_that_queues_the_same_prompt_several_times_is_one_decision(
+    gateway: FaultyGateway, bench: Bench
+) -> None:
+    """Batch count 5 with a fixed seed: what may have been billed is not asked again before the person could know."""
+    gateway.set_faults("http_504")
+    clicked = time.time()
+    outcomes = [bench.make(run=f"run {number}", queued_at=clicked) for number in range(5)]
+    assert len(gateway.ledger.posts) == 1
+    assert [outcome.billed for outcome in outcomes] == ["maybe"] * 5
+    assert all("may have been billed" in str(outcome.error) for outcome in outcomes)
+    # The next click is another decision; when it fails too, the first one is named.
+    again = bench.make(run="run 6", queued_at=time.time() + 0.001)
+    assert len(gateway.ledger.posts) == 2
+    assert "An earlier call for this image" in str(again.error)
+    assert "may have been billed" in str(again.error)
+    gateway.set_faults(None)
+    assert bench.make(run="run 7", queued_at=time.time() + 0.001).error is None
+
+
+def test_what_trimming_has_removed_is_said_when_it_is_bought_anew(gateway: FaultyGateway, bench: Bench) -> None:
+    gateway.set_faults("shape_markdown_data")
+    first = bench.make()
+    assert not [warning for warning in first.warnings if "no longer on disk" in warning]
+    for path in (bench.journal.folder / "pictures").iterdir():
+        path.unlink()
+    again = bench.make(run="run 2")
+    assert (again.error, again.source) == (None, "gateway")
+    assert [warning for warning in again.warnings if "no longer on disk" in warning]
+
+
+def test_a_data_folder_that_was_deleted_is_made_again(gateway: FaultyGateway, bench: Bench) -> None:
+    assert bench.make().error is None
+    shutil.rmtree(bench.journal.folder)
+    # The run that finds it buys nothing; the next one goes on, and keeps what it buys.
+    for run in ("run 2", "run 3", "run 4"):
+        outcome = bench.make("a dog", run=run)
+    assert outcome.error is None
+    assert outcome.source in ("gateway", "journal")
+    assert len(bench.journal.history().calls[0].images) == 1
+    assert len(gateway.ledger.posts) == 2

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import urllib3
+from engines import wait_until
 from gateway_calls import KEY, URL, RunningAsk, event
 from pack.nanobanana.cancel import Cancelled, CancelToken
 from pack.nanobanana.errors import (
@@ -300,12 +301,56 @@ def test_a_stream_that_is_silent_behind_its_image_is_ended() -> None:
         assert 0.2 < submission.seconds < 2
 
 
+@pytest.mark.parametrize(
+    "ping", [b": PING\n\n", b"event: ping\ndata: {}\n\n", b"data:\n\n", b'data: {"choices":[]}\n\n', b"\n"]
+)
+def test_signs_of_life_behind_an_image_do_not_keep_the_call_waiting(ping: bytes) -> None:
+    def serve(peer: Peer) -> None:
+        peer.request()
+        peer.send(CHUNKED)
+        peer.chunk(event())
+        while not peer.stopping.is_set():
+            peer.chunk(ping)
+            peer.pause(0.05)
+
+    with RawServer(serve) as server:
+        submission = RunningAsk(profile(server, total_timeout=20.0), backoff=Backoff(after_image_seconds=0.4))
+        assert submission.run().images == (ImageUrl(URL),)
+        assert submission.seconds < 5
+
+
+def test_a_bare_address_is_noted_when_the_text_has_ended_and_not_waited_for_for_ever() -> None:
+    address = "https://cdn.example/result/7"
+    pieces = [
+        {"index": 0, "delta": {"content": address[:15]}},
+        {"index": 0, "delta": {"content": address[15:]}},
+        {"index": 0, "delta": {}, "finish_reason": "stop"},
+    ]
+
+    def serve(peer: Peer) -> None:
+        peer.request()
+        peer.send(CHUNKED)
+        for piece in pieces:
+            peer.chunk(b"data: " + json.dumps({"choices": [piece]}).encode() + b"\n\n")
+        noted.append(wait_until(lambda: [url for _, url in submission.urls] == [address], 5))
+        peer.wait_for_close(10)
+
+    noted: list[bool] = []
+    with RawServer(serve) as server:
+        submission = RunningAsk(profile(server, total_timeout=20.0), backoff=Backoff(after_image_seconds=0.3))
+        assert [image.url for image in submission.run().images if isinstance(image, ImageUrl)] == [address]
+        assert submission.seconds < 5
+    assert noted == [True]
+
+
 def test_a_stream_that_goes_on_behind_its_image_is_read_to_its_end() -> None:
+    thought = b'data: {"choices":[{"index":0,"delta":{"reasoning_content":"hm"}}]}\n\n'
+
     def serve(peer: Peer) -> None:
         peer.request()
         peer.send(CHUNKED)
         for number in range(6):
-            peer.chunk(event() if not number else b": PING\n\n")
+            peer.chunk(event() if not number else thought)
             peer.pause(0.1)
         data = event() + event("https://cdn.example/2.png") + DONE
         peer.chunk(data)

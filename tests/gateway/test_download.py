@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -19,6 +20,7 @@ from pack.nanobanana.cancel import Cancelled, CancelToken
 from pack.nanobanana.errors import DownloadFailed
 from pack.nanobanana.gateway.download import Downloader
 from pack.nanobanana.gateway.http.connection import LookUp, Resolved, system_look_up
+from pack.nanobanana.gateway.http.exchange import authorization
 from pack.nanobanana.gateway.http.url_policy import DownloadPolicy
 from pack.nanobanana.gateway.retry import Backoff
 from pack.nanobanana.imaging.headers import is_cut_short, sniff
@@ -46,6 +48,7 @@ class Fetching:
         private_hosts: tuple[str, ...] = (),
         most_bytes: int = 1 << 27,
         look_up: LookUp = system_look_up,
+        at_home: Any = None,
         **patience: float,
     ) -> None:
         seconds = patience.get("seconds", 5.0)
@@ -61,6 +64,7 @@ class Fetching:
             backoff=Backoff(random=lambda: 0.0, scale=patience.get("scale", 0.002), idle_seconds=idle),
             most_bytes=most_bytes,
             look_up=look_up,
+            at_home=at_home,
         )
 
     def fetch(self, url: str) -> bytes:
@@ -554,3 +558,30 @@ def test_no_address_raises_anything_but_a_failed_download(address: str) -> None:
 
 def nobody(host: str, port: int) -> Resolved:
     raise OSError(f"no {host}:{port}")
+
+
+def test_the_key_goes_to_the_gateways_own_origin_if_the_profile_says_so_and_nowhere_else() -> None:
+    seen: list[dict[str, str]] = []
+
+    def elsewhere(peer: Peer) -> None:
+        seen.append(peer.request()[1])
+        peer.answer("200 OK", PNG)
+
+    def home(peer: Peer) -> None:
+        line, headers, _ = peer.request()
+        seen.append(headers)
+        if "/moved" in line:
+            peer.answer("302 Found", Location=f"{other.url}/x.png")
+        else:
+            peer.answer("200 OK", PNG)
+
+    with RawServer(elsewhere) as other, RawServer(home) as server:
+        at_home = authorization("sk-0123456789abcdef", {"x-access": "hush"})
+        with_key = Fetching(server.url, private_hosts=("127.0.0.1",), at_home=at_home)
+        assert with_key.fetch(f"{server.url}/a.png") == PNG
+        assert (seen[0]["authorization"], seen[0]["x-access"]) == ("Bearer sk-0123456789abcdef", "hush")
+        assert with_key.fetch(f"{server.url}/moved") == PNG
+        assert with_key.fetch(f"{other.url}/b.png") == PNG
+        assert ["authorization" in one or "x-access" in one for one in seen] == [True, True, False, False]
+        assert Fetching(server.url).fetch(f"{server.url}/a.png") == PNG
+        assert "authorization" not in seen[-1]

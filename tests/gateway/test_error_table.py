@@ -115,6 +115,17 @@ TABLE: list[tuple[int, Any, type[StatusError], str, int, str, str]] = [
     (500, body("x", "bad_response_status_code"), ServerFailed, "no", 2, "the model behind it failed", "Run it again"),
     (500, body("x", None, "server_error"), ServerFailed, "no", 2, "the model behind it failed", "Run it again"),
     (500, body("x"), ServerFailed, "maybe", 1, "or a proxy before it", "own log"),
+    # Portkey, when it fails over an answer that the model has given.
+    (
+        500,
+        b'{"status":"failure","message":"Something went wrong"}',
+        ServerFailed,
+        "maybe",
+        1,
+        "Something went wrong",
+        "own log",
+    ),
+    (500, body("x", "error"), ServerFailed, "maybe", 1, "or a proxy before it", "own log"),
     (529, body("x", None, "overloaded_error"), RateLimited, "no", 5, "overloaded (HTTP 529)", "few minutes"),
     (407, b"<title>Proxy Authentication Required</title>", AuthFailed, "no", 1, "The proxy on the way", "HTTPS_PROXY"),
     (

@@ -127,16 +127,25 @@ def test_prompt_flags_stand_behind_the_prompt() -> None:
         ("NanoBanana", {"aspect_ratio": "16:9"}),
         ("NanoBanana2-0.5K", {"aspect_ratio": "16:9"}),
         ("a-model-of-the-settings", {"aspect_ratio": "16:9"}),
+        ("google/gemini-3-pro-image 2K", {"aspect_ratio": "16:9", "image_size": "2K"}),
+        ("a model 8K", {"aspect_ratio": "16:9"}),
+        (" 4K", {"aspect_ratio": "16:9"}),
     ],
 )
 def test_openrouter_names_ratio_and_size_at_the_top(model: str, config: dict[str, str]) -> None:
     assert sent(ImageRequest(model, "a cute cat", "16:9", "png"), dialect="openrouter") == {
-        "model": model,
+        "model": model.removesuffix(" 2K"),
         "messages": [{"role": "user", "content": "a cute cat"}],
         "modalities": ["image", "text"],
         "image_config": config,
         "stream": True,
     }
+
+
+def test_a_size_behind_an_extra_models_name_goes_to_where_the_ratio_is() -> None:
+    body = sent(ImageRequest("google/gemini-3-pro-image 4K", "a cat", "16:9", "png"), dialect="extra_body")
+    assert body["model"] == "google/gemini-3-pro-image"
+    assert body["extra_body"] == {"google": {"image_config": {"aspect_ratio": "16:9", "image_size": "4K"}}}
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)

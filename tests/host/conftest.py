@@ -14,10 +14,12 @@ from tiny_models import place_tiny_models
 ROOT = Path(__file__).resolve().parent.parent.parent
 NO_HOST = "no ComfyUI found: set COMFYUI_PATH"
 
-# A node that holds the host's loop as a sampler does, for the tests of what runs beside it.
+# Nodes that hold the host's loop as a sampler does, for the tests of what runs beside them. The second one looks for an
+# interruption as every operation of the host's own models does, and takes it.
 BLOCKING_PACK = """
 import time
 
+import comfy.model_management
 import torch
 
 
@@ -35,7 +37,25 @@ class BlockingSleep:
         return (torch.zeros(1, 8, 8, 3),)
 
 
-NODE_CLASS_MAPPINGS = {"TestBlockingSleep": BlockingSleep}
+class InterruptedWork:
+    RETURN_TYPES = ("IMAGE",)
+    FUNCTION = "work"
+    CATEGORY = "test"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        every = ("FLOAT", {"min": 0, "max": 60, "step": 0.001})
+        return {"required": {"seconds": ("FLOAT", {"min": 0, "max": 60}), "every": every, "salt": ("INT", {})}}
+
+    def work(self, seconds, every, salt):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            comfy.model_management.throw_exception_if_processing_interrupted()
+            time.sleep(every)
+        return (torch.zeros(1, 8, 8, 3),)
+
+
+NODE_CLASS_MAPPINGS = {"TestBlockingSleep": BlockingSleep, "TestInterruptedWork": InterruptedWork}
 """
 
 
@@ -48,6 +68,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if here in item.path.parents:
             item.add_marker(pytest.mark.host)
             item.add_marker(pytest.mark.xdist_group("host"))
+            # The first of them starts the host, which alone may take three minutes.
+            item.add_marker(pytest.mark.timeout(300))
             if found is None:
                 item.add_marker(pytest.mark.skip(NO_HOST))
 
@@ -60,14 +82,22 @@ def installation() -> Installation:
 
 
 @pytest.fixture(scope="session")
-def host(installation: Installation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHost]:
-    """The host with this pack and a blocking node, against a gateway that does as a prompt says."""
+def gateway() -> Iterator[FaultyGateway]:
+    """A gateway that does as a prompt says."""
+    with FaultyGateway(latency=0.05) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def host(
+    installation: Installation, gateway: FaultyGateway, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningHost]:
+    """The host with this pack and blocking nodes, against the gateway."""
     base = tmp_path_factory.mktemp("comfyui")
     blocking = base / "custom_nodes" / "test-blocking"
     blocking.mkdir(parents=True)
     (blocking / "__init__.py").write_text(BLOCKING_PACK, encoding="utf-8")
     place_tiny_models(base / "models")
-    with FaultyGateway(latency=0.05) as gateway:
-        environ = {"NANOBANANA_BASE_URL": gateway.base_url, "NANOBANANA_API_KEY": ""}
-        with running_host(installation, base, ROOT, {**environ, "NANOBANANA_HOME": str(base / "data")}) as running:
-            yield running
+    environ = {"NANOBANANA_BASE_URL": gateway.base_url, "NANOBANANA_API_KEY": ""}
+    with running_host(installation, base, ROOT, {**environ, "NANOBANANA_HOME": str(base / "data")}) as running:
+        yield running

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import json
 import re
 import time
 from collections.abc import Mapping
@@ -13,7 +15,9 @@ import pytest
 from comfy_client import ComfyClient
 from comfy_process import RunningHost
 from conftest import NODE_IDS, ROOT
+from gateway_faults import FaultyGateway
 from outcome import Outcome
+from PIL import Image
 from report import write_images
 from schema_of_workflows import assert_fits
 from stand_in import StandIn
@@ -148,7 +152,99 @@ def test_interrupt_ends_the_prompt_as_a_cancel_and_the_next_one_runs(host: Runni
     assert after.status == "success"
 
 
+def test_one_click_that_queues_a_prompt_five_times_is_billed_once(host: RunningHost, gateway: FaultyGateway) -> None:
+    prompt = "[latency:1][fault:http_504] five at a click"
+    graph: Graph = {"1": generate(prompt, seed=200), "2": preview("1")}
+
+    async def clicked() -> list[str]:
+        async with ComfyClient(host.url) as client:
+            ids = [await client.queue(graph) for _ in range(5)]
+            for _ in range(200):
+                history = [(await client.get(f"/history/{one}")).get(one) for one in ids]
+                if all(history):
+                    return [json.dumps(one) for one in history]
+                await asyncio.sleep(0.1)
+            raise AssertionError("the prompts hang")
+
+    said = asyncio.run(clicked())
+    assert len([post for post in gateway.ledger.posts if post.prompt == prompt]) == 1
+    assert all("may have been billed" in one for one in said)
+
+
+@pytest.mark.parametrize("every", [0.0, 0.02, 0.1])
+def test_a_cancel_that_local_work_takes_stops_what_was_not_sent(
+    host: RunningHost, gateway: FaultyGateway, every: float
+) -> None:
+    prompt = f"[latency:2] beside work that looks every {every} s"
+    work = {"class_type": "TestInterruptedWork", "inputs": {"seconds": 20, "every": every, "salt": int(every * 1000)}}
+    graph: Graph = {"1": generate(prompt, seed=300, count=12), "2": preview("1"), "3": work, "4": preview("3")}
+
+    def posts() -> int:
+        return len([post for post in gateway.ledger.posts if post.prompt == prompt])
+
+    async def cancelled() -> Outcome:
+        async with ComfyClient(host.url) as client:
+            running = asyncio.create_task(client.run(graph, nothing))
+            while posts() < 4:
+                await asyncio.sleep(0.02)
+            await client.interrupt()
+            return await running
+
+    assert asyncio.run(cancelled()).status == "interrupted"
+    sent = posts()
+    time.sleep(3)
+    assert posts() == sent == 4
+
+
 def test_a_bad_input_is_said_in_the_hosts_own_error(host: RunningHost) -> None:
     outcome = host.run({"1": generate("  "), "2": preview("1")}, nothing)
     assert outcome.status == "error"
     assert outcome.message.startswith("The prompt is empty.")
+
+
+def test_what_lies_behind_a_failure_is_skipped_and_the_rest_runs(host: RunningHost, gateway: FaultyGateway) -> None:
+    statuses: list[Mapping[str, Any]] = []
+    graph: Graph = {
+        "1": generate("[fault:http_400] refused", seed=400, on_failure="skip what lies behind"),
+        "2": preview("1"),
+        "3": generate("[latency:0.1] fine", seed=401),
+        "4": preview("3"),
+    }
+    outcome = host.run(graph, statuses.append)
+    assert outcome.status == "success"
+    assert len(outcome.images) == 1
+    last = {str(status["node"]): status for status in statuses}
+    assert (last["1"]["state"], last["1"]["skipped"]) == ("failed", True)
+    # The host doesn't keep that: the next run asks again.
+    again = host.run(graph, nothing)
+    assert again.status == "success"
+    assert len([post for post in gateway.ledger.posts if post.prompt == "[fault:http_400] refused"]) == 2
+
+
+def test_the_hosts_report_of_an_error_begins_with_words(host: RunningHost) -> None:
+    host.run({"1": generate("  ", seed=410), "2": preview("1")}, nothing)
+    assert "nanobanana.InputError: The prompt is empty." in host.log_text()
+
+
+def pixels(data: bytes) -> bytes:
+    """Without the file's text, in which the host writes the graph."""
+    return Image.open(io.BytesIO(data)).tobytes()
+
+
+def test_pick_gives_on_what_is_chosen_and_buys_nothing_anew(host: RunningHost, gateway: FaultyGateway) -> None:
+    def graph(chosen: str) -> Graph:
+        return {
+            "1": generate("to be picked", seed=420, count=3),
+            "2": {"class_type": "NanoBananaGatewayPick", "inputs": {"images": ["1", 0], "chosen": chosen}},
+            "3": preview("2"),
+        }
+
+    # Nothing is chosen: what lies behind waits, and that is no error.
+    waiting = host.run(graph(""), nothing)
+    assert (waiting.status, waiting.images) == ("success", {})
+    assert [len(host.run(graph(chosen), nothing).images["3"]) for chosen in ("2", "3, 1", "2,9")] == [1, 2, 1]
+    first, both = (host.run(graph(chosen), nothing).images["3"] for chosen in ("1", "3 1 1"))
+    assert len(both) == 2
+    assert pixels(both[1]) == pixels(first[0]) != pixels(both[0])
+    assert host.run(graph("the second"), nothing).status == "error"
+    assert len([post for post in gateway.ledger.posts if post.prompt == "to be picked"]) == 3

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pack.nanobanana.errors import ImageError
 from pack.nanobanana.imaging.codec import decode
+from pack.nanobanana.imaging.headers import MOST_PARTS, is_cut_short
 from PIL import Image, ImageFile
 
 from .files import raw_png, saved
@@ -153,3 +154,47 @@ def test_unsupported_pixels_are_a_clear_error() -> None:
     data = saved(Image.fromarray(np.zeros((4, 4), np.float32)), "TIFF")
     with pytest.raises(ImageError, match="not supported"):
         decode(data)
+
+
+def chunk(kind: bytes, contents: bytes = b"") -> bytes:
+    return struct.pack(">I", len(contents)) + kind + contents + struct.pack(">I", zlib.crc32(kind + contents))
+
+
+def in_parts(kind: str, number: int) -> bytes:
+    """A good file with `number` empty parts more."""
+    data = saved(Image.fromarray(photo(16, 16)), kind)
+    if kind == "PNG":
+        return data[:33] + chunk(b"teXt") * number + data[33:]
+    if kind == "JPEG":
+        return data[:2] + b"\xff\xe5\x00\x02" * number + data[2:]
+    first = data.index(b"\x2c", 13 + (3 << (data[10] & 7) + 1))
+    return data[:first] + b"\x21\xfe" + b"\x01a" * number + b"\x00" + data[first:]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF"])
+def test_a_file_in_endless_parts_is_refused_and_one_in_many_is_read(kind: str) -> None:
+    # Pillow would take two minutes for the largest file that is accepted.
+    with pytest.raises(ImageError, match="600,000 parts") as caught:
+        decode(in_parts(kind, MOST_PARTS))
+    assert not caught.value.damaged
+    assert not is_cut_short(in_parts(kind, MOST_PARTS), kind.lower())
+    assert decode(in_parts(kind, 20_000)).rgb.shape == (16, 16, 3)
+
+
+def test_fill_bytes_without_end_are_refused_too() -> None:
+    data = saved(Image.fromarray(photo(16, 16)), "JPEG")
+    with pytest.raises(ImageError, match="600,000 parts"):
+        decode(data[:2] + b"\xff" * MOST_PARTS + data[2:])
+
+
+@pytest.mark.parametrize("where", ["PIL.Image.Image.crop", "PIL.ImageFile.ImageFile.load", "numpy.empty"])
+def test_too_little_memory_is_said_and_is_no_damage(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = saved(Image.fromarray(photo(700, 700)), "PNG")
+
+    def full(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(where, full)
+    with pytest.raises(ImageError, match="too little memory") as caught:
+        decode(data, want_float=True)
+    assert not caught.value.damaged

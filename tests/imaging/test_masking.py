@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pack.nanobanana.catalog import ASPECT_RATIOS, ratio_value
 from pack.nanobanana.imaging.codec import DecodedImage
-from pack.nanobanana.imaging.masking import MaskedEdit, feather_weights, feather_width, resize_mask
+from pack.nanobanana.imaging.masking import MaskedEdit, feather_weights, feather_width, resize_mask, without_sentence
 from pack.nanobanana.imaging.sources import ArraySource
 from PIL import Image
 from tensors_alone import tensors
@@ -105,6 +105,10 @@ def test_image_and_mask_are_padded_alike_to_the_ratio_that_is_sent(ratio: str) -
 def test_the_sentence_names_the_images_by_number() -> None:
     edit = MaskedEdit(ArraySource(photo(9, 9)), np.ones((9, 9), np.uint8), "1:1", mask_number=4)
     assert "Image 4 is a mask for image 1" in edit.sentence
+    # The history shows the person's own part, whatever that holds.
+    for own in ("paint it", "", "Image 2 is a mask for image 1: no", f"{edit.sentence} x", "a\n\nb\n"):
+        assert without_sentence(f"{own}\n\n{edit.sentence}") == own
+        assert without_sentence(own) == own
     assert "white" in edit.sentence
     assert "black" in edit.sentence
     # Relays turn such marks into input images.

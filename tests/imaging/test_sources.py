@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pack.nanobanana.imaging.parallel import strip_rows
 from pack.nanobanana.imaging.sources import (
     ArraySource,
     OpaqueSource,
@@ -11,7 +12,6 @@ from pack.nanobanana.imaging.sources import (
     Padding,
     PixelSource,
     ScaledSource,
-    strip_rows,
 )
 from PIL import Image
 

@@ -67,8 +67,16 @@ class Steps:
         self.journal.answered(call, request_id="req-1", text="Here it is.")
         return call
 
-    def make(self, name: str = "a", data: bytes = b"picture", *, details: CallDetails = DETAILS, url: str = "u") -> int:
-        call = self.ask(name, details=details)
+    def make(
+        self,
+        name: str = "a",
+        data: bytes = b"picture",
+        *,
+        details: CallDetails = DETAILS,
+        url: str = "u",
+        run: str = "run 1",
+    ) -> int:
+        call = self.ask(name, run=run, details=details)
         self.journal.sent(call)
         if url:
             self.journal.url(call, 0, url)

@@ -11,6 +11,7 @@ import pytest
 from pack.nanobanana.cancel import Cancelled, CancelToken
 from pack.nanobanana.errors import HistoryError
 from pack.nanobanana.journal import CallKey, CallRecord, Claim, Journal
+from pack.nanobanana.journal.records import NewImage
 
 
 def test_a_new_image_is_to_be_asked_for(steps):
@@ -205,7 +206,9 @@ def test_an_earlier_billed_failure_is_told_behind_unbilled_ones_until_a_image_co
     kept = journal.keep(claim.record.id, 0, b"x", extension="png")
     journal.kept(claim.record.id)
     kept.path.unlink()
-    assert steps.claim("a", run="run 10").earlier is None
+    # From here on only that this one was made, and is gone.
+    later = steps.claim("a", run="run 10").earlier
+    assert (later.id, later.state) == (claim.record.id, "kept")
 
 
 def test_failed_keeps_the_request_id_it_knows(steps, journal):
@@ -387,3 +390,60 @@ def test_no_file_is_made_before_the_first_use(tmp_path: Path):
     with Journal(tmp_path / "data"):
         pass
     assert not (tmp_path / "data").exists()
+
+
+def test_an_image_whose_transaction_failed_and_whose_call_is_gone_is_not_said_to_be_saved(steps, journal):
+    call = steps.send("a")
+    row = NewImage((call, 0, "", "0" * 64, "png", 1, 1.0), lambda *_: journal.folder)
+    with contextlib.suppress(ZeroDivisionError), journal._database.writing() as connection:
+        row.write(connection)
+        assert row.record is not None
+        raise ZeroDivisionError
+    with journal._database.writing() as connection:
+        connection.execute("DELETE FROM calls")
+        row.write(connection)
+    assert row.record is None
+
+
+def _without_file(steps, journal, url):
+    journal.call(steps.make("a", url=url)).images[0].path.unlink()
+
+
+def _let_go(call, journal, *, url="", data=b""):
+    if url:
+        journal.url(call, 0, url)
+    if data:
+        journal.keep(call, 0, data, extension="png")
+    journal.release(call)
+
+
+@pytest.mark.parametrize(
+    ("prepare", "free"),
+    [
+        (lambda steps, journal: None, False),
+        (lambda steps, journal: steps.make("a"), True),
+        (lambda steps, journal: steps.make("a", run="b") and steps.claim("a", variation=1), True),
+        (lambda steps, journal: steps.make("b"), False),
+        (lambda steps, journal: _without_file(steps, journal, ""), False),
+        (lambda steps, journal: _without_file(steps, journal, "https://cdn/1.png"), True),
+        (lambda steps, journal: _let_go(steps.answer("a", url=""), journal), False),
+        (lambda steps, journal: _let_go(steps.answer("a"), journal), True),
+        (lambda steps, journal: _let_go(steps.send("a"), journal), False),
+        (lambda steps, journal: _let_go(steps.send("a"), journal, url="https://cdn/1.png"), True),
+        (lambda steps, journal: _let_go(steps.send("a"), journal, data=b"inline"), True),
+        (lambda steps, journal: _let_go(steps.ask("a"), journal), False),
+        (lambda steps, journal: journal.failed(steps.send("a"), error="no", billed="no"), False),
+        # A task that the gateway says has failed: its address stays.
+        (lambda steps, journal: journal.failed(steps.answer("a"), error="no", billed="maybe"), False),
+        (lambda steps, journal: journal.failed(steps.send("a"), error="no", billed="maybe"), False),
+    ],
+)
+def test_what_is_said_to_be_free_is_what_the_next_run_does_not_ask_for(steps, journal, prepare, free):
+    prepare(steps, journal)
+    assert journal.count_free([CallKey("a", 0)]) == int(free)
+    assert (steps.claim("a", run="another").what != "ask") == free
+
+
+def test_what_another_one_is_at_work_on_is_free(steps, journal):
+    steps.send("a")
+    assert journal.count_free([CallKey("a", 0), CallKey("a", 1)]) == 1

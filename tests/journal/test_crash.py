@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import time
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -149,8 +150,23 @@ def test_the_next_process_takes_over_soon_after_a_kill(tmp_path, worker, details
 
             claim = journal.claim(CallKey("a", 0), details, cancel=CancelToken(), on_wait=kill, run="next")
             seconds.append(time.monotonic() - killed[0])
-            check(claim, journal, "posted")
+            # It was queued before anybody could know of the failure, so it isn't asked for anew on its own.
+            assert (claim.what, claim.record.billed) == ("failed", "maybe")
+            assert not claim.owned
+            again = journal.claim(CallKey("a", 0), details, cancel=CancelToken(), on_wait=kill, run="a person's")
+            check(again, journal, "posted")
     assert min(seconds) < 1.0
+
+
+def test_what_a_person_queues_after_a_crash_is_asked_anew(tmp_path, worker, details):
+    first = worker("stop", "posted", "a", "run 1")
+    assert first.line() == "posted"
+    first.kill()
+    with Journal(tmp_path / "data") as journal:
+        queued = replace(details, queued_at=time.time())
+        time.sleep(0.05)  # until ComfyUI has come to it
+        claim = journal.claim(CallKey("a", 0), queued, cancel=CancelToken(), on_wait=lambda _: None, run="run 2")
+        check(claim, journal, "posted")
 
 
 def test_a_second_process_waits_for_the_first_ones_image(tmp_path, worker):

@@ -190,3 +190,16 @@ def test_clearing_gives_the_space_back_and_forgets_the_search_index(tmp_path, ma
         names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master")]
         assert [name for name in names if name.startswith("prompt_index")] == []
         assert connection.execute("SELECT count(*) FROM marks").fetchone() == (0,)
+
+
+def test_trimming_a_damaged_copy_forgets_no_good_image(tmp_path, make_steps):
+    steps = filled(make_steps, tmp_path, 3, cap_bytes=10_000)
+    good = steps.journal.history().calls[0].images[0].path
+    good.with_name(f"{good.name}.damaged").write_bytes(b"x" * 400)
+    age(tmp_path, 2)
+    os.utime(good)
+    steps.journal.close()
+    steps = make_steps(tmp_path, cap_bytes=350)
+    steps.journal.trim()
+    assert good.exists()
+    assert len(steps.journal.history().calls[0].images) == 1

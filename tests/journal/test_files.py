@@ -236,3 +236,58 @@ def test_a_file_that_a_clearing_took_away_before_its_row_was_written_is_saved_an
     record = journal.keep(call, 0, b"bytes", extension="png")
     assert taken == [record.path]
     assert journal.read(record) == b"bytes"
+
+
+@pytest.mark.parametrize("refused", ["file", "folder", "both"])
+def test_a_file_system_that_knows_no_sync_keeps_the_image(tmp_path: Path, refused: str) -> None:
+    """FUSE, CIFS and 9p: an image that could not be synced is there all the same, and is not bought again."""
+
+    def sync(descriptor: int) -> None:
+        is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+        if refused == "both" or is_folder == (refused == "folder"):
+            raise OSError(errno.EINVAL, "Invalid argument")
+
+    sha256, path = ImageFiles(tmp_path, sync=sync).save(DATA, "png")
+    assert path.read_bytes() == DATA
+    assert path.name == f"{sha256}.png"
+
+
+def test_a_disk_that_fails_to_sync_is_told(tmp_path: Path) -> None:
+    def sync(descriptor: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with pytest.raises(HistoryError):
+        ImageFiles(tmp_path, sync=sync).save(DATA, "png")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_drive_without_a_full_sync_gets_an_ordinary_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ordinary: list[int] = []
+
+    class Fcntl:
+        F_FULLFSYNC = 51
+
+        @staticmethod
+        def fcntl(*_: int) -> None:
+            raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setitem(sys.modules, "fcntl", Fcntl)
+    monkeypatch.setattr(os, "fsync", ordinary.append)
+    ImageFiles(tmp_path).save(DATA, "png")
+    assert len(ordinary) == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "there"), [(FileNotFoundError(), False), (PermissionError(), True), (OSError(), True)]
+)
+def test_a_file_that_vanishes_while_it_is_looked_at_is_not_there(
+    steps, journal, monkeypatch: pytest.MonkeyPatch, error: OSError, there: bool
+) -> None:
+    record = journal.keep(steps.send("a"), 0, DATA, extension="png")
+
+    def utime(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(os, "utime", utime)
+    assert ImageFiles(journal.folder / "pictures").is_there(record) is there

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pack.nanobanana.cancel import CancelToken
 from pack.nanobanana.errors import HistoryError
-from pack.nanobanana.journal import CallKey, Journal
+from pack.nanobanana.journal import CallKey, Journal, history
 
 
 def ask_all(steps, details, prompts: list[str]) -> list[int]:
@@ -194,12 +194,49 @@ def test_totals_count_what_was_billed_day_by_day(tmp_path, details, make_steps):
     at(2, "f", "yes")
     at(40, "g", "kept")
     clock[0] = now
+    # What is simulated costs nothing, and doesn't count.
+    simulated = steps.ask("s", details=replace(details, cost=0.25, base_url="simulator"))
+    steps.journal.sent(simulated)
+    steps.journal.keep(simulated, 0, b"s", extension="png")
+    steps.journal.kept(simulated)
     today, before = steps.journal.totals_by_day(30)
     assert (today.day, before.day) == ("2026-03-10", "2026-03-08")
     assert (today.calls, today.images, today.billed, today.maybe_billed) == (5, 3, 3, 1)
     assert (today.cost, today.maybe_cost, today.unpriced) == (0.75, 0.25, 1)
     assert (before.calls, before.images, before.billed, before.cost) == (1, 0, 1, 0.25)
     assert len(steps.journal.totals_by_day(41)) == 3
+
+
+def test_what_is_spent_counts_what_may_be_billed_and_what_is_under_way(tmp_path, make_steps, details):
+    clock = [1000.0]
+    steps = make_steps(tmp_path, clock=lambda: clock[0])
+    steps.make("before")
+    clock[0] = 2000.0
+    steps.make("kept")
+    steps.journal.failed(steps.send("maybe"), error="no", billed="maybe")
+    steps.journal.failed(steps.send("no"), error="no", billed="no")
+    steps.send("sent")
+    steps.ask("asked")
+    steps.make("other", details=replace(details, profile="studio"))
+    steps.make("simulated", details=replace(details, base_url="simulator"))
+    steps.make("unpriced", details=replace(details, cost=None))
+    assert steps.journal.look(history.spent("default", 1500.0)) == 4 * 0.25
+    assert steps.journal.look(history.spent("default", 0.0)) == 5 * 0.25
+    assert steps.journal.look(history.spent("studio", 0.0)) == 0.25
+
+
+def test_the_usual_time_is_that_of_calls_like_these(steps, details):
+    assert steps.journal.look(history.usual_seconds(details.request.model, details.base_url)) == 0
+    for name in ("one", "two"):
+        steps.make(name)
+    steps.journal.kept(steps.make("long"), seconds=60.0)
+    other = replace(details, base_url="https://other.example")
+    steps.journal.kept(steps.make("elsewhere", details=other), seconds=500.0)
+    steps.journal.failed(steps.send("failed"), error="no", billed="no")
+    look = steps.journal.look
+    assert look(history.usual_seconds(details.request.model, details.base_url)) == 1.5
+    assert look(history.usual_seconds(details.request.model, other.base_url)) == 500.0
+    assert look(history.usual_seconds("another", details.base_url)) == 0
 
 
 def test_a_day_begins_at_local_midnight(tmp_path, make_steps):

@@ -4,7 +4,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from pack.nanobanana.journal.locks import FileLock, Leases, Owner, exclusive, is_alive, remove_dead
+from pack.nanobanana.file_lock import FileLock, exclusive
+from pack.nanobanana.journal.locks import Leases, Owner, is_alive, remove_dead
 
 
 def test_an_owner_is_alive_until_it_is_closed(tmp_path):

@@ -24,7 +24,8 @@ KEYS = st.sampled_from(["a", "a", "a", "b"])
 
 @dataclass
 class Expected:
-    """What an image's next claim must find. `unrewarded`: an earlier call was or may have been billed in vain."""
+    """What an image's next claim must find. `unrewarded`: an earlier call was or may have been billed, and its image
+    isn't here."""
 
     posted: bool = False
     urls: set[int] = field(default_factory=set)
@@ -169,7 +170,8 @@ class JournalMachine(RuleBasedStateMachine):
             lost = bool(expected.images) and not expected.urls
             expected.images.clear()
             if lost and expected.state == "kept":
-                self.expected[key] = Expected()
+                # That it was made once is told.
+                self.expected[key] = Expected(unrewarded=True)
             elif lost:
                 self.expected[key] = Expected(state="failed", failed_run=expected.run, unrewarded=True)
 

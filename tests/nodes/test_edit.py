@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import base64
+import importlib
 import io
 import json
+import sys
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from engines import wait_until
 from gateway_faults import FaultyGateway
 from graphs import edit, images, run
 from PIL import Image
@@ -117,6 +121,43 @@ def test_a_mask_goes_out_as_a_further_image_of_the_sent_ratio(
     assert image.size == mask.size
     assert image.width / image.height == pytest.approx(21 / 9, rel=0.01)
     assert "mask" in gateway.ledger.posts[0].prompt
+
+
+def test_the_composite_is_shown_counted_and_kept_beside_the_answer(
+    host: StandIn, gateway: FaultyGateway, hand_over: HandOver
+) -> None:
+    def told(kind: str) -> list[dict[str, Any]]:
+        return [event.data["data"] for event in host.events if event.kind == kind]
+
+    given = {"a": hand_over(grey(0.5, 300, 700)), "m": mask_node(350, 150)}
+    node = edit("paint it", ["a", 0], mask=["m", 0], count=2)
+    result = run(host, node, **given)
+    made = images(result)
+    assert wait_until(lambda: len(told("nanobanana.picture")) == 2)
+    assert [(one["width"], one["height"]) for one in told("nanobanana.picture")] == [(700, 300)] * 2
+    assert told("nanobanana.status")[-1]["sizes"] == ["700 x 300"]
+
+    prefix = next(key.removesuffix("_services") for key in sys.modules if key.endswith(".nodes._services"))
+    history = importlib.import_module(f"{prefix}web_api.history")
+    calls = history.page(SimpleNamespace(query={}))["calls"]
+    for call, variation in zip(calls, (1, 0), strict=True):
+        [image] = call["pictures"]
+        assert call["prompt"] == "paint it"
+        assert (image["width"], image["height"]) != (700, 300)
+        assert (image["composite"]["width"], image["composite"]["height"]) == (700, 300)
+        recall = {"class_type": "NanoBananaGatewayRecall", "inputs": {"picture": image["composite"]["id"]}}
+        recalled = host.run({"1": recall, "out": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}}})
+        levels = (recalled.outputs["1"][0][0][0] * 255).round()
+        assert torch.equal(levels, (made[variation][0] * 255).round())
+        assert json.loads(recalled.outputs["1"][2][0])["prompt"] == "paint it"
+    # Free again, and nothing is saved a second time.
+    sent, files = len(gateway.ledger.posts), len(list(history.journal().folder.glob("pictures/*")))
+    run(host, edit("paint it", ["a", 0], mask=["m", 0], count=1), **given)
+    assert wait_until(lambda: len(told("nanobanana.picture")) == 3)
+    assert (len(gateway.ledger.posts), len(list(history.journal().folder.glob("pictures/*")))) == (sent, files)
+    # A Recall of the composite still finds it.
+    again = history.page(SimpleNamespace(query={}))["calls"]
+    assert [call["pictures"] for call in again] == [call["pictures"] for call in calls]
 
 
 def test_an_all_zero_mask_counts_as_none(host: StandIn, gateway: FaultyGateway, hand_over: HandOver) -> None:

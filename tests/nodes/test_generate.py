@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import io
 import json
+import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -52,6 +55,26 @@ def test_info_says_what_was_asked_and_what_came(host: StandIn, gateway: FaultyGa
     assert info["bytes"] > 1000
     assert 0 < info["seconds"] < 30
     assert (info["billed"], info["source"], info["warnings"]) == ("yes", "gateway", [])
+
+
+def test_an_image_leaves_memory_with_the_last_who_looks_at_it(host: StandIn, gateway: FaultyGateway) -> None:
+    watched: list[weakref.ref[torch.Tensor]] = []
+
+    def alive() -> int:
+        return sum(one() is not None for one in watched)
+
+    gc.collect()
+    gc.disable()
+    try:
+        for prompt in ("a cat", "a dog", "a cow"):
+            result = run(host, generate(prompt, count=2))
+            watched += [weakref.ref(image) for image in images(result)]
+            # The host lets the last prompt's outputs go when the next one begins.
+            del result
+            assert wait_until(lambda: alive() <= 2)
+    finally:
+        gc.enable()
+    assert len(watched) == 6
 
 
 def test_raising_the_count_buys_only_what_is_missing(host: StandIn, gateway: FaultyGateway) -> None:
@@ -203,10 +226,49 @@ def interrupted(host: StandIn, after: float, **nodes: dict) -> tuple[float, str]
     return ended - pressed[0], result.status
 
 
+def services() -> Any:
+    return next(module for name, module in sys.modules.items() if name.endswith(".nodes._services"))
+
+
+def cut_off_at_a_cancel() -> None:
+    """As a person chooses it who wants no call to go on after a cancel."""
+    profiles = services().profiles()
+    profiles.save(profiles.stored().changed({"finish_after_cancel": False}))
+
+
+@pytest.mark.parametrize("marker", ["[latency:4]", "[fault:download_slow:300000]"])
+def test_after_a_cancel_what_was_sent_goes_on_into_the_history_and_nothing_else_is_sent(
+    host: StandIn, gateway: FaultyGateway, marker: str
+) -> None:
+    ended_as: list[str] = []
+    graph = {"1": generate(f"{marker} x", count=6), "out": shown("1")}
+    running = threading.Thread(target=lambda: ended_as.append(host.run(graph).status))
+    running.start()
+    assert gateway.ledger.wait_for(lambda ledger: len(ledger.posts) >= 4, 10.0)
+    time.sleep(0.3)  # until the calls know, too, that they have gone out whole
+    host.interrupt()
+    pressed = time.monotonic()
+    running.join(10)
+    assert ended_as == ["interrupted"]
+    # The next graph doesn't wait for their places.
+    assert len(images(run(host, generate("afterwards", seed=5)))) == 1
+    assert time.monotonic() - pressed < 3.0
+    assert wait_until(lambda: any(one.get("cancelled") and one["state"] == "background" for one in statuses(host)), 20)
+    assert wait_until(lambda: any(one.get("cancelled") and one["state"] == "stored" for one in statuses(host)), 20)
+    sent = [post for post in gateway.ledger.posts if marker in post.prompt]
+    # A call that downloads has given its place to another.
+    assert len(sent) in (4, 5, 6)
+    assert not any(post.closed_early for post in sent)
+    # The same again buys only what was never sent.
+    assert len(images(run(host, generate(f"{marker} x", count=6)))) == 6
+    assert len([post for post in gateway.ledger.posts if marker in post.prompt]) == 6
+
+
 @pytest.mark.parametrize(
     "marker", ["[latency:20]", "[fault:hang_after_headers]", "[fault:download_slow:1000]", "[fault:http_429]"]
 )
 def test_cancel_ends_the_prompt_and_closes_the_connection(host: StandIn, gateway: FaultyGateway, marker: str) -> None:
+    cut_off_at_a_cancel()
     seconds, status = interrupted(host, 0.6, **{"1": generate(f"{marker} x", count=6), "out": shown("1")})
     closed_by = time.monotonic() + 1.0
     assert status == "interrupted"
@@ -220,6 +282,7 @@ def test_cancel_ends_the_prompt_and_closes_the_connection(host: StandIn, gateway
 
 
 def test_cancel_reaches_the_gateway_while_a_local_node_blocks_the_loop(host: StandIn, gateway: FaultyGateway) -> None:
+    cut_off_at_a_cancel()
     sleep = {"class_type": "TestSleep", "inputs": {"seconds": 1.5, "fail": 0, "tag": 1}}
     nodes = {"1": generate("[latency:20] x"), "out": shown("1"), "2": sleep, "out2": shown("2")}
     pressed = time.monotonic() + 0.4
@@ -268,6 +331,7 @@ def test_the_limit_of_parallel_calls_holds_for_the_process(host: StandIn, gatewa
 def test_a_cancel_that_a_sampler_takes_stops_the_calls_too(
     every: float, after: float, host: StandIn, gateway: FaultyGateway
 ) -> None:
+    cut_off_at_a_cancel()
     sampler = {"class_type": "TestSampler", "inputs": {"seconds": 3.0, "every": every, "tag": 4}}
     nodes = {"1": generate("[latency:20] x", count=12), "out": shown("1"), "2": sampler, "out2": shown("2")}
     pressed = time.monotonic() + after
@@ -275,6 +339,7 @@ def test_a_cancel_that_a_sampler_takes_stops_the_calls_too(
     assert status == "interrupted"
     last = ended(host)
     assert last["state"] == "cancelled"
+    assert last["maybe_billed"] == len(gateway.ledger.posts)
     assert gateway.ledger.wait_for(lambda ledger: all(post.closed_early for post in ledger.posts), 2.0)
     assert all(post.closed_early - pressed < 1.5 for post in gateway.ledger.posts if post.closed_early)
     # As many as run beside each other, and none that had not been sent.
@@ -293,17 +358,44 @@ def test_nothing_unsent_is_bought_after_another_node_failed(host: StandIn, gatew
     assert gateway.ledger.wait_for(lambda ledger: all(post.finished for post in ledger.posts), 5.0)
     time.sleep(0.3)
     assert len(gateway.ledger.posts) == sent
+    assert wait_until(lambda: ended(host)["state"] == "stored")
+    assert (ended(host)["delivered"], ended(host)["billed"]) == (sent, sent)
     # What was sent has come into the history, and only the rest is bought.
     result = run(host, generate("[latency:0.1] many", count=16))
     assert result.status == "success"
+
+
+@pytest.mark.parametrize("fail", [0, 1])
+def test_stop_ends_whatever_runs_also_after_its_graph(host: StandIn, gateway: FaultyGateway, fail: int) -> None:
+    sleep = {"class_type": "TestSleep", "inputs": {"seconds": 0.5 if fail else 20.0, "fail": fail, "tag": 6 + fail}}
+    nodes = {"1": generate("[latency:20] long", count=6), "out": shown("1")}
+    nodes |= {"2": sleep, "out2": shown("2")} if fail else {}
+    running = threading.Thread(target=run, args=(host, nodes.pop("1")), kwargs=nodes)
+    running.start()
+    assert gateway.ledger.wait_for(lambda ledger: len(ledger.posts) == 4, 5.0)
+    time.sleep(0.3)  # until the calls know, too, that they have gone out whole
+    if fail:
+        running.join(10)
+        assert ended(host)["state"] == "background"
+    stopped, sent = services().runs().stop()
+    assert (stopped, sent) == (4 if fail else 6, 4)
+    assert wait_until(lambda: ended(host)["state"] == "cancelled")
+    assert ended(host)["maybe_billed"] == 4
+    assert gateway.ledger.wait_for(lambda ledger: all(post.closed_early for post in ledger.posts), 2.0)
+    running.join(10)
+    assert services().runs().stop() == (0, 0)
+    assert len(gateway.ledger.posts) == 4
+
+
+def statuses(host: StandIn) -> list[dict[str, Any]]:
+    return [event.data["data"] for event in host.events if event.kind == "nanobanana.status"]
 
 
 def ended(host: StandIn) -> dict[str, Any]:
     """The last event of the last run: after a failure elsewhere it comes when the host has told how the graph ended."""
 
     def last() -> dict[str, Any]:
-        told = [event.data["data"] for event in host.events if event.kind == "nanobanana.status"]
-        return told[-1] if told else {}
+        return [{}, *statuses(host)][-1]
 
     assert wait_until(lambda: last().get("state") not in (None, "running"), 5.0)
     return last()

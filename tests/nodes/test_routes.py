@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import io
 import json
 import stat
 import sys
@@ -26,6 +27,8 @@ from journal_rows import fill
 from pack.nanobanana.catalog import MODEL_NAMES
 from pack.nanobanana.image_request import ImageRequest
 from pack.nanobanana.journal import CallDetails, CallKey, Journal
+from PIL import Image
+from servers import Peer, RawServer
 from stand_in import StandIn
 
 pytestmark = pytest.mark.slow
@@ -82,6 +85,39 @@ async def test_a_key_goes_in_and_never_comes_out(client: Any, tmp_path: Path) ->
     assert KEY in file.read_text()
     if sys.platform != "win32":
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+async def test_all_that_may_be_secret_goes_in_and_never_comes_out(client: Any, tmp_path: Path) -> None:
+    body = {
+        "name": "default",
+        "base_url": "https://api.example.com",
+        "spare_keys": [f"{KEY}-two", f"{KEY}-three"],
+        "headers": "x-portkey-provider: openai-compatible\nCF-Access-Client-Secret: hush-hush",
+        "body_fields": '{"temperature": 0.5, "user": "hush-hush"}',
+    }
+    (profile,) = (await ask(client, "PUT", "/profiles", body))[1]["profiles"]
+    assert profile["spare_key_tails"] == ["-two", "hree"]
+    assert profile["headers"].splitlines() == ["x-portkey-provider: ********", "CF-Access-Client-Secret: ********"]
+    assert json.loads(profile["body_fields"]) == {"temperature": 0.5, "user": "********"}
+    for path in ("/profiles", "/catalog", "/history"):
+        said = json.dumps(await ask(client, "GET", path))
+        assert not [secret for secret in (KEY, "openai-compatible", "hush-hush") if secret in said]
+
+    def saved() -> dict[str, Any]:
+        return json.loads((tmp_path / "data" / "profiles.json").read_text())["profiles"]["default"]
+
+    # What the page sends back changes what was typed and nothing else.
+    edited = profile["headers"].replace("x-portkey-provider: ********", "x-portkey-provider: google")
+    back = {"name": "default", "headers": edited, "body_fields": profile["body_fields"].replace("0.5", "0.7")}
+    assert (await ask(client, "PUT", "/profiles", back))[1]["key_dropped"] is False
+    assert saved()["headers"] == "x-portkey-provider: google\nCF-Access-Client-Secret: hush-hush"
+    assert json.loads(saved()["body_fields"]) == {"temperature": 0.7, "user": "hush-hush"}
+    # Nobody who can change the address gets any of it.
+    move = {**back, "base_url": "https://thief.example"}
+    answer = (await ask(client, "PUT", "/profiles", move))[1]
+    assert answer["key_dropped"] is True
+    assert (saved()["spare_keys"], saved()["headers"]) == ([], "x-portkey-provider: google")
+    assert json.loads(saved()["body_fields"]) == {"temperature": 0.7}
 
 
 async def test_profiles_are_added_changed_renamed_and_deleted(client: Any) -> None:
@@ -276,6 +312,17 @@ def refused(**given: Any) -> str:
         ({"remote": "192.168.1.9", "headers": {"host": "comfy.me.example"}, "allowed": "comfy.me.example"}, ""),
         ({"remote": "192.168.1.9", "headers": {"host": "mybox:8188"}, "private": False}, ""),
         ({"headers": {"host": "evil.example"}, "private": False}, "host"),
+        # A page of a browser in the same network, whose name its owner has pointed here.
+        ({"remote": "192.168.1.9", "headers": {"host": "evil.example"}, "private": False}, "host"),
+        (
+            {
+                "remote": "192.168.1.9",
+                "headers": {"host": "comfy.me.example"},
+                "private": False,
+                "allowed": "comfy.me.example",
+            },
+            "",
+        ),
         ({"method": "POST", "headers": {"content-type": "application/json; charset=utf-8"}}, ""),
         ({"method": "POST", "headers": {"content-type": "application/json", "sec-fetch-site": "none"}}, "cross_origin"),
     ],
@@ -293,12 +340,19 @@ def test_no_header_breaks_the_check(host_header: str, origin: str) -> None:
 # The history.
 
 
-def keep(data: Path, prompt: str, image: bytes, urls: tuple[str, ...] = ()) -> int:
+def keep(
+    data: Path,
+    prompt: str,
+    image: bytes,
+    urls: tuple[str, ...] = (),
+    profile: str = "default",
+    base_url: str = "simulator",
+) -> int:
     """A kept call, or with `urls` one whose images are still to be downloaded."""
     from pack.nanobanana.cancel import CancelToken
 
     details = CallDetails(
-        ImageRequest("NanoBananaPro-1K", prompt, "1:1", "png", 2**64 - 1), "documented", "default", "simulator", 0, 0.04
+        ImageRequest("NanoBananaPro-1K", prompt, "1:1", "png", 2**64 - 1), "documented", profile, base_url, 0, 0.04
     )
     with Journal(data) as journal:
         key = CallKey(prompt, 0)
@@ -387,7 +441,7 @@ async def test_pages_totals_and_search(client: Any, tmp_path: Path) -> None:
     assert [call["prompt"] for call in found["calls"]] == ["image number 77"]
     _, totals = await ask(client, "GET", "/history/totals?days=7")
     assert totals["pictures"] == 120
-    assert sum(day["cost"] for day in totals["days"]) == pytest.approx(4.8)
+    assert sum(day["costs"]["USD"] for day in totals["days"]) == pytest.approx(4.8)
     assert (await ask(client, "GET", "/history?before=x"))[0] == 400
 
 
@@ -409,6 +463,46 @@ async def test_clearing_needs_to_be_told_what(client: Any, tmp_path: Path) -> No
     assert (await ask(client, "POST", "/history/clear", {"all": True}))[1]["calls"] == 7
 
 
+async def test_one_image_is_cleared_with_its_call_and_what_was_told_of_it(client: Any, tmp_path: Path) -> None:
+    for prompt in ("one", "two"):
+        keep(tmp_path / "data", prompt, png(8, 8))
+    assert (await ask(client, "GET", "/runs?workflow=w"))[1] == {"events": []}
+    told = pack_module("_events").told
+    told.note("picture", {"workflow": "w", "node": "1", "run": "r", "image": "data:"})
+    told.note("status", {"workflow": "w", "node": "1", "run": "r", "state": "running"})
+    told.note("status", {"workflow": "w", "node": "1", "run": "r", "state": "done"})
+    told.note("status", {"workflow": "other", "node": "1", "run": "r", "state": "done"})
+    events = (await ask(client, "GET", "/runs?workflow=w"))[1]["events"]
+    assert [(one["kind"], one["event"].get("state")) for one in events] == [("picture", None), ("status", "done")]
+    # Another run of the node takes the place of this one.
+    told.note("status", {"workflow": "w", "node": "1", "run": "r2", "state": "running"})
+    assert len((await ask(client, "GET", "/runs?workflow=w"))[1]["events"]) == 1
+    calls = (await ask(client, "GET", "/history"))[1]["calls"]
+    gone = next(call for call in calls if call["prompt"] == "one")["pictures"][0]["id"]
+    assert (await ask(client, "POST", "/history/clear", {"pictures": [gone]}))[1]["calls"] == 1
+    assert [call["prompt"] for call in (await ask(client, "GET", "/history"))[1]["calls"]] == ["two"]
+    assert (await ask(client, "POST", "/history/clear", {"pictures": ["unknown"]}))[0] == 500
+    assert (await ask(client, "GET", "/runs?workflow=w"))[1]["events"] == []
+
+
+async def test_a_download_uses_the_profile_that_its_own_has_become(client: Any, tmp_path: Path) -> None:
+    """Renamed or not, only a profile of the same gateway knows what its downloads need."""
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8), "navy").save(file, "PNG")
+
+    def serve(peer: Peer) -> None:
+        allowed = peer.request()[1].get("authorization") == f"Bearer {KEY}"
+        peer.answer("200 OK" if allowed else "401 Unauthorized", file.getvalue() if allowed else b"")
+
+    with RawServer(serve) as server:
+        studio = {"name": "studio", "base_url": server.url, "api_key": KEY, "download_with_key": True}
+        await ask(client, "POST", "/profiles", studio)
+        call = keep(tmp_path / "data", "a lighthouse", b"", (f"{server.url}/1.png",), "gone", server.url)
+        _, answer = await ask(client, "POST", "/history/download", {"id": call})
+        assert answer["error"] == ""
+        assert answer["call"]["state"] == "kept"
+
+
 async def test_what_was_paid_for_is_downloaded_again_and_never_asked_for(client: Any, tmp_path: Path) -> None:
     with FaultyGateway(latency=0.0) as gateway:
         await ask(client, "PUT", "/profiles", {"name": "default", "base_url": gateway.base_url})
@@ -424,9 +518,10 @@ async def test_what_was_paid_for_is_downloaded_again_and_never_asked_for(client:
             async with session.post(url, json=body) as answer:
                 image = (await answer.json())["media"]["outputs"][0]
         address = image if isinstance(image, str) else image["url"]
-        call = keep(tmp_path / "data", "a lighthouse", b"", urls=(address,))
+        call = keep(tmp_path / "data", "a lighthouse", b"", (address,), "gone", gateway.base_url)
         assert (await ask(client, "GET", "/history"))[1]["calls"][0]["can_download"] is True
         billed = gateway.ledger.summary()["billed"]
+        # Its profile has another name by now.
         _, answer = await ask(client, "POST", "/history/download", {"id": call})
         assert answer["error"] == "", answer
         assert answer["call"]["state"] == "kept"

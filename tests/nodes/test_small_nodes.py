@@ -12,7 +12,7 @@ from gateway_faults import FaultyGateway
 from graphs import generate, images, run
 from hypothesis import given
 from hypothesis import strategies as st
-from pack.nanobanana.prompt_list import split_prompts
+from pack.nanobanana.image_request import split_prompts
 from pack.nanobanana.settings.profile import Profile
 from pack.nanobanana.settings.store import ProfileStore
 from stand_in import InvalidPrompt, StandIn

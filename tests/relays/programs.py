@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import secrets
 import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,12 +26,15 @@ KEY = f"sk-{secrets.token_hex(24)}"
 class Program:
     """One program: how it is started to listen at a port and pass everything on to an upstream's port.
 
-    `find` names an environment variable with its path.
+    `find` names an environment variable with its path. `profile`: what a profile for it sets, by the upstream's port.
+    `environment`: what the program needs besides ours.
     """
 
     name: str
     find: str
     command: Callable[[str, Path, int, int], Sequence[str]]
+    profile: Callable[[int], dict[str, Any]] = lambda _: {}
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def path(self) -> str:
         found = os.environ.get(self.find) or shutil.which(self.name, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
@@ -38,6 +43,9 @@ class Program:
         return found
 
     def version(self) -> str:
+        if self.name == "portkey":
+            package = Path(self.path()).resolve().parent.parent / "package.json"
+            return str(json.loads(package.read_text(encoding="utf-8"))["version"])
         asked = "-v" if self.name in ("nginx", "haproxy", "squid") else "--version"
         said = subprocess.run([self.path(), asked], capture_output=True, text=True, timeout=60, check=False)
         words = f"{said.stdout} {said.stderr}".replace("/", " ").split()
@@ -49,6 +57,7 @@ class Program:
         port = free_port()
         log = folder / f"{self.name}.log"
         environment = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
+        environment |= self.environment
         with log.open("wb") as output:
             command = self.command(self.path(), folder, port, upstream)
             process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment, cwd=folder)
@@ -176,10 +185,21 @@ litellm_settings:
     return [path, "--config", str(config), "--host", "127.0.0.1", "--port", str(port), "--num_workers", "1"]
 
 
+def _portkey(path: str, folder: Path, port: int, upstream: int) -> Sequence[str]:
+    return ["node", str(Path(path).resolve()), f"--port={port}", "--headless"]
+
+
+def _portkey_profile(upstream: int) -> dict[str, Any]:
+    # Its package of today loses every streamed answer on Node 20.
+    headers = f"x-portkey-provider: openai\nx-portkey-custom-host: http://127.0.0.1:{upstream}/v1"
+    return {"headers": headers, "stream": False}
+
+
 PROGRAMS = (
     Program("nginx", "NGINX", _nginx),
     Program("haproxy", "HAPROXY", _haproxy),
     Program("squid", "SQUID", _squid),
     Program("mitmdump", "MITMDUMP", _mitmproxy),
     Program("litellm", "LITELLM", _litellm),
+    Program("portkey", "PORTKEY", _portkey, _portkey_profile, {"TRUSTED_CUSTOM_HOSTS": "127.0.0.1"}),
 )

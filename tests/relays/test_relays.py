@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from engines import Bench, Inputs
@@ -22,8 +23,10 @@ _STARTED_ONCE = [pytest.param(one, marks=pytest.mark.xdist_group(one.name), id=o
 
 
 @pytest.fixture(scope="module", params=_STARTED_ONCE)
-def relay(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Upstream]]:
-    """A program in front of an upstream: its address, and the upstream."""
+def relay(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, Upstream, dict[str, Any]]]:
+    """A program in front of an upstream: its address, the upstream, and what a profile for it sets."""
     program: Program = request.param
     program.path()
     folder = tmp_path_factory.mktemp(program.name)
@@ -32,21 +35,21 @@ def relay(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         if one.owner() == folder.owner() and one.stat().st_mode & 0o005 != 0o005:
             one.chmod(one.stat().st_mode | 0o055)
     with Upstream() as upstream, program.running(folder, upstream.port) as address:
-        yield address, upstream
+        yield address, upstream, program.profile(upstream.port)
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def bench(folder: Path, address: str) -> Bench:
-    return Bench(folder / "data", address, total_timeout=20.0, connect_timeout=5.0, api_key=KEY)
+def bench(folder: Path, address: str, **profile: Any) -> Bench:
+    return Bench(folder / "data", address, total_timeout=20.0, connect_timeout=5.0, api_key=KEY, **profile)
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_one_click_is_one_bill_and_the_words_are_right(
-    ending: str, relay: tuple[str, Upstream], tmp_path: Path
+    ending: str, relay: tuple[str, Upstream, dict[str, Any]], tmp_path: Path
 ) -> None:
-    address, upstream = relay
+    address, upstream, profile = relay
     upstream.ending, upstream.posts, upstream.bills = ending, 0, 0
-    with bench(tmp_path, address) as opened:
+    with bench(tmp_path, address, **profile) as opened:
         outcome = opened.make()
         first = upstream.posts
         # The queue may run the same prompt again within one run of a person's.
@@ -98,3 +101,14 @@ def test_a_proxys_own_rate_limit_is_outlived(nginx: tuple[str, Upstream], tmp_pa
         outcomes = [opened.make(f"cat {number}") for number in range(3)]
     assert [outcome.error for outcome in outcomes] == [None, None, None]
     assert upstream.bills == 3
+
+
+def test_a_relay_that_loses_the_models_answer_is_not_said_to_have_billed_nothing(tmp_path: Path) -> None:
+    """Portkey on Node 20 fails over every streamed answer, with words that name nothing."""
+    program = PROGRAMS[-1]
+    program.path()
+    with Upstream() as upstream, program.running(tmp_path, upstream.port) as address:
+        with bench(tmp_path, address, **{**program.profile(upstream.port), "stream": True}) as opened:
+            outcome = opened.make()
+        assert upstream.bills == upstream.posts == 1
+        assert outcome.error is None or outcome.billed == "maybe"

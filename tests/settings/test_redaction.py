@@ -230,3 +230,14 @@ def test_the_time_is_linear_in_the_text(piece):
 
     # Quadratic would be 64 times as long; the floor keeps timer noise out.
     assert seconds(80_000) < 24 * max(seconds(10_000), 0.002)
+
+
+@pytest.mark.parametrize("key", ["154815", "1548154815", "176429040012", "17642904001234567890"])
+def test_a_key_of_digits_leaves_json_with_the_same_digits_as_json(key: str) -> None:
+    answer = {"usage": {"tokens": int(key), "cost": float(f"0.{key}")}, "said": f"your key {key}", "ok": 15}
+    shown = redact_bytes(json.dumps(answer).encode(), [key])
+    assert key not in shown.decode()
+    read = json.loads(shown)
+    assert read["usage"]["tokens"] not in (0, int(key))
+    assert read["ok"] == 15
+    assert "[key removed]" in redact(json.dumps(answer), [key])

@@ -4,12 +4,15 @@ import json
 import logging
 import os
 import stat
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 from pack.nanobanana.errors import ConfigError
@@ -52,6 +55,13 @@ def test_every_way_to_write_a_base_url(text):
         ("https://h.example/my-v1/x", "https://h.example/my-v1/x"),
         ("simulator", "simulator"),
         (" Simulator ", "simulator"),
+        # Without a scheme: https, but http at home.
+        ("h.example/v1", "https://h.example"),
+        ("h.example:8443", "https://h.example:8443"),
+        ("localhost:8080/v1/", "http://localhost:8080"),
+        ("192.168.1.20:4000", "http://192.168.1.20:4000"),
+        ("studio:4000", "http://studio:4000"),
+        ("gateway.local", "http://gateway.local"),
     ],
 )
 def test_ports_prefixes_and_the_simulator_stay(text, wanted):
@@ -63,7 +73,9 @@ def test_ports_prefixes_and_the_simulator_stay(text, wanted):
     [
         ("", "is missing"),
         ("   ", "is missing"),
-        ("gateway.example/v1", "not a web address"),
+        ("gateway", "not a web address"),
+        ("sk-0123456789abcdef", "not a web address"),
+        ("me@gateway.example", "not a web address"),
         ("ftp://gateway.example", "not a web address"),
         ("file:///etc/passwd", "not a web address"),
         ("https://", "not a web address"),
@@ -246,7 +258,7 @@ def test_the_file_is_private_from_the_moment_it_exists(store):
         os.umask(old)
     assert modes
     assert set(modes) == {0o600}
-    assert [path.name for path in store.path.parent.iterdir()] == ["profiles.json"]
+    assert {path.name for path in store.path.parent.iterdir()} == {"profiles.json", "profiles.lock"}
 
 
 @pytest.mark.skipif(os.name == "nt", reason="file modes are a POSIX thing")
@@ -465,3 +477,55 @@ def test_a_folder_that_can_not_be_written_is_an_error_in_words(tmp_path):
 def test_additions_that_can_not_be_used_are_refused(fields: dict[str, str], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         checked(replace(FULL, **fields))
+
+
+def test_two_processes_that_save_at_once_lose_nothing(tmp_path: Path) -> None:
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import conftest\n"
+        "from pathlib import Path; from pack.nanobanana.settings.store import ProfileStore\n"
+        "from pack.nanobanana.settings.profile import Profile\n"
+        "store = ProfileStore(Path(sys.argv[2]), {})\n"
+        "print('ready', flush=True); sys.stdin.readline()\n"
+        "for number in range(15): store.save(Profile(f'{sys.argv[3]} {number}'))\n"
+    )
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, str(ROOT / "tests"), str(tmp_path), name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        for name in ("one", "two", "three")
+    ]
+    for process in started:
+        assert process.stdout is not None
+        process.stdout.readline()
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.write(b"go\n")
+        process.stdin.flush()
+    for process in started:
+        process.communicate(timeout=60)
+    assert len(ProfileStore(tmp_path, {}).names()) == 1 + 3 * 15
+
+
+def test_a_deeply_nested_file_and_an_unknown_user_are_told_in_words(tmp_path: Path) -> None:
+    (tmp_path / "profiles.json").write_text("[" * 200_000)
+    with pytest.raises(ConfigError, match="not valid JSON"):
+        ProfileStore(tmp_path, {}).get()
+    assert data_folder(environ={"NANOBANANA_HOME": "~no-such-user-here/x"}).name == "x"
+
+
+def test_another_gateway_of_the_environment_gets_none_of_the_files_secrets(tmp_path: Path) -> None:
+    stored = Profile(
+        base_url="https://a.example",
+        api_key="sk-first-0123456789",
+        spare_keys=("sk-second-0123456789",),
+        headers="CF-Access-Client-Secret: hush-hush",
+        body_fields='{"user": "hush-hush", "temperature": 0.5}',
+    )
+    ProfileStore(tmp_path, {}).save(stored)
+    assert ProfileStore(tmp_path, {"NANOBANANA_BASE_URL": "https://a.example/v1"}).get() == stored
+    other = ProfileStore(tmp_path, {"NANOBANANA_BASE_URL": "https://b.example"}).get()
+    assert (other.api_key, other.spare_keys, other.headers) == ("", (), "")
+    assert json.loads(other.body_fields) == {"temperature": 0.5}
+    assert other.secrets == ()

@@ -26,10 +26,12 @@ test("figures are short and exact enough", () => {
   assert.equal(fileSize(3_140_000), "3.1 MB");
   assert.equal(fileSize(1_200_000_000), "1.20 GB");
   assert.equal(fileSize(3), "1 kB");
-  assert.equal(money(0.12), "0.12");
-  assert.equal(money(0.0395), "0.0395");
-  assert.equal(money(0.1 + 0.2), "0.30");
-  assert.equal(money(4), "4.00");
+  assert.equal(money(0.12, "USD"), "$0.12");
+  assert.equal(money(0.0395, "EUR", "de"), "0,0395\u00a0\u20ac");
+  assert.equal(money(0.1 + 0.2, "CNY", "zh"), "\u00a50.30");
+  assert.equal(money(1234, "JPY"), "\u00a51,234.00");
+  assert.equal(money(4, "credits"), "4.00 credits");
+  assert.equal(money(4, "credits", "zh"), "4.00 \u70b9\u6570");
   assert.equal(duration(0.83), "0.8");
   assert.equal(duration(12.4), "12");
 });

@@ -5,6 +5,7 @@ import { readList, readNumber, toChanges, toForm } from "../../web/settings_form
 const profile = {
   name: "default",
   base_url: "https://api.example.com",
+  headers: "x-portkey-provider: ********",
   dialect: "documented",
   stream: true,
   connect_timeout: 10,
@@ -20,6 +21,8 @@ const profile = {
 const fields = [
   { name: "base_url", kind: "address" },
   { name: "api_key", kind: "secret" },
+  { name: "spare_keys", kind: "secrets" },
+  { name: "headers", kind: "headers" },
   { name: "dialect", kind: "choice" },
   { name: "stream", kind: "switch" },
   { name: "connect_timeout", kind: "number", unit: "s" },
@@ -52,6 +55,15 @@ test("a key is sent when one was typed, and never otherwise", () => {
   assert.equal("api_key" in toChanges(toForm(profile, fields), profile, fields).changes, false);
   assert.equal(toChanges({ ...toForm(profile, fields), api_key: "  sk-1 " }, profile, fields).changes.api_key, "sk-1");
   assert.equal(toForm({ ...profile, api_key: "never" }, fields).api_key, "");
+});
+
+test("spare keys are sent when they were typed, and headers as they stand with their stars", () => {
+  const form = toForm(profile, fields);
+  assert.equal(form.spare_keys, "");
+  assert.equal(form.headers, profile.headers);
+  const edited = { ...form, spare_keys: "sk-1\nsk-2", headers: `${form.headers}\nx-more: 1` };
+  const { changes } = toChanges(edited, profile, fields);
+  assert.deepEqual(changes, { spare_keys: ["sk-1", "sk-2"], headers: "x-portkey-provider: ********\nx-more: 1" });
 });
 
 test("fields without a number are named", () => {

@@ -10,7 +10,7 @@ from typing import Final
 from ...errors import StatusError
 from ..error_body import read_error_body
 from ..status_errors import error_event
-from ..text import MOST_PROGRESS, ProgressLines, clean, one_line, progress_line, safe_id
+from ..text import MOST_PROGRESS, ProgressLines, clean, ending, one_line, progress_line, safe_id
 from .links import ImageList, Link, LinkKind, read_url
 from .payload import as_list, as_mapping, as_text, queued_task, read_payload, walk
 from .text_scanner import TextScanner
@@ -53,6 +53,9 @@ class AnswerCollector:
         self.payloads = 0
         self._refusal = ""
         self._unparsed = ""
+        self._damaged = False
+        # Grows with everything that says something: text, thoughts, images.
+        self.news = 0
         self._thoughts = ""
         self._task = ("", "")
         self._fields: dict[str, None] = {}
@@ -82,10 +85,15 @@ class AnswerCollector:
             self._native_reason,
             self._refusal,
             self._unparsed,
-            one_line(self._thoughts)[-MOST_PROGRESS:],
+            ending(one_line(self._thoughts), MOST_PROGRESS),
             *self._task,
             ", ".join(self._fields),
+            damaged=self._damaged,
         )
+
+    def broken_event(self) -> None:
+        """An event could not be read: a part of an image is missing if the text was in the middle of one."""
+        self._damaged |= any(scanner.in_data for scanner in self.candidates.texts.values())
 
     def add_unparsed(self, text: str) -> None:
         """Note text from outside any answer, to be quoted if no image comes."""
@@ -139,6 +147,7 @@ class AnswerCollector:
     def text(self, choice: tuple[int, str], text: str) -> None:
         texts = self.candidates.texts
         self._began = self._began or bool(text)
+        self.news += len(text)
         scanner = texts.get(choice)
         if scanner is None:
             if len(texts) >= _MOST_TEXTS:
@@ -188,7 +197,8 @@ class AnswerCollector:
 
     def reasoning(self, text: str) -> None:
         self._began = True
-        self._thoughts = (self._thoughts + text)[-2 * MOST_PROGRESS :]
+        self.news += len(text)
+        self._thoughts = (self._thoughts + text)[-4 * MOST_PROGRESS :]
         self._report(self._progress.feed(text))
 
     def refusal(self, text: str) -> None:
@@ -200,7 +210,8 @@ class AnswerCollector:
         self._native_reason = clean(native, 100)
         for (number, _), scanner in self.candidates.texts.items():
             if number == choice:
-                self._give_open(scanner)
+                # The text is whole, so what it ends with is an address, should the stream stay open for ever.
+                self._give_open(scanner, certain=True)
 
     def _report(self, line: str | None) -> None:
         if line:
@@ -209,10 +220,10 @@ class AnswerCollector:
     def _as_certain(self, image: AnswerImage) -> AnswerImage:
         return ImageUrl(image.url, certain=False) if isinstance(image, ImageUrl) and not self._certain else image
 
-    def _give_open(self, scanner: TextScanner) -> None:
+    def _give_open(self, scanner: TextScanner, *, certain: bool = False) -> None:
         link = self.candidates.open_image(scanner)
         if link is not None and link.url.count("/") >= _LEAST_SLASHES:
-            self._give(image_of(link, certain=False))
+            self._give(image_of(link, certain=certain))
 
     def _give(self, image: AnswerImage) -> None:
         """Report an image, unless it was reported before."""
@@ -223,6 +234,7 @@ class AnswerCollector:
         if not known and len(self._given) < 4 * self._limits.images:
             self._given.add(key)
             self._events.append(image)
+            self.news += 1
 
 
 def _is_plain_chunk(payload: Mapping[str, object]) -> bool:

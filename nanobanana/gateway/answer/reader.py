@@ -25,6 +25,8 @@ _READ_OF_NO_ANSWER: Final = 65_536
 # As much of an answer without an image is saved, and of what is neither JSON nor events nor an image.
 _MOST_RECEIVED: Final = 64 * MIB
 _MOST_OF_OTHER: Final = 2 * MIB
+# A line of an event that is longer than a keep-alive: an image is on its way.
+_LONG_LINE: Final = 1_024
 _SIGNATURE_BYTES: Final = 32
 
 
@@ -62,6 +64,7 @@ class AnswerReader:
             self._limits, request_id=request_id, key_is_set=key_is_set, base_url=base_url, prompt=prompt
         )
         self.done = False  # the stream said [DONE]: nothing more will come
+        self.idle = False  # the last bytes were keep-alive lines, or events that say nothing
 
     @property
     def request_id(self) -> str:
@@ -96,7 +99,9 @@ class AnswerReader:
             data = self._choose(data, ended=False)
         if self._kind and self._size - len(data) < self._most_received:
             self._received.append(data)
+        before = self._collector.news
         events = self._take(data) if self._kind and data else []
+        self.idle = self._sse is not None and self._collector.news == before and self._sse.pending < _LONG_LINE
         if any(isinstance(event, ImageData) for event in events):
             self._received.clear()
         return events
@@ -224,6 +229,8 @@ class AnswerReader:
             for line in lines:
                 events.extend(self._read_event(SseEvent("", line), last=last))
             return events
+        if not last:
+            self._collector.broken_event()
         if data.startswith((b"{", b"[")):
             value = load_partial(data, self._limits)
             if value is not None:

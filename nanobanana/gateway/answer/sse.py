@@ -74,6 +74,11 @@ class SseDecoder:
         return events
 
     @property
+    def pending(self) -> int:
+        """Bytes of the event that has begun but not ended."""
+        return self._line_size + self._data_size
+
+    @property
     def unfinished(self) -> bytes:
         """The data of the event that has begun but not ended, to salvage a broken stream."""
         line = b"".join(self._line)

@@ -125,6 +125,11 @@ class TextScanner:
                 position = self._read_url(text, position)
         return self.links[seen:]
 
+    @property
+    def in_data(self) -> bool:
+        """Whether the text ends, for now, inside a data URL."""
+        return self._kind is LinkKind.DATA
+
     def finish(self) -> list[Link]:
         """The text is whole: what is open at its end ends here."""
         seen = len(self.links)

@@ -55,7 +55,8 @@ class Answer:
     answer. `finish_reason`, and `native_reason`, as the model's maker names it: as sent, empty if there was none.
     `refusal`: from the field for it. `unparsed`: text outside any answer. `thoughts`: the end of its thinking.
     `task`, `task_status`: of work that the gateway queued instead of answering. `fields`: the names at the top of what
-    came. `truncated`: the answer broke off. `received`: the answer itself, if its images are guessed.
+    came. `truncated`: the answer broke off. `damaged`: a part of it could not be read while an image came. `received`:
+    the answer itself, if its images are guessed.
     """
 
     images: tuple[ImageUrl | ImageData, ...]
@@ -71,6 +72,7 @@ class Answer:
     task_status: str = ""
     fields: str = ""
     truncated: bool = False
+    damaged: bool = False
     received: bytes = field(default=b"", repr=False)
 
 

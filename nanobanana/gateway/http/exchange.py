@@ -70,7 +70,7 @@ class Exchange:
         self._responses: list[Response] = []
         self._lock = threading.Lock()
         self._stopped = False
-        self._last_byte = 0.0
+        self._last_heard = 0.0
         self._ended: threading.Event | None = None
         self.expired = False
         self.connect_expired = False
@@ -95,6 +95,10 @@ class Exchange:
         # A response may hold its connection's socket.
         for one in (*self._responses, *self.connections):
             one.close()
+        # urllib3 holds a pool's connections until the pool is gone, and they hold us, with all that called us: images.
+        self.session.close()
+        self._responses.clear()
+        self.connections.clear()
         with self._lock:
             for handle in self._handles:
                 handle.close()
@@ -153,7 +157,6 @@ class Exchange:
         """
         for piece in _unpacked(response):
             self._check_running()
-            self._last_byte = time.monotonic()
             yield piece
         self._check_running()
 
@@ -167,23 +170,28 @@ class Exchange:
         self._ending.enter_context(_timer(seconds, self._stop))
 
     def end_when_silent(self, seconds: float) -> None:
-        """Close the connection once it has been idle for `seconds`. Unlike the deadline this does not set `expired`.
-
-        Later calls do nothing.
+        """Close the connection once `heard` hasn't been called for `seconds`. Unlike the deadline this does not set
+        `expired`. Later calls do nothing.
         """
         if self._ended is not None:
             return
         self._ended = ended = threading.Event()
-        self._last_byte = time.monotonic()
+        self.heard()
         self._ending.callback(ended.set)
 
         def watch() -> None:
-            while (left := self._last_byte + seconds - time.monotonic()) > 0:
+            while (left := self._last_heard + seconds - time.monotonic()) > 0:
                 if ended.wait(left):
                     return
             self._stop()
 
-        threading.Thread(target=watch, name="nanobanana-silence", daemon=True).start()
+        # Without another thread to start, the deadline alone ends it.
+        with contextlib.suppress(RuntimeError):
+            threading.Thread(target=watch, name="nanobanana-silence", daemon=True).start()
+
+    def heard(self) -> None:
+        """Something came that is more than a sign of life."""
+        self._last_heard = time.monotonic()
 
     @contextlib.contextmanager
     def connecting(self) -> Generator[None]:
@@ -246,13 +254,14 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def authorization(key: str) -> Callable[[Any], Any]:
-    """The `auth` argument of requests: the key if there is one, and never anything from `~/.netrc`.
+def authorization(key: str, headers: Mapping[str, str] | None = None) -> Callable[[Any], Any]:
+    """The `auth` argument of requests: `headers`, the key if there is one, and never anything from `~/.netrc`.
 
     requests asks netrc only when `auth` is None, and netrc would overwrite a header that we set ourselves.
     """
 
     def apply(prepared: Any) -> Any:
+        prepared.headers.update(headers or {})
         if key:
             prepared.headers["Authorization"] = f"Bearer {key}"
         return prepared

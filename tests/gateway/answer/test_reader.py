@@ -251,14 +251,12 @@ def test_images_come_with_the_event_that_completes_them() -> None:
     assert reader.feed(stream(chunk(f"![b]({data_url(A)})"), done=False)) == [], "each once"
 
 
-def test_a_url_that_may_go_on_is_given_as_uncertain() -> None:
+def test_a_url_that_may_go_on_is_given_as_uncertain_until_the_text_has_ended() -> None:
     reader = AnswerReader()
     assert reader.feed(stream(chunk("https:"), chunk("//x.cn/a.pn"), done=False)) == []
     assert reader.feed(stream(chunk("g"), done=False)) == [ImageUrl("https://x.cn/a.png", certain=False)]
     assert reader.feed(stream(chunk("?sig=1"), done=False)) == []
-    assert reader.feed(stream(chunk(finish="stop"), done=False)) == [
-        ImageUrl("https://x.cn/a.png?sig=1", certain=False)
-    ]
+    assert reader.feed(stream(chunk(finish="stop"), done=False)) == [ImageUrl("https://x.cn/a.png?sig=1")]
     assert reader.finish().images == url("https://x.cn/a.png?sig=1")
     assert AnswerReader().feed(stream(chunk("https://x.cn/o/1?sig=1"), done=False)) == [
         ImageUrl("https://x.cn/o/1?sig=1", certain=False)
