@@ -86,9 +86,22 @@ def server() -> Any:
     return None
 
 
-def client_id() -> str:
-    """The page that started what is being executed; empty if there is none."""
-    return str(getattr(server(), "client_id", None) or "")
+def page_sender() -> Callable[[str, Mapping[str, Any]], None]:
+    """What sends our own events to the page that started what is being executed, whenever it is called.
+
+    Noted now: later the host names the page of the next run. Sends to no page if there is none. What it returns may be
+    called from any thread.
+    """
+    instance = server()
+    client = str(getattr(instance, "client_id", None) or "")
+
+    def send(name: str, data: Mapping[str, Any]) -> None:
+        if client:
+            # The host's loop may be closed already.
+            with contextlib.suppress(RuntimeError):
+                instance.send_sync(name, dict(data), client)
+
+    return send
 
 
 def is_multi_user() -> bool:
@@ -164,15 +177,6 @@ def prompt_outcome(run: str) -> str:
         return "unknown"
 
 
-def send_event(client: str, name: str, data: Mapping[str, Any]) -> None:
-    """Send one of our own events to the page `client`; to no page if that is empty. May be called from any thread."""
-    instance = server()
-    if instance is not None and client:
-        # The host's loop may be closed already.
-        with contextlib.suppress(RuntimeError):
-            instance.send_sync(name, dict(data), client)
-
-
 def broadcast(name: str, data: Mapping[str, Any]) -> None:
     """Send one of our own events to every page. May be called from any thread."""
     instance = server()
@@ -197,7 +201,6 @@ __all__ = [
     "advanced",
     "blocker",
     "broadcast",
-    "client_id",
     "data_folder",
     "graph_of",
     "input_file",
@@ -205,11 +208,11 @@ __all__ = [
     "io",
     "is_interrupted",
     "is_multi_user",
+    "page_sender",
     "prompt_outcome",
     "queued_at",
     "run_id",
     "schema",
-    "send_event",
     "server",
     "set_progress",
     "workflow_id",

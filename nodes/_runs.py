@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 from ..nanobanana.calls.engine import Call, Engine, Sizes
@@ -24,13 +23,12 @@ from ..nanobanana.image_request import ImageRequest
 from ..nanobanana.imaging.codec import DecodedImage
 from ._events import RunEvents, info, progress
 from ._host import (
-    client_id,
     graph_of,
     interruption,
     is_interrupted,
+    page_sender,
     prompt_outcome,
     run_id,
-    send_event,
     set_progress,
     workflow_id,
 )
@@ -114,19 +112,24 @@ class Execution:
             self.error = error
             return
 
+        # Kept apart from the tensors that go into the graph, which may be dropped before `finished` begins.
+        to_show: dict[int, list[Tensor]] = {}
+
         def converted(outcome: Outcome) -> Sizes:
             """In the call's thread: the tensors are made there, while other calls still run."""
             made = [job.convert(one.image) for one in outcome.images]
             self._tensors[outcome.variation] = made
+            if job.levels:
+                to_show[outcome.variation] = [image for image, _ in made]
             return tuple((int(image.shape[2]), int(image.shape[1])) for image, _ in made)
 
         def finished(outcome: Outcome) -> None:
             """In the call's thread. The graph goes on first; what is shown and kept of it follows."""
-            made = self._tensors.get(outcome.variation, []) if job.levels else []
             # The loop is closed if the host gave up on this run; the call still finishes in the history.
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._wake.set)
-            shown = [job.levels(image) for image, _ in made] if job.levels else []
+            made = to_show.pop(outcome.variation, [])
+            shown = [job.levels(image) for image in made] if job.levels else []
             names = [starting.keep_composite(one.id, image) for one, image in zip(outcome.images, shown, strict=False)]
             self._group.events.images(outcome, self._number, shown, names)
 
@@ -209,9 +212,7 @@ class NodeRun:
         # Until when the host may say how the graph ended, in seconds of the monotonic clock; None while it runs.
         self.ending: float | None = None
         self._told = False
-        # The page that queued this run, noted now: later the host names the page of the next run.
-        send = partial(send_event, client_id())
-        self.events = RunEvents(send, node_id=node_id, run=run, workflow=workflow_id(run))
+        self.events = RunEvents(page_sender(), node_id=node_id, run=run, workflow=workflow_id(run))
         self._signature = signature(graph_nodes(graph_of(run)), node_id)
         self._began = time.monotonic()
         self._shown = -1.0

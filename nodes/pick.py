@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..nanobanana.errors import InputError
-from ._host import blocker, client_id, io, run_id, schema, send_event, workflow_id
+from ._host import blocker, io, page_sender, run_id, schema, workflow_id
 from ._inputs import CATEGORY
 
 if TYPE_CHECKING:
@@ -68,6 +68,6 @@ class NanoBananaGatewayPick(io.ComfyNode):
         address = {"node": str(cls.hidden.unique_id), "run": run, "workflow": workflow_id(run)}
         event = {**address, "count": len(each), "tiles": [tile(levels(one), _SIDE) for one in each[:_MOST_TILES]]}
         told.note("tiles", event)
-        send_event(client_id(), "nanobanana.tiles", event)
+        page_sender()("nanobanana.tiles", event)
         picked = [each[number - 1] for number in numbers if number <= len(each)]
         return io.NodeOutput(picked or blocker())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +15,13 @@ from stand_in.io_node import ComfyNode, NodeOutput, Schema
 from stand_in.io_types import FloatInput, IntInput, socket_type
 
 IMAGE = socket_type("IMAGE")
+# The name that a host gives to the pack: its folder.
+PACK = str(Path(__file__).resolve().parent.parent).replace(".", "_x_")
+
+
+def loaded(name: str) -> Any:
+    """A module of the pack as the running stand-in has loaded it; `conftest` loads another one, as `pack`."""
+    return importlib.import_module(f"{PACK}.{name}")
 
 
 class Sleep(ComfyNode):

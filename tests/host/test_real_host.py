@@ -49,10 +49,10 @@ def sleep(seconds: float, salt: int) -> dict[str, Any]:
 
 def test_the_pack_loads_without_a_complaint(host: RunningHost) -> None:
     log = host.log_text()
-    assert "IMPORT FAILED" not in log
     assert re.search(r"\d seconds: .*nanobanana-gateway", log)
     ours = [line for line in log.splitlines() if "nanobanana" in line.lower()]
-    assert not [line for line in ours if re.search(r"error|warning|traceback|exception", line, re.IGNORECASE)]
+    complaint = re.compile(r"error|warning|traceback|exception|import failed", re.IGNORECASE)
+    assert not list(filter(complaint.search, ours))
 
 
 def test_object_info_equals_what_the_stand_in_derives(host: RunningHost, stand_in: StandIn) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from gateway_faults import FaultyGateway
-from graphs import GivenImage, Sampler, Sleep
+from graphs import GivenImage, Sampler, Sleep, loaded
 from stand_in import StandIn
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,8 +35,8 @@ def open_host(
 def host(open_host: Callable[[], StandIn]) -> Iterator[StandIn]:
     with open_host() as opened:
         # What a first run imports, so that the times of these tests are those of any run.
-        for module in ("requests", f"{str(ROOT).replace('.', '_x_')}.nodes._runs"):
-            importlib.import_module(module)
+        importlib.import_module("requests")
+        loaded("nodes._runs")
         yield opened
 
 

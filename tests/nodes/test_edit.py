@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import base64
-import importlib
 import io
 import json
-import sys
+import threading
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +15,7 @@ import pytest
 import torch
 from engines import wait_until
 from gateway_faults import FaultyGateway
-from graphs import edit, images, run
+from graphs import edit, images, loaded, run
 from PIL import Image
 from stand_in import StandIn
 
@@ -123,6 +122,32 @@ def test_a_mask_goes_out_as_a_further_image_of_the_sent_ratio(
     assert "mask" in gateway.ledger.posts[0].prompt
 
 
+def test_a_composite_is_shown_and_kept_also_when_the_graph_was_quicker(
+    host: StandIn, hand_over: HandOver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The graph goes on, and lets go of the images, when a call has its outcome: the call shows them after that."""
+    call_type = loaded("nanobanana.calls.engine").Call
+    finish = call_type.finish
+    graph_ended = threading.Event()
+
+    def finish_late(call: Any, outcome: Any, sizes: Any = None) -> None:
+        on_done = call._on_done
+        call._on_done = lambda outcome: (graph_ended.wait(20), on_done(outcome))
+        finish(call, outcome, sizes)
+
+    monkeypatch.setattr(call_type, "finish", finish_late)
+    given = {"a": hand_over(grey(0.5, 300, 700)), "m": mask_node(350, 150)}
+    run(host, edit("paint it", ["a", 0], mask=["m", 0]), **given)
+    graph_ended.set()
+
+    def shown() -> list[tuple[int, int]]:
+        events = [event.data["data"] for event in host.events if event.kind == "nanobanana.picture"]
+        return [(one["width"], one["height"]) for one in events]
+
+    assert wait_until(lambda: len(shown()) == 1)
+    assert shown() == [(700, 300)]
+
+
 def test_the_composite_is_shown_counted_and_kept_beside_the_answer(
     host: StandIn, gateway: FaultyGateway, hand_over: HandOver
 ) -> None:
@@ -137,8 +162,7 @@ def test_the_composite_is_shown_counted_and_kept_beside_the_answer(
     assert [(one["width"], one["height"]) for one in told("nanobanana.picture")] == [(700, 300)] * 2
     assert told("nanobanana.status")[-1]["sizes"] == ["700 x 300"]
 
-    prefix = next(key.removesuffix("_services") for key in sys.modules if key.endswith(".nodes._services"))
-    history = importlib.import_module(f"{prefix}web_api.history")
+    history = loaded("nodes.web_api.history")
     calls = history.page(SimpleNamespace(query={}))["calls"]
     for call, variation in zip(calls, (1, 0), strict=True):
         [image] = call["pictures"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -11,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from gateway_faults import FaultyGateway
-from graphs import generate, images, run, shown
+from graphs import generate, images, loaded, run, shown
 from stand_in import StandIn
 
 pytestmark = pytest.mark.slow
@@ -19,18 +18,13 @@ pytestmark = pytest.mark.slow
 Hand = Callable[[torch.Tensor], dict[str, Any]]
 
 
-def module(name: str) -> Any:
-    prefix = next(key.removesuffix("_services") for key in sys.modules if key.endswith(".nodes._services"))
-    return importlib.import_module(f"{prefix}{name}")
-
-
 def asked(**nodes: Any) -> dict[str, Any]:
     """The server's answer for a graph."""
-    return module("web_api.estimates").estimate(SimpleNamespace(body={"graph": nodes}))
+    return loaded("nodes.web_api.estimates").estimate(SimpleNamespace(body={"graph": nodes}))
 
 
 def priced(**changes: Any) -> None:
-    profiles = module("_services").profiles()
+    profiles = loaded("nodes._services").profiles()
     profiles.save(profiles.stored().changed({"prices": {"NanoBananaPro-1K": 0.04}, **changes}))
 
 
@@ -103,7 +97,7 @@ def test_what_follows_an_image_that_must_be_bought_is_not_known(host: StandIn, g
     run(host, node, **{"2": first})
     graph = {"1": node, "2": first}
     assert {name: one["buys"] for name, one in asked(**graph)["nodes"].items()} == {"1": 0, "2": 0}
-    module("_services").journal().clear()
+    loaded("nodes._services").journal().clear()
     found = asked(**graph)["nodes"]
     assert {name: one["buys"] for name, one in found.items()} == {"1": 1, "2": 1}
     assert found["1"]["known"] == ""
@@ -111,7 +105,7 @@ def test_what_follows_an_image_that_must_be_bought_is_not_known(host: StandIn, g
 
 
 def test_a_file_that_was_replaced_under_its_name_is_another_input(host: StandIn) -> None:
-    inputs = module("_inputs")
+    inputs = loaded("nodes._inputs")
     folder = sys.modules["folder_paths"].get_input_directory()
     (path := __import__("pathlib").Path(folder) / "photo.png").write_bytes(b"one")
     load = {"class_type": "LoadImage", "inputs": {"image": "photo.png"}}
@@ -132,7 +126,7 @@ def test_no_file_outside_the_input_folder_is_looked_at(
         raise AssertionError(name)
 
     monkeypatch.setattr(sys.modules["folder_paths"], "get_annotated_filepath", looked)
-    assert module("_host").input_file(name) is None
+    assert loaded("nodes._host").input_file(name) is None
 
 
 def test_the_usual_time_is_the_median_of_like_calls(host: StandIn) -> None:
@@ -174,6 +168,6 @@ def test_limits_come_with_what_is_spent(host: StandIn) -> None:
     ],
 )
 def test_a_graph_that_makes_no_sense_is_no_error(host: StandIn, graph: object) -> None:
-    estimate = module("web_api.estimates").estimate(SimpleNamespace(body={"graph": graph}))
+    estimate = loaded("nodes.web_api.estimates").estimate(SimpleNamespace(body={"graph": graph}))
     for node in estimate["nodes"].values():
         assert node["buys"] == node["calls"] == 1

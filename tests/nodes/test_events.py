@@ -17,7 +17,6 @@ from stand_in.state import Event
 
 pytestmark = pytest.mark.slow
 
-ROOT_MODULE = str(Path(__file__).resolve().parents[2]).replace(".", "_x_")
 STATUS = "nanobanana.status"
 IMAGE = "nanobanana.picture"
 

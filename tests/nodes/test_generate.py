@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import gc
-import importlib
 import io
 import json
-import sys
 import threading
 import time
 import weakref
@@ -17,10 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
 from engines import wait_until
 from gateway_faults import FaultyGateway
-from graphs import generate, images, run, shown
+from graphs import generate, images, loaded, run, shown
 from PIL import Image
 from stand_in import StandIn
 
@@ -177,7 +174,7 @@ def test_a_list_from_the_history_succeeds_however_soon_its_calls_end(
 ) -> None:
     text = {"class_type": "NanoBananaGatewayPrompts", "inputs": {"text": "\n".join(f"view {n}" for n in range(6))}}
     assert len(images(run(host, generate(["2", 0]), **{"2": text}))) == 6
-    execution = importlib.import_module(f"{str(ROOT).replace('.', '_x_')}.nodes._runs").Execution
+    execution = loaded("nodes._runs").Execution
     start, started = execution.start, list[object]()
 
     def start_and_wait(self: Any, *arguments: Any) -> None:
@@ -227,7 +224,7 @@ def interrupted(host: StandIn, after: float, **nodes: dict) -> tuple[float, str]
 
 
 def services() -> Any:
-    return next(module for name, module in sys.modules.items() if name.endswith(".nodes._services"))
+    return loaded("nodes._services")
 
 
 def cut_off_at_a_cancel() -> None:
