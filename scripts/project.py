@@ -1,10 +1,10 @@
 """The project's few commands. Standard library only, on every system: `python scripts/project.py <command>`.
 
     setup      make .venv with all that the others need
-    check      ruff, the formatter and the type checker
+    check      ruff, the formatter, the type checker, and how many files one Generate enters
     fix        let ruff repair and format what it can
     test       all tests (further arguments go to pytest)
-    test-fast  the tests that need neither a real ComfyUI nor long, in under a minute
+    test-fast  the tests that need neither a real ComfyUI nor long: about a minute
     demo       every example workflow, with images in output/ (--host, --stand-in, workflow files)
     bench      the benchmark (further arguments go to it)
 
@@ -100,6 +100,7 @@ def check(arguments: list[str]) -> None:
     name_pack()
     for folder in ("tests", "bench"):
         run(python(), "-m", "basedpyright", "-p", folder)
+    run(python(), "scripts/count_rooms.py")
 
 
 def name_pack() -> None:
@@ -126,7 +127,7 @@ def test(arguments: list[str]) -> None:
     setup([])
     # loadgroup keeps the tests that share a real host in one worker: one host is started for them.
     # -rs says in a line what was skipped and why.
-    run(python(), "-m", "pytest", "-q", "-rs", *PARALLEL, *arguments)
+    run(python(), "-m", "pytest", "-q", "-rs", "--durations=15", *PARALLEL, *arguments)
 
 
 def test_fast(arguments: list[str]) -> None:

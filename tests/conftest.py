@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -32,6 +32,21 @@ def _load_pack() -> None:
 
 
 _load_pack()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        # Here: the workers of some tests load this file by its path, for the pack alone.
+        from leftovers import Leftovers
+
+        config.pluginmanager.register(Leftovers())
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """A test that passed at its second try: what the first one said."""
+    for report in terminalreporter.stats.get("rerun", ()):
+        terminalreporter.section(f"Failed at first: {report.nodeid}")
+        terminalreporter.write_line(report.longreprtext)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -201,11 +200,3 @@ def test_only_declared_libraries_are_imported() -> None:
 @pytest.mark.parametrize("file", [file for file in pack_files() if "/simulator/" not in file])
 def test_no_module_is_longer_than_one_can_read(file: str) -> None:
     assert len((ROOT / file).read_bytes().splitlines()) <= 400
-
-
-@pytest.mark.slow
-def test_one_generate_enters_few_files() -> None:
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / "count_rooms.py")], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]

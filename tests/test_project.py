@@ -39,7 +39,9 @@ def test_without_a_command_it_says_which_there_are(project: ModuleType, argument
 @pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
 def test_make_passes_every_command_on(project: ModuleType) -> None:
     # Inside `make test` a make of our own would say which folder it enters, and take over the outer one's flags.
-    outside = {name: value for name, value in os.environ.items() if name not in ("MAKELEVEL", "MAKEFLAGS", "MFLAGS")}
+    outside = {
+        name: value for name, value in os.environ.items() if name not in ("MAKELEVEL", "MAKEFLAGS", "MFLAGS", "ARGS")
+    }
     for command in project.COMMANDS:
         done = subprocess.run(
             ["make", "-n", command], cwd=ROOT, env=outside, capture_output=True, encoding="utf-8", check=True

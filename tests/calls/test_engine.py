@@ -478,6 +478,7 @@ def test_images_beside_the_one_that_was_asked_for_are_decoded_up_to_a_number_of_
     assert len(bench.make("a dog").images) == 2
 
 
+@pytest.mark.slow
 def test_answers_of_huge_images_fill_the_memory_once_and_stay_on_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -540,6 +541,7 @@ def test_whatever_the_failures_there_is_a_ceiling_of_posts(
     assert len(gateway.ledger.posts) == MOST_POSTS_WHEN_LIMITED + 2
 
 
+@pytest.mark.slow
 def test_a_minutes_rate_limit_fails_none_of_many_calls(tmp_path: Path) -> None:
     """12 calls a window, refused without a Retry-After; 20 at once, 8 of them beside each other."""
     window, most = 2.0, 6

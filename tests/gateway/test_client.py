@@ -574,6 +574,7 @@ def test_every_good_status_may_bring_a_image(status: str) -> None:
         assert RunningAsk(profile(server)).run().images == (ImageUrl(URL),)
 
 
+@pytest.mark.slow
 def test_a_status_is_told_although_its_body_never_ends() -> None:
     def serve(peer: Peer) -> None:
         peer.request()

@@ -71,6 +71,7 @@ def test_little_arrays_are_left_to_the_allocator_and_old_buffers_are_let_go() ->
     assert memory.kept == 0
 
 
+@pytest.mark.slow
 def test_many_threads_never_share_a_buffer() -> None:
     memory = Memory()
     wrong: list[int] = []

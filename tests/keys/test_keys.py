@@ -16,7 +16,7 @@ from urllib.parse import quote
 import pytest
 from engines import png_of
 from gateway_faults import FaultyGateway
-from graphs import edit, generate, shown
+from graphs import edit, generate, loaded, shown
 from pack.nanobanana.settings.profile import Profile
 from pack.nanobanana.settings.store import ProfileStore
 from servers import Peer, RawServer
@@ -142,8 +142,10 @@ def test_runs_against_a_gateway_leave_no_key(
     traces: Traces,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with FaultyGateway(latency=0.0) as gateway, open_host(gateway.base_url) as host:
+        monkeypatch.setattr(loaded("nanobanana.gateway.retry"), "_FIRST_DOWNLOAD_DELAY", 0.01)
         for number, fault in enumerate(FAULTS):
             node = generate(f"a cat {fault}", model="NanoBanana2-0.5K", seed=number)
             graph = {"1": node, "2": SAVE, "3": shown("1", 3)}

@@ -162,13 +162,14 @@ def test_a_key_is_found_in_every_disguise(disguise: str, key: str, before: str, 
     assert not any(piece in shown for piece in pieces), (hidden, shown)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("disguise", DISGUISES)
 def test_a_whole_answer_is_redacted_as_a_text_is_wherever_a_key_stands(disguise: str) -> None:
     key = "Kq7Zp3Xw9.d2/Lm5Tn8+Vb4Rc6"
     hidden = DISGUISES[disguise](key)
     rest = ("lorem ipsum " * 9_000)[: 70_000 - len(hidden)]
     for start in [0, *range(65_536 - len(hidden) - 3, 65_539, 7), *range(69_632 - len(hidden), 69_634, 11)]:
-        text = f"{rest[:start]} {hidden} {rest[start:]}" + "ipsum" * 20_000
+        text = f"{rest[:start]} {hidden} {rest[start:]}" + "ipsum" * 1_000
         shown = redact_bytes(text.encode(), [key]).decode()
         assert shown == redact(text, [key]), start
         assert "[key removed]" in shown
