@@ -90,18 +90,19 @@ def gateway() -> Iterator[FaultyGateway]:
         yield running
 
 
-@pytest.fixture(scope="session")
-def open_host(
-    installation: Installation, gateway: FaultyGateway, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[bool], RunningHost]]:
-    """The host with this pack and blocking nodes, against the gateway: the running one, or a fresh process."""
-    base = tmp_path_factory.mktemp("comfyui")
+def prepare(base: Path) -> None:
+    """The nodes and models that the tests need besides the pack."""
     blocking = base / "custom_nodes" / "test-blocking"
     blocking.mkdir(parents=True)
     (blocking / "__init__.py").write_text(BLOCKING_PACK, encoding="utf-8")
     place_tiny_models(base / "models")
-    environ = {"NANOBANANA_BASE_URL": gateway.base_url, "NANOBANANA_API_KEY": ""}
-    environ["NANOBANANA_HOME"] = str(base / "data")
+
+
+@pytest.fixture(scope="session")
+def open_host(
+    installation: Installation, gateway: FaultyGateway, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[bool], RunningHost]]:
+    """The host with this pack and blocking nodes: the running one, or a fresh process in a fresh folder."""
     running: list[RunningHost] = []
     with ExitStack() as process:
 
@@ -110,6 +111,10 @@ def open_host(
                 process.close()
                 running.clear()
             if not running:
+                base = tmp_path_factory.mktemp("comfyui")
+                prepare(base)
+                environ = {"NANOBANANA_BASE_URL": gateway.base_url, "NANOBANANA_API_KEY": ""}
+                environ["NANOBANANA_HOME"] = str(base / "data")
                 running.append(process.enter_context(running_host(installation, base, ROOT, environ)))
             return running[0]
 
