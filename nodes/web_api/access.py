@@ -2,7 +2,9 @@
 
 The host has no accounts to log in with, so everything depends on where a request comes from. A page of another site may
 make a browser on this computer send requests (hence the checks of Origin, Sec-Fetch-Site and Content-Type), or may
-point a name of its own at this computer (DNS rebinding, hence the check of Host).
+point a name of its own at this computer (DNS rebinding, hence the check of Host). A proxy on this computer makes every
+other computer look like this one. Many add no header to say so, but they pass on the Host that the other computer
+asked for: only a Host that no other computer could have used counts as this computer.
 """
 
 from __future__ import annotations
@@ -15,8 +17,9 @@ from urllib.parse import urlsplit
 
 ALLOW_VARIABLE = "NANOBANANA_ALLOW_REMOTE_SETTINGS"
 
-# Set by a proxy in front of the host: then the connection's address is the proxy's, not the person's.
-_FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "cf-connecting-ip")
+# Set by a proxy in front of the host: then the connection's address is the proxy's, not the person's. A browser sends
+# no header that begins with x- by itself, and neither does our page: whatever does was added on the way.
+_FORWARDED = ("forwarded", "via", "x-", "cf-", "true-client-", "client-ip", "tailscale-", "fly-", "fastly-", "cdn-loop")
 # Names that no stranger can register, so no stranger's page can have been loaded from them.
 _LOCAL_ENDINGS = (".local", ".lan", ".localhost", ".internal", ".home.arpa")
 _OFF = ("", "0", "no", "off", "false")
@@ -74,29 +77,36 @@ def denial(request: Request, rules: Rules, *, private: bool, shared: bool = Fals
         return Denial(415, "not_json", "Only JSON is taken here (Content-Type: application/json).")
     if not _same_origin(request):
         return Denial(403, "cross_origin", "This request comes from another site's page.")
-    nearby = is_nearby(request)
-    if private and not nearby and not rules.remote_is_allowed:
-        return Denial(
-            403,
-            "remote",
-            "The settings can be changed on the computer that runs ComfyUI only.",
-            "Open ComfyUI there; or set NANOBANANA_BASE_URL and NANOBANANA_API_KEY where it is started; or start it "
-            f"with {ALLOW_VARIABLE}=1, which lets other computers change the settings.",
-        )
     # The history too: a page that points its own name at a ComfyUI in this network must not read anybody's prompts.
-    if (not shared or nearby) and not _host_is_ours(request, rules, nearby):
+    if (not shared or _is_direct(request)) and not _host_is_ours(request, rules):
         return Denial(
             403,
             "host",
             f"ComfyUI was reached under a name that NanoBanana doesn't know: {_host(request)!r}.",
             f"Use its address or localhost, or start it with {ALLOW_VARIABLE}=<that name>.",
         )
+    if private and not is_nearby(request) and not rules.remote_is_allowed:
+        return Denial(
+            403,
+            "remote",
+            "The settings can be changed on the computer that runs ComfyUI only.",
+            "Open ComfyUI there as http://127.0.0.1 (with its port); or set NANOBANANA_BASE_URL and NANOBANANA_API_KEY where it is started; or start it "
+            f"with {ALLOW_VARIABLE}=1, which lets other computers change the settings.",
+        )
     return None
 
 
 def is_nearby(request: Request) -> bool:
-    """Whether the request was sent from this computer, as far as we can tell."""
-    return _is_loopback(request.remote) and not any(name in request.headers for name in _FORWARDED)
+    """Whether the request was sent from this computer, to this computer's own loopback.
+
+    A proxy here that hides the Host it was asked for and adds no header can't be told from a person at this computer.
+    """
+    return _is_direct(request) and _is_loopback_name(_host(request))
+
+
+def _is_direct(request: Request) -> bool:
+    """Whether the connection comes from this computer, and no proxy has left a mark."""
+    return _is_loopback(request.remote) and not any(name.startswith(_FORWARDED) for name in request.headers)
 
 
 def _content_type(request: Request) -> str:
@@ -122,14 +132,17 @@ def _host(request: Request) -> str:
     return ""
 
 
-def _host_is_ours(request: Request, rules: Rules, nearby: bool) -> bool:
+def _host_is_ours(request: Request, rules: Rules) -> bool:
     host = _host(request)
-    if host == "localhost" or _is_loopback(host) or host in rules.names:
+    if _is_loopback_name(host) or _is_address(host) or host in rules.names:
         return True
-    if nearby and not rules.remote_is_allowed:
-        # The computer's own address in its network, typed on the computer itself.
-        return _is_address(host)
-    return _is_address(host) or (bool(host) and ("." not in host or host.endswith(_LOCAL_ENDINGS)))
+    if _is_direct(request) and not rules.remote_is_allowed:
+        return False
+    return bool(host) and ("." not in host or host.endswith(_LOCAL_ENDINGS))
+
+
+def _is_loopback_name(host: str) -> bool:
+    return host == "localhost" or _is_loopback(host)
 
 
 def _is_address(text: str) -> bool:

@@ -225,8 +225,14 @@ async def test_every_page_is_told_of_a_change(client: Any, host: StandIn) -> Non
         ({"Sec_Fetch_Site": "same-site"}, "cross_origin"),
         ({"Host": "evil.example"}, "host"),
         ({"Host": "localhost.evil.example"}, "host"),
-        ({"X_Forwarded_For": "10.0.0.9"}, "remote"),
         ({"Forwarded": "for=10.0.0.9"}, "remote"),
+        *[
+            ({name: "10.0.0.9"}, "remote")
+            for name in (
+                *("X_Forwarded_For", "X_Forwarded_Proto", "X_Original_Host", "X_Client_Ip", "X_Real_Ip", "Via"),
+                *("True_Client_Ip", "Tailscale_User_Login", "Cf_Connecting_Ip"),
+            )
+        ],
     ],
 )
 async def test_other_sites_and_other_computers_are_refused(
@@ -300,7 +306,10 @@ def refused(**given: Any) -> str:
         ({"remote": "::ffff:127.0.0.1"}, ""),
         ({"headers": {"host": "127.0.0.1:8188"}}, ""),
         ({"headers": {"host": "[::1]:8188"}}, ""),
-        ({"headers": {"host": "192.168.1.5:8188"}}, ""),
+        # A proxy on the same computer: it passes on the Host that another computer asked for.
+        ({"headers": {"host": "192.168.1.5:8188"}}, "remote"),
+        ({"headers": {"host": "192.168.1.5:8188"}, "private": False}, ""),
+        ({"headers": {"host": "192.168.1.5:8188"}, "allowed": "1"}, ""),
         ({"headers": {"host": ""}}, "host"),
         ({"headers": {"host": "mybox:8188"}}, "host"),
         ({"remote": "192.168.1.9", "headers": {"host": "192.168.1.5:8188"}}, "remote"),
