@@ -1,4 +1,4 @@
-"""Every error the pack raises.
+"""Every error the pack raises, and the log that tells of them without doing harm.
 
     NanoBananaError(message, hint)
       ConfigError                     the settings: base URL, key, profile
@@ -16,12 +16,16 @@
         DownloadFailed(url)           the image was made and paid for, but its download failed
 
 Each message is written for the person at the canvas: what happened, what the gateway says, and (appended by
-`str`) the request id, whether it was billed, and one thing to do. A cancel is not in this tree.
+`text`) the request id, whether it was billed, and one thing to do. A cancel is not in this tree.
 """
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import logging
+import sys
+import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import KW_ONLY, dataclass, fields
 from typing import Any, Literal
@@ -36,6 +40,53 @@ _BILLED: dict[Billed, str] = {
 _USUALLY_NOT_BILLED = "Such a call is usually not billed."
 
 
+def printable(text: str) -> str:
+    r"""`text` as this process's console takes it: what its encodings lack becomes an escape, as in `\u4e0a`.
+
+    A console on Windows is often cp1252 or gbk, and strict. ComfyUI's own log writes to it in the thread that runs the
+    graphs, which ends for good when that fails.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        encoding = getattr(stream, "encoding", None) or "utf-8"
+        try:
+            text = text.encode(encoding, "backslashreplace").decode(encoding)
+        except LookupError:
+            text = text.encode("ascii", "backslashreplace").decode("ascii")
+    return text
+
+
+class Log:
+    """A logger whose lines never cost an outcome: whatever goes wrong in a handler stays there.
+
+    `exc_info`: the exception to tell, or True for the one being handled.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._logger = logging.getLogger(name)
+
+    def debug(self, text: str, *values: object, exc_info: BaseException | bool = False) -> None:
+        self._write(logging.DEBUG, text, values, exc_info)
+
+    def info(self, text: str, *values: object, exc_info: BaseException | bool = False) -> None:
+        self._write(logging.INFO, text, values, exc_info)
+
+    def warning(self, text: str, *values: object, exc_info: BaseException | bool = False) -> None:
+        self._write(logging.WARNING, text, values, exc_info)
+
+    def error(self, text: str, *values: object, exc_info: BaseException | bool = False) -> None:
+        self._write(logging.ERROR, text, values, exc_info)
+
+    def _write(self, level: int, text: str, values: tuple[object, ...], exc_info: BaseException | bool) -> None:
+        with contextlib.suppress(Exception):
+            if not self._logger.isEnabledFor(level):
+                return
+            line = text % values if values else text
+            error = sys.exc_info()[1] if exc_info is True else exc_info
+            if isinstance(error, BaseException):
+                line = "\n".join([line, *(part.rstrip("\n") for part in traceback.format_exception(error))])
+            self._logger.log(level, "%s", printable(line), stacklevel=3)
+
+
 @dataclass(eq=False, repr=False)
 class NanoBananaError(Exception):
     """`message`: what happened, one or two sentences. `hint`: the one thing to do about it, may be empty."""
@@ -47,8 +98,14 @@ class NanoBananaError(Exception):
         # Copying and pickling use `args`; the other fields travel in the instance's dictionary.
         self.args = (self.message, self.hint)
 
-    def __str__(self) -> str:
+    @property
+    def text(self) -> str:
+        """All that a person is told."""
         return " ".join(part for part in (self.message, self.hint) if part)
+
+    def __str__(self) -> str:
+        """`text`, with escapes for what the console can't write: the host logs this where a failure ends its work."""
+        return printable(self.text)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _again, (type(self).__qualname__, self.args, self.__dict__)
@@ -110,7 +167,8 @@ class GatewayError(NanoBananaError):
         """The message, and where the answer was saved: errors that differ in that alone count as the same."""
         return f"{self.message} The whole answer is saved in {self.saved}." if self.saved else self.message
 
-    def __str__(self) -> str:
+    @property
+    def text(self) -> str:
         parts = [self.with_file]
         if self.request_id:
             parts.append(f"Request id: {self.request_id}.")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import logging
 
+from ..nanobanana.errors import Log
 from ._host import ComfyExtension, io
 
-_log = logging.getLogger(__name__)
+_log = Log(__name__)
 
 _NODES = (
     ("generate", "NanoBananaGatewayGenerate"),
@@ -35,7 +35,9 @@ class NanoBananaExtension(ComfyExtension):
                 node.GET_SCHEMA()
                 nodes.append(node)
             except Exception:  # noqa: BLE001
-                _log.exception("NanoBanana: the node %s could not be loaded; the others are not affected", name)
+                _log.error(
+                    "NanoBanana: the node %s could not be loaded; the others are not affected", name, exc_info=True
+                )
         return nodes
 
 
@@ -44,4 +46,4 @@ def _register_routes() -> None:
     try:
         importlib.import_module(".web_api.routes", __package__).register()
     except Exception:  # noqa: BLE001
-        _log.exception("NanoBanana: settings and history are not there in the browser; the nodes work")
+        _log.error("NanoBanana: settings and history are not there in the browser; the nodes work", exc_info=True)

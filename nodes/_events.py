@@ -247,7 +247,7 @@ def info(
     images = [entry for outcome in outcomes for entry in _images(outcome)]
     failures = [_failure(outcome) for outcome in outcomes if outcome.error]
     if error:
-        failures.append({"variation": None, "error": str(error), "request_id": "", "billed": "no"})
+        failures.append({"variation": None, "error": error.text, "request_id": "", "billed": "no"})
     first: dict[str, Any] = images[0] if images else failures[0] if failures else {}
     warnings = dict.fromkeys(warning for outcome in outcomes for warning in outcome.warnings)
     return json.dumps(
@@ -292,7 +292,7 @@ def _images(outcome: Outcome) -> list[dict[str, Any]]:
 def _failure(outcome: Outcome) -> dict[str, Any]:
     return {
         "variation": outcome.variation,
-        "error": str(outcome.error),
+        "error": outcome.error.text if outcome.error else "",
         "request_id": outcome.request_id,
         "billed": outcome.billed,
     }

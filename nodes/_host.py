@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import logging
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,7 +17,9 @@ try:
 except ImportError:
     from comfy_api.latest import ComfyExtension, io
 
-_log = logging.getLogger(__name__)
+from ..nanobanana.errors import Log
+
+_log = Log(__name__)
 
 _FOLDER = "nanobanana"
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from ..nanobanana.catalog import ASPECT_RATIOS, DEFAULT_MODEL, MODEL_NAMES, MOST_COUNT, MOST_INPUTS, OUTPUT_FORMATS
-from ..nanobanana.errors import ConfigError, NanoBananaError
+from ..nanobanana.errors import ConfigError, Log, NanoBananaError
 from ..nanobanana.settings.profile import Profile
 from ._host import advanced, blocker, input_file, io
 from ._services import profiles, runs
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from ..nanobanana.image_request import ImageRequest
     from ._runs import Job
 
-_log = logging.getLogger(__name__)
+_log = Log(__name__)
 
 CATEGORY = "NanoBanana"
 MOST_SEED = 2**64 - 1

@@ -166,7 +166,8 @@ class Execution:
                 while not self._group.settled and not self._group.delivered:
                     await self._turn(_POLL_SECONDS)
                 if not self._group.delivered:
-                    raise self._group.failure()
+                    # Without what lies behind it: other programs' words, which the console may not take.
+                    raise self._group.failure() from None
             return self._result()
         except asyncio.CancelledError:
             self._group.graph_ended()
@@ -290,7 +291,7 @@ class NodeRun:
             errors.extend(error for error in [execution.error, *of_calls] if error)
         if len(errors) == 1:
             return errors[0]
-        reasons = [str(error) for error in merged(errors)]
+        reasons = [error.text for error in merged(errors)]
         text = reasons[0] if len(reasons) == 1 else "\n".join(f"- {reason}" for reason in reasons)
         return NanoBananaError(f"All {len(errors)} calls failed.\n{text}")
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-
-from ..nanobanana.errors import ConfigError
+from ..nanobanana.errors import ConfigError, Log
 from ._host import io, schema
 from ._inputs import CATEGORY, Connection
 from ._services import profiles
 
-_log = logging.getLogger(__name__)
+_log = Log(__name__)
 
 
 def _profile_names() -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
@@ -18,6 +17,7 @@ from ..errors import (
     HistoryError,
     HistoryLocked,
     ImageError,
+    Log,
     NanoBananaError,
     StreamBroken,
 )
@@ -33,7 +33,7 @@ from ..progress import Progress, ReportProgress
 from .models import DeliveredImage, Order, Outcome, Source
 from .send import note_answer
 
-_log = logging.getLogger(__name__)
+_log = Log(__name__)
 
 T = TypeVar("T")
 

@@ -7,7 +7,6 @@ before its bytes are saved.
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from ..cancel import Cancelled, CancelToken, Clock
 from ..catalog import SIMULATOR
-from ..errors import Billed, ConfigError, GatewayError, HistoryError, InputError, NanoBananaError, StatusError
+from ..errors import Billed, ConfigError, GatewayError, HistoryError, InputError, Log, NanoBananaError, StatusError
 from ..gateway.answer.reader import AnswerReader
 from ..gateway.answer.types import Answer
 from ..gateway.client import Gateway
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_log = logging.getLogger(__name__)
+_log = Log(__name__)
 
 Sizes = tuple[tuple[int, int], ...]
 

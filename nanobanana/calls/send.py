@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import Counter
 
 from ..cancel import Cancelled, CancelToken
-from ..errors import AuthFailed, GatewayError, HistoryError, OutOfCredit, RateLimited, TooLarge
+from ..errors import AuthFailed, GatewayError, HistoryError, Log, OutOfCredit, RateLimited, TooLarge
 from ..gateway.answer.types import Answer
 from ..gateway.client import Callbacks, Gateway
 from ..gateway.request_body import RequestBody
@@ -21,7 +20,7 @@ from ..settings.redaction import masked
 from .limiter import RateLimiter
 from .models import Order
 
-_log = logging.getLogger(__name__)
+_log = Log(__name__)
 # A cap over all kinds of failure but refusals for now: a gateway that alternates must not be asked forever.
 _MOST_POSTS = 8
 # Another key may be taken where this one wasn't; a 407 is about a proxy's password.

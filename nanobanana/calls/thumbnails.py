@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import threading
 import uuid
 from pathlib import Path
 
-from ..errors import HistoryError
+from ..errors import HistoryError, Log
 from ..imaging.codec import decode, jpeg, on_gray, thumbnail
 from ..journal import Journal
 
-_log = logging.getLogger(__name__)
+_log = Log(__name__)
 
 SIDE = 320
 # A 4096 x 4096 image takes 50 MB while it is decoded, and a page of the history asks for many.

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import logging
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final, cast
 
-from ..errors import HistoryError
+from ..errors import HistoryError, Log
 from .files import ImageFiles
 
-_log = logging.getLogger(__name__)
+_log = Log(__name__)
 
 _FOUND: Final = (
     "The history was {what}, and has been rebuilt: {calls} calls and {images} images are back. Nothing was bought in"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import logging
 import os
 import sqlite3
 import threading
@@ -12,10 +11,10 @@ import time
 from collections.abc import Callable, Generator
 from pathlib import Path
 
-from ..errors import HistoryError, HistoryLocked
+from ..errors import HistoryError, HistoryLocked, Log
 from ..file_lock import exclusive
 
-_log = logging.getLogger(__name__)
+_log = Log(__name__)
 
 _BUSY_SECONDS = 15.0
 # Pages move from the log (-wal) into the database when it is opened, and later only when the log is large: above the

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 
 from ..cancel import Clock
-from ..errors import HistoryError
+from ..errors import HistoryError, Log
 from .backup import Backup
 from .database import Database
 from .files import ImageFiles, StoredFile
 from .records import Cleared
 
-_log = logging.getLogger(__name__)
+_log = Log(__name__)
 
 # An image used within this time may be in the hands of a running call.
 _IN_USE_SECONDS = 3600.0

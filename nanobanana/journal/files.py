@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import logging
 import os
 import sys
 import time
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ..errors import HistoryError
+from ..errors import HistoryError, Log
 from .database import disk_error
 from .records import ImageRecord
 
@@ -25,7 +24,7 @@ ANSWER: Final = "answer"
 EXTENSIONS: Final = frozenset(
     {"png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff", "avif", "heic", "jxl", "ico", "bin"}
 ) | {ANSWER}
-_log = logging.getLogger(__name__)
+_log = Log(__name__)
 _PART = ".part"
 _DAMAGED = ".damaged"
 _STALE_SECONDS = 3600.0

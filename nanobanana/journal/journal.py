@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import math
 import sqlite3
 import threading
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from ..cancel import CancelToken, Clock
-from ..errors import Billed, HistoryError
+from ..errors import Billed, HistoryError, Log
 from . import claims, history
 from .backup import Backup
 from .claims import HoldsImage, no_image_in
@@ -40,7 +39,7 @@ from .records import (
     plain,
 )
 
-_log = logging.getLogger(__name__)
+_log = Log(__name__)
 
 DEFAULT_CAP: Final = 2 << 30
 _POLL_SECONDS: Final = 0.1

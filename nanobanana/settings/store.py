@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import os
 import sys
 import threading
@@ -15,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, cast
 
-from ..errors import ConfigError, HistoryError
+from ..errors import ConfigError, HistoryError, Log
 from ..file_lock import exclusive
 from .profile import (
     DEFAULT_NAME,
@@ -28,7 +27,7 @@ from .profile import (
 )
 from .redaction import key_tail, without_scheme
 
-_log = logging.getLogger(__name__)
+_log = Log(__name__)
 
 _OWNER_ONLY: Final = 0o600
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
@@ -159,7 +158,7 @@ class ProfileStore:
             profile = self._over(self.stored(name))
             profile = self.get(name)
         except ConfigError as error:
-            problem = str(error)
+            problem = error.text
         return {
             "name": name,
             **profile.shown(),

@@ -90,7 +90,8 @@ def denial(request: Request, rules: Rules, *, private: bool, shared: bool = Fals
             403,
             "remote",
             "The settings can be changed on the computer that runs ComfyUI only.",
-            "Open ComfyUI there as http://127.0.0.1 (with its port); or set NANOBANANA_BASE_URL and NANOBANANA_API_KEY where it is started; or start it "
+            "Open ComfyUI there as http://127.0.0.1 (with its port); or set NANOBANANA_BASE_URL and NANOBANANA_API_KEY "
+            "where it is started; or start it "
             f"with {ALLOW_VARIABLE}=1, which lets other computers change the settings.",
         )
     return None

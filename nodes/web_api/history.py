@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
@@ -10,7 +9,7 @@ from typing import Any, cast
 from ...nanobanana.calls.engine import can_be_downloaded
 from ...nanobanana.cancel import CancelToken
 from ...nanobanana.catalog import SIMULATOR
-from ...nanobanana.errors import HistoryError, ImageError, InputError
+from ...nanobanana.errors import HistoryError, ImageError, InputError, Log
 from ...nanobanana.imaging.headers import sniff
 from ...nanobanana.imaging.masking import without_sentence
 from ...nanobanana.journal import ANSWER_POSITION, CallRecord, DayTotal, ImageRecord
@@ -20,7 +19,7 @@ from .._events import told
 from .._services import engine, journal, profiles, thumbnails
 from .http import File, RequestFailed, RouteRequest
 
-_log = logging.getLogger(__name__)
+_log = Log(__name__)
 
 _MOST_ROWS = 200
 _DAY = 86400.0

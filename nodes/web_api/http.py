@@ -5,21 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import logging
 import os
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from ...nanobanana.errors import ConfigError, HistoryError, InputError, NanoBananaError
+from ...nanobanana.errors import ConfigError, HistoryError, InputError, Log, NanoBananaError
 from .._host import is_multi_user
 from .access import ALLOW_VARIABLE, Denial, Request, Rules, denial
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-_log = logging.getLogger(__name__)
+_log = Log(__name__)
 
 T = TypeVar("T")
 
@@ -101,7 +100,7 @@ def handler(work: Work, *, private: bool = False, shared: bool = False) -> Handl
             code = "config" if isinstance(error, ConfigError) else "input" if isinstance(error, InputError) else "error"
             return _error(Denial(status, code, error.message, error.hint))
         except Exception:  # noqa: BLE001
-            _log.exception("A NanoBanana route failed")
+            _log.error("A NanoBanana route failed", exc_info=True)
             return _error(Denial(500, "unexpected", "Something unexpected went wrong in NanoBanana.", "See the log."))
 
     return handle

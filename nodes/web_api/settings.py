@@ -50,7 +50,7 @@ def _outlines() -> list[dict[str, object]]:
     try:
         views = profiles().public_view()
     except ConfigError as error:
-        return [{"name": DEFAULT_NAME, "ready": False, "problem": str(error), "prices": {}, "extra_models": []}]
+        return [{"name": DEFAULT_NAME, "ready": False, "problem": error.text, "prices": {}, "extra_models": []}]
     return [
         {
             "name": view["name"],

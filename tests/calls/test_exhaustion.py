@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -51,6 +52,27 @@ def test_out_of_threads_nothing_is_lost_and_nothing_bought_again(
             assert (posts, outcome.billed) == (0, "no")
         assert bench.make(run="run 2").images
         assert len(gateway.ledger.posts) == 1
+
+
+def test_a_log_that_raises_costs_no_outcome(tmp_path: Path, gateway: FaultyGateway) -> None:
+    class Broken(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise UnicodeEncodeError("cp1252", record.getMessage(), 0, 1, "the console lacks it")
+
+    def convert(_: Outcome) -> None:
+        raise RuntimeError("a mistake of ours")
+
+    handler = Broken()
+    logging.getLogger().addHandler(handler)
+    try:
+        with Bench(tmp_path, gateway.base_url) as bench:
+            call = bench.engine.start(bench.order(), 0, CancelToken(), convert=convert)
+            assert wait_until(lambda: call.done)
+            assert call.outcome is not None
+            assert "RuntimeError" in str(call.outcome.error)
+            assert call.outcome.billed == "yes"
+    finally:
+        logging.getLogger().removeHandler(handler)
 
 
 def test_without_memory_for_the_tensor_what_was_paid_for_comes_from_the_history(

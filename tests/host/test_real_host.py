@@ -13,13 +13,14 @@ from typing import Any
 
 import pytest
 from comfy_client import ComfyClient
-from comfy_process import RunningHost
+from comfy_process import Installation, RunningHost, running_host
 from conftest import NODE_IDS, ROOT
 from gateway_faults import FaultyGateway
 from outcome import Outcome
 from PIL import Image
 from report import write_images
 from schema_of_workflows import assert_fits
+from servers import Peer, RawServer
 from stand_in import StandIn
 from workflow_graph import Graph, missing_model, read_workflow, to_api_graph
 
@@ -248,3 +249,34 @@ def test_pick_gives_on_what_is_chosen_and_buys_nothing_anew(host: RunningHost, g
     assert pixels(both[1]) == pixels(first[0]) != pixels(both[0])
     assert host.run(graph("the second"), nothing).status == "error"
     assert len([post for post in gateway.ledger.posts if post.prompt == "to be picked"]) == 3
+
+
+@pytest.mark.parametrize("encoding", ["cp1252:strict", "gbk:strict"])
+def test_words_that_the_console_cannot_write_do_not_stop_the_host(
+    encoding: str, installation: Installation, tmp_path: Path
+) -> None:
+    """Its log goes to that console in the thread that runs the graphs."""
+    # Chinese, Thai, and half of a pair.
+    words = "\u4f59\u989d\u4e0d\u8db3 \u0e22\u0e2d\u0e14"
+    body = json.dumps({"error": {"message": f"{words} \ud83d", "code": "invalid_request"}}).encode()
+
+    def refuse(client: Peer) -> None:
+        client.request()
+        client.answer("400 Bad Request", body, content_type="application/json")
+
+    statuses: list[Mapping[str, Any]] = []
+    with RawServer(refuse) as server:
+        environ = {
+            "NANOBANANA_BASE_URL": f"http://127.0.0.1:{server.port}",
+            "NANOBANANA_API_KEY": "",
+            "NANOBANANA_HOME": str(tmp_path / "data"),
+            "PYTHONIOENCODING": encoding,
+        }
+        with running_host(installation, tmp_path, ROOT, environ) as host:
+            # A host that died of the first would never answer the second.
+            for seed in (420, 421):
+                refused = host.run({"1": generate("a lighthouse", seed=seed), "2": preview("1")}, statuses.append)
+                assert refused.status == "error"
+                assert "400" in refused.message
+    # The page has the words themselves.
+    assert words in json.dumps(statuses[-1], ensure_ascii=False)

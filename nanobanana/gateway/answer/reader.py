@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from typing import Final
 
-from ...errors import BadAnswer, GatewayError
+from ...errors import BadAnswer, GatewayError, Log
 from .collector import MOST_QUOTED, AnswerCollector
 from .links import has_image_signature
 from .no_image import cut_off, is_refusal, not_an_answer, without_image
@@ -15,7 +14,7 @@ from .payload import as_mapping
 from .sse import SseDecoder, SseEvent
 from .types import MIB, Answer, AnswerEvent, AnswerLimits, ImageData
 
-_log = logging.getLogger(__name__)
+_log = Log(__name__)
 
 _BOM: Final = b"\xef\xbb\xbf"
 _WHITESPACE: Final = b" \t\r\n"
