@@ -3,12 +3,16 @@ const MOST_HEIGHT = 340;
 // A panel's height while it shows a line alone: the one that saved workflows are written with.
 const REST = 34;
 
-/** Call `after` behind a callback that an object may have. */
+/** Call `after` behind a callback that an object may have. What `after` throws never stops the host's own work. */
 export function chain(object, name, after) {
   const before = object[name];
   object[name] = function (...given) {
     const result = before?.apply(this, given);
-    after(...given);
+    try {
+      after(...given);
+    } catch (error) {
+      console.error(`NanoBanana: ${name}`, error);
+    }
     return result;
   };
 }

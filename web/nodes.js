@@ -130,11 +130,11 @@ export function attach(node) {
   Object.assign(entry, { run: null, next: null, usual: 0, ready: false, lacked: false });
   attached.set(node, entry);
   chain(node, "onRemoved", () => attached.delete(node));
-  chain(node, "onConfigure", () => refresh(node));
+  // The host configures a node before it belongs to a graph, when it loads, copies, or makes a subgraph of it.
+  for (const name of ["onAdded", "onConfigure"]) chain(node, name, () => setTimeout(() => refresh(node)));
   chain(node, "onConnectionsChange", () => setTimeout(changed));
   watch(node);
   node.setSize([Math.max(WIDTH, node.size[0]), node.computeSize()[1] + ROOM]);
-  refresh(node);
 }
 
 // The host lets a new node's seed change after each run, so that the same run again would be paid for again. A saved
@@ -191,7 +191,8 @@ function changed() {
 
 function refresh(node, settingsChanged = false) {
   const entry = attached.get(node);
-  if (!entry) return;
+  // Without its graph a node can't be asked what it is wired to: newer hosts throw.
+  if (!entry || !node.graph) return;
   const profile = profileOf(node);
   const found = catalog && { ...estimate(catalog, valuesOf(node), profile), each: getsList(node), next: entry.next };
   const { ready } = catalog ? readiness(catalog, profile) : { ready: true };
