@@ -41,16 +41,14 @@ def raising() -> Iterator[Raising]:
     logging.getLogger("pack.raising").removeHandler(handler)
 
 
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @given(text=st.text(alphabet=st.characters()))
-def test_every_text_can_be_written_by_a_strict_console(encoding: str, text: str) -> None:
-    before = sys.stdout
-    sys.stdout = Strict(encoding)
-    try:
+def test_every_text_can_be_written_by_a_strict_console(name: str, encoding: str, text: str) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sys, name, Strict(encoding))
         for words in (printable(text), str(InputError(text, text)), str(BadRequest(text, request_id=text))):
-            sys.stdout.write(words)
-    finally:
-        sys.stdout = before
+            getattr(sys, name).write(words)
 
 
 def test_what_the_console_takes_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,6 +66,18 @@ def test_what_the_console_takes_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) 
     # The page is told in full.
     assert InputError(CHINESE).text == CHINESE
     assert CHINESE not in str(InputError(CHINESE))
+
+
+def test_a_line_holds_what_the_console_takes_with_its_error_too(
+    raising: Raising, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdout", Strict("cp1252"))
+    log = Log("pack.raising")
+    log.error("The gateway says %s", CHINESE)
+    log.error("It failed", exc_info=OSError(2, "no such file", CHINESE))
+    assert [line.isascii() for line in raising.lines] == [True, True]
+    assert "u4f59" in raising.lines[0]
+    assert "u4f59" in raising.lines[1]
 
 
 def test_a_handler_that_raises_costs_nothing(raising: Raising) -> None:

@@ -147,12 +147,12 @@ class Engine:
         return Outcome(call.variation, error=error, billed=self._billed(call))
 
     def _unforeseen(self, call: Call, error: Exception) -> Outcome:
-        _log.error("A call failed in a way nobody foresaw", exc_info=error)
         billed = self._billed(call)
         message, hint = _words(error)
-        if billed == "no":
-            return self._failed(call, NanoBananaError(message, hint))
-        return self._failed(call, GatewayError(message, hint, billed=billed))
+        told = NanoBananaError(message, hint) if billed == "no" else GatewayError(message, hint, billed=billed)
+        outcome = self._failed(call, told)
+        _log.error("A call failed in a way nobody foresaw", exc_info=error)
+        return outcome
 
     def _billed(self, call: Call) -> Billed:
         """Whether a call that ended early was billed: what is unsent has left the history, or was never in it."""

@@ -20,6 +20,24 @@ WIRES = """() => app.canvas.graph.nodes.flatMap(node => node.inputs.flatMap((inp
   input.link == null ? [] : [`${node.type}.${input.name} <- ${node.getInputNode(slot).type}`]))"""
 
 
+def test_a_node_that_belongs_to_no_graph_is_left_alone(comfy: Comfy, site: Any) -> None:
+    """The host makes such ones when it copies, and older hosts leave them their wires."""
+    failed = len(site.said)
+    generate = comfy.graph_to_run("a lighthouse")
+    prompts = comfy.add("NanoBananaGatewayPrompts", (60, 130), text="one")
+    comfy.connect(prompts, 0, generate, "prompt")
+    alone = """async id => {
+      const wired = app.graph.getNodeById(id);
+      const copy = LiteGraph.createNode(wired.type);
+      copy.configure(wired.serialize());
+      await new Promise(done => setTimeout(done, 100));
+      return copy.graph == null;
+    }"""
+    assert comfy.page.evaluate(alone, generate)
+    comfy.panel.locator(".nanobanana-estimate").wait_for()
+    assert site.said[failed:] == []
+
+
 def run(comfy: Comfy, bills: int) -> None:
     """A run that ends well and costs so many calls."""
 

@@ -95,6 +95,7 @@ def test_it_opens_as_it_was_saved_and_the_page_has_nothing_against_it(
     before = len(site.said)
     templates.browse()
     templates.open(path.stem)
+    assert complaints(comfy) == []
     saved = {node["id"]: node for node in json.loads(path.read_text(encoding="utf-8"))["nodes"]}
     for renderer in ("canvas", "vue"):
         comfy.use_vue_nodes(renderer == "vue")

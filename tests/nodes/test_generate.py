@@ -5,8 +5,10 @@ from __future__ import annotations
 import gc
 import io
 import json
+import sys
 import threading
 import time
+import traceback
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -124,6 +126,21 @@ def test_a_base_url_that_is_missing_or_malformed_is_said(
     assert result.failure is not None
     assert words in str(result.failure.exception)
     assert gateway.ledger.posts == []
+
+
+def test_what_the_host_logs_of_an_error_holds_no_words_that_its_console_lacks(
+    host: StandIn, clean_environment: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), "cp1252"))
+    # Both the pack's error and the system's, from which it was made, name the file.
+    home = clean_environment.with_name("\u4f59\u989d")
+    home.write_bytes(b"a file where a folder belongs")
+    monkeypatch.setenv("NANOBANANA_HOME", str(home))
+    result = run(host, generate("x"))
+    assert result.failure is not None
+    logged = "".join(traceback.format_exception(result.failure.exception))
+    assert "\\u4f59\\u989d" in logged
+    logged.encode("cp1252")
 
 
 def test_k_of_n_are_delivered_and_the_rest_is_asked_again_by_the_next_run(

@@ -294,7 +294,7 @@ def refused(**given: Any) -> str:
     headers = {"host": "localhost:8188", **given.get("headers", {})}
     request = access.Request(given.get("method", "GET"), given.get("remote", "127.0.0.1"), headers)
     rules = access.Rules(allowed=given.get("allowed", ""))
-    found = access.denial(request, rules, private=given.get("private", True))
+    found = access.denial(request, rules, private=given.get("private", True), shared=given.get("shared", False))
     return found.code if found else ""
 
 
@@ -321,6 +321,8 @@ def refused(**given: Any) -> str:
         ({"remote": "192.168.1.9", "headers": {"host": "comfy.me.example"}, "allowed": "comfy.me.example"}, ""),
         ({"remote": "192.168.1.9", "headers": {"host": "mybox:8188"}, "private": False}, ""),
         ({"headers": {"host": "evil.example"}, "private": False}, "host"),
+        ({"headers": {"host": "evil.example"}, "private": False, "shared": True}, "host"),
+        ({"remote": "192.168.1.9", "headers": {"host": "comfy.example"}, "private": False, "shared": True}, ""),
         # A page of a browser in the same network, whose name its owner has pointed here.
         ({"remote": "192.168.1.9", "headers": {"host": "evil.example"}, "private": False}, "host"),
         (
